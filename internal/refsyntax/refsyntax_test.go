@@ -1,0 +1,455 @@
+package refsyntax
+
+import (
+	"encoding/base64"
+	"errors"
+	"maps"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	ssmARN    = "arn:aws:ssm:eu-west-1:123456789012:parameter/app/db"
+	secretARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"
+	keyARN    = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+	versionID = "0a1b2c3d-0a1b-2c3d-4e5f-0a1b2c3d4e5f"
+)
+
+func TestParse(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, text string
+		want       Ref
+		canonical  string // if it is not text
+	}{
+		{"parameter", "ssm:///app/db/password", Ref{Scheme: SSM, ID: "/app/db/password"}, ""},
+		{"parameter without path", "ssm://name", Ref{Scheme: SSM, ID: "name"}, ""},
+		{"parameter version", "ssm:///app/db:3", Ref{Scheme: SSM, ID: "/app/db", Version: "3"}, ""},
+		{"parameter label", "ssm://name:blue.1", Ref{Scheme: SSM, ID: "name", Stage: "blue.1"}, ""},
+		{"parameter ARN", "ssm://" + ssmARN, Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1"}, ""},
+		{"parameter ARN and its own region", "ssm://" + ssmARN + "?region=eu-west-1", Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1"}, "ssm://" + ssmARN},
+		{"parameter ARN version", "ssm://" + ssmARN + ":12", Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1", Version: "12"}, ""},
+		{"public parameter", "ssm:///aws/service/x", Ref{Scheme: SSM, ID: "/aws/service/x"}, ""},
+		{"public parameter ARN", "ssm://arn:aws:ssm:us-east-2::parameter/aws/service/x",
+			Ref{Scheme: SSM, ID: "arn:aws:ssm:us-east-2::parameter/aws/service/x", Region: "us-east-2"}, ""},
+		{"tree", "ssm:///app/prod/*?region=eu-west-1#db/password", Ref{Scheme: SSM, ID: "/app/prod/*", Region: "eu-west-1", Field: "db/password"}, ""},
+		{"secret through ssm", "ssm:///aws/reference/secretsmanager/prod/db+1#password",
+			Ref{Scheme: SSM, ID: "/aws/reference/secretsmanager/prod/db+1", Field: "password"}, ""},
+		{"secret through ssm, stage", "ssm:///aws/reference/secretsmanager/db:AWSPREVIOUS",
+			Ref{Scheme: SSM, ID: "/aws/reference/secretsmanager/db", Stage: "AWSPREVIOUS"}, ""},
+		{"secret through ssm, digits are a stage", "ssm:///aws/reference/secretsmanager/db:3",
+			Ref{Scheme: SSM, ID: "/aws/reference/secretsmanager/db", Stage: "3"}, ""},
+		{"secret through ssm, version", "ssm:///aws/reference/secretsmanager/db:" + versionID,
+			Ref{Scheme: SSM, ID: "/aws/reference/secretsmanager/db", Version: versionID}, ""},
+
+		{"secret", "secretsmanager://prod/db", Ref{Scheme: SecretsManager, ID: "prod/db"}, ""},
+		{"secret, short scheme", "sm://prod/db", Ref{Scheme: SecretsManager, ID: "prod/db"}, "secretsmanager://prod/db"},
+		{"secret name with a first slash", "sm:///prod/db", Ref{Scheme: SecretsManager, ID: "/prod/db"}, "secretsmanager:///prod/db"},
+		{"secret name with punctuation", "sm://a_+=.@!-", Ref{Scheme: SecretsManager, ID: "a_+=.@!-"}, "secretsmanager://a_+=.@!-"},
+		{"secret stage and version", "secretsmanager://db?stage=AWSPREVIOUS&version=" + versionID,
+			Ref{Scheme: SecretsManager, ID: "db", Stage: "AWSPREVIOUS", Version: versionID}, ""},
+		{"secret ARN", "secretsmanager://" + secretARN, Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1"}, ""},
+		{"secret ARN, all of the tail", "sm://" + secretARN + ":user:AWSPENDING:" + versionID,
+			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Field: "user", Stage: "AWSPENDING", Version: versionID},
+			"secretsmanager://" + secretARN + "?stage=AWSPENDING&version=" + versionID + "#user"},
+		{"secret ARN, empty tail", "sm://" + secretARN + ":::", Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1"}, "secretsmanager://" + secretARN},
+		{"secret ARN, key in tail, stage as option", "sm://" + secretARN + ":user::?stage=x",
+			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Field: "user", Stage: "x"}, "secretsmanager://" + secretARN + "?stage=x#user"},
+		{"secret ARN, key with a first slash", "sm://" + secretARN + ":/a~b::",
+			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Field: "/~1a~0b"}, "secretsmanager://" + secretARN + "#/~1a~0b"},
+		{"secret in China", "secretsmanager://arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a",
+			Ref{Scheme: SecretsManager, ID: "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a", Region: "cn-north-1"}, ""},
+
+		{"ciphertext", "kms://+/8=", Ref{Scheme: KMS, ID: "\xfb\xff"}, ""},
+		{"ciphertext, URL-safe and unpadded", "kms://-_8", Ref{Scheme: KMS, ID: "\xfb\xff"}, "kms://+/8="},
+		{"ciphertext, wrapped", "kms://+/\r\n 8=\n", Ref{Scheme: KMS, ID: "\xfb\xff"}, "kms://+/8="},
+		{"ciphertext, context", "kms://AQ==?context.b=1&context.App%20%C3%A9=a+b%26c&region=eu-west-1",
+			Ref{Scheme: KMS, ID: "\x01", Region: "eu-west-1", Context: "context.App%20%C3%A9=a%2Bb%26c&context.b=1"},
+			"kms://AQ==?region=eu-west-1&context.App%20%C3%A9=a%2Bb%26c&context.b=1"},
+		{"ciphertext, context none", "kms://AQ==?context=none", Ref{Scheme: KMS, ID: "\x01", Context: ContextNone}, ""},
+		{"ciphertext, context of a parameter", "kms://AQ==?context.PARAMETER_ARN=" + ssmARN,
+			Ref{Scheme: KMS, ID: "\x01", Context: "context.PARAMETER_ARN=" + ssmARN}, ""},
+		{"ciphertext, key ARN", "kms://AQ==?key=" + keyARN, Ref{Scheme: KMS, ID: "\x01", Key: keyARN, Region: "eu-central-1"}, ""},
+		{"ciphertext, key ARN and its region", "kms://AQ==?region=eu-central-1&key=" + keyARN,
+			Ref{Scheme: KMS, ID: "\x01", Key: keyARN, Region: "eu-central-1"}, "kms://AQ==?key=" + keyARN},
+		{"ciphertext, key alias", "kms://AQ==?key=alias/app&region=eu-west-1",
+			Ref{Scheme: KMS, ID: "\x01", Key: "alias/app", Region: "eu-west-1"}, "kms://AQ==?region=eu-west-1&key=alias/app"},
+		{"ciphertext, multi-Region key", "kms://AQ==?key=mrk-0123456789abcdef0123456789abcdef",
+			Ref{Scheme: KMS, ID: "\x01", Key: "mrk-0123456789abcdef0123456789abcdef"}, ""},
+
+		{"options", "ssm:///a?optional=true&stale=1h&ttl=300s&region=us-gov-west-1",
+			Ref{Scheme: SSM, ID: "/a", Region: "us-gov-west-1", HasTTL: true, TTL: 5 * time.Minute, HasStale: true, Stale: time.Hour, Optional: true},
+			"ssm:///a?region=us-gov-west-1&ttl=5m0s&stale=1h0m0s&optional"},
+		{"ttl of zero is stated", "ssm:///a?ttl=0s", Ref{Scheme: SSM, ID: "/a", HasTTL: true}, ""},
+		{"percent-decoded option", "ssm:///a?r%65gion=eu%2Dwest-1", Ref{Scheme: SSM, ID: "/a", Region: "eu-west-1"}, "ssm:///a?region=eu-west-1"},
+		{"field is raw", "ssm:///a#x%20?region=y#z", Ref{Scheme: SSM, ID: "/a", Field: "x%20?region=y#z"}, ""},
+
+		{"literal", "literal://ssm:///a?b#c", Ref{Scheme: Literal, ID: "ssm:///a?b#c"}, ""},
+		{"literal is verbatim", "literal:// {{resolve:ssm:a}}\n\xff", Ref{Scheme: Literal, ID: " {{resolve:ssm:a}}\n\xff"}, ""},
+		{"empty literal", "literal://", Ref{Scheme: Literal}, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := Parse(tt.text)
+			if err != nil || got != tt.want {
+				t.Fatalf("Parse(%q)\n got %+v, %v\nwant %+v", tt.text, got, err, tt.want)
+			}
+			canonical := tt.text
+			if tt.canonical != "" {
+				canonical = tt.canonical
+			}
+			if got.Text() != canonical {
+				t.Errorf("Text = %q, want %q", got.Text(), canonical)
+			}
+			if again, err := Parse(got.Text()); again != got || err != nil {
+				t.Errorf("Parse(Text()) = %+v, %v", again, err)
+			}
+			if !Begins(tt.text) {
+				t.Error("Begins = false")
+			}
+		})
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("a", 17<<10)
+	tests := []struct{ name, text, want string }{
+		{"plain text", "hunter2", "does not begin with a scheme"},
+		{"empty", "", "does not begin with a scheme"},
+		{"too long", "ssm:///" + long, "longer than 16 KiB"},
+		{"canonical text too long", "sm://a?ttl=1m#" + strings.Repeat("a", 16<<10-len("sm://a?ttl=1m#")), "longer than 16 KiB"},
+		{"upper case", "SSM:///app/db", "write ssm:///app/db"},
+		{"upper case and ciphertext", "KMS://AQICAHmarker", "not in lower case: write kms://…"},
+		{"one slash", "ssm:/app/db", "write ssm:///app/db"},
+		{"one slash, secret", "sm:/prod/db#f", "write sm://prod/db#f"},
+		{"quotes", `"ssm:///app/db"`, "write ssm:///app/db"},
+		{"typographic quotes", "“sm://db”", "write sm://db"},
+		{"space before", " ssm:///app/db", "write ssm:///app/db"},
+		{"space after", "ssm:///app/db ", "white space stands after"},
+		{"newline after an option", "kms://AQ==?context.a=b\n", "white space stands after"},
+		{"bare parameter ARN", ssmARN, "write ssm://" + ssmARN},
+		{"bare secret ARN", secretARN + ":user::", "write secretsmanager://" + secretARN + ":user::"},
+		{"bare key ARN", keyARN, "kms://CIPHERTEXT?key=ARN"},
+		{"resolve ssm", "{{resolve:ssm:/app/db:3}}", "write ssm:///app/db:3"},
+		{"resolve inside", "postgres://u:{{ resolve:ssm-secure:name}}@h", "write ssm://name, alone in its variable"},
+		{"resolve secret", "{{resolve:secretsmanager:prod/db:SecretString:user:AWSPREVIOUS}}", "write secretsmanager://prod/db?stage=AWSPREVIOUS#user"},
+		{"resolve secret without key", "{{resolve:secretsmanager:prod/db}}", "write secretsmanager://prod/db"},
+		{"resolve secret ARN", "{{resolve:secretsmanager:" + secretARN + ":SecretString:user::" + versionID + "}}", "write secretsmanager://" + secretARN + "?version=" + versionID + "#user"},
+		{"resolve unfinished", "{{resolve:ssm:/app", "write ssm:///name:version"},
+		{"resolve unknown", "{{resolve:vault:x}}", "write ssm:///name:version"},
+		{"resolve in a field", "ssm:///a#{{resolve:ssm:b}}", "CloudFormation"},
+
+		{"no first slash", "ssm://app/db?ttl=1m", "write ssm:///app/db?ttl=1m"},
+		{"empty name", "ssm://", "name is empty"},
+		{"character", "ssm:///app/d b", "byte 6"},
+		{"space before a name", "ssm:// /app", "byte 0"},
+		{"percent in a name", "ssm:///app%2Fdb", "byte 4"},
+		{"empty level", "ssm:///app//db", "empty level"},
+		{"slash at the end", "ssm:///app/", "empty level"},
+		{"16 levels", "ssm://" + strings.Repeat("/a", 16), "15 levels"},
+		{"name too long", "ssm:///" + strings.Repeat("a", 1011), "1011 bytes"},
+		{"empty selector", "ssm:///a:", "selector is not"},
+		{"label with a digit first", "ssm:///a:3x", "selector is not"},
+		{"version zero", "ssm:///a:0", "selector is not"},
+		{"two selectors", "ssm:///a:3:4", "selector is not"},
+		{"version as an option", "ssm:///a?version=3", "write the selector after the name"},
+		{"stage as an option", "ssm:///a?stage=x", "write the selector after the name"},
+		{"tree with a version", "ssm:///a/*:3", "takes no version"},
+		{"tree with a label", "ssm:///a/*:x", "takes no version"},
+		{"everything", "ssm:///*", "last level of a tree"},
+		{"star in the middle", "ssm:///a/*/b", "last level of a tree"},
+		{"star in a level", "ssm:///a/b*", "last level of a tree"},
+		{"tree without first slash", "ssm://a/*", "write ssm:///a/*"},
+		{"tree of an ARN", "ssm://" + ssmARN + "/*", "has no ARN"},
+		{"tree of secrets", "ssm:///aws/reference/secretsmanager/*", "secret's name"},
+		{"reference by ARN", "ssm:///aws/reference/secretsmanager/" + secretARN, "by its name"},
+		{"reference to nothing", "ssm:///aws/reference/secretsmanager/", "name is empty"},
+
+		{"secret name", "sm://prod db", "byte 4"},
+		{"secret name with a colon", "sm://prod:db", "byte 4"},
+		{"secret name empty", "sm://?region=eu-west-1", "name is empty"},
+		{"secret name too long", "sm://" + strings.Repeat("a", 513), "512 bytes"},
+		{"tail unfinished", "sm://" + secretARN + ":user", "after it nothing or :json-key:stage:version-id"},
+		{"tail too long", "sm://" + secretARN + "::::", "not of a secret"},
+		{"stage twice", "sm://" + secretARN + "::a:?stage=a", "for the second time"},
+		{"version twice", "sm://" + secretARN + ":::" + versionID + "?version=" + versionID, "for the second time"},
+		{"field twice", "sm://" + secretARN + ":user::#user", "state it once"},
+		{"version id too short", "sm://db?version=3", "32 to 64"},
+
+		{"ARN of another service", "ssm://" + secretARN, "another service"},
+		{"ARN cut short", "sm://arn:aws:secretsmanager:eu-west-1", "cut short"},
+		{"ARN without region", "ssm://arn:aws:ssm::123456789012:parameter/a", "no Region"},
+		{"ARN with a host as region", "ssm://arn:aws:ssm:x@evil.example:123456789012:parameter/a", "no Region"},
+		{"ARN of a wrong partition", "ssm://arn:aws:ssm:cn-north-1:123456789012:parameter/a", "partition"},
+		{"ARN of an unknown partition", "ssm://arn:aws-x:ssm:eu-west-1:123456789012:parameter/a", "partition"},
+		{"ARN with a short account", "ssm://arn:aws:ssm:eu-west-1:12345:parameter/a", "12 digits"},
+		{"ARN without account", "ssm://arn:aws:ssm:eu-west-1::parameter/app/db", "not of a parameter"},
+		{"secret ARN without account", "sm://arn:aws:secretsmanager:eu-west-1::secret:a", "not of a secret"},
+		{"ARN of a document", "ssm://arn:aws:ssm:eu-west-1:123456789012:document/a", "not of a parameter"},
+		{"ARN and another region", "ssm://" + ssmARN + "?region=eu-west-2", "another Region"},
+
+		{"no base64", "kms://hunter2!", "not base64"},
+		{"ciphertext cut off", "kms://AQICA", "not base64"},
+		{"wrong padding", "kms://AQ=", "not base64"},
+		{"padding in the middle", "kms://AQ==AQ==", "not base64"},
+		{"bits left over", "kms://AR==", "not base64"},
+		{"no ciphertext", "kms://", "0 bytes"},
+		{"too much ciphertext", "kms://" + base64.StdEncoding.EncodeToString(make([]byte, 6145)), "6145 bytes"},
+		{"foreign option", "kms://AQ==?stage=x", "is not for kms"},
+		{"key of another service", "kms://AQ==?key=" + ssmARN, "another service"},
+		{"key", "kms://AQ==?key=app", "not a KMS key"},
+		{"key ARN and another region", "kms://AQ==?key=" + keyARN + "&region=eu-west-1", "another Region"},
+		{"region and another key ARN", "kms://AQ==?region=eu-west-1&key=" + keyARN, "another Region"},
+		{"context", "kms://AQ==?context=x", "neither none nor console"},
+		{"context twice", "kms://AQ==?context=none&context=none", "for the second time"},
+		{"context none and pair", "kms://AQ==?context=none&context.a=b", "contradicts"},
+		{"pair and context none", "kms://AQ==?context.a=b&context=none", "contradicts"},
+		{"pair twice", "kms://AQ==?context.a=b&context.%61=b", "for the second time"},
+		{"pair without name", "kms://AQ==?context.=b", "empty name"},
+		{"pair without value", "kms://AQ==?context.a=", "has no value"},
+		{"pair with a control character", "kms://AQ==?context.a=%0A", "control character"},
+		{"pair with invalid UTF-8", "kms://AQ==?context.a=%FF", "invalid UTF-8"},
+		{"key on a parameter", "ssm:///a?key=alias/a", "is not for ssm"},
+
+		{"unknown option", "sm://prod/db?stag=x", `option "stag" at byte 13 is unknown`},
+		{"second option unknown", "sm://prod/db?ttl=1m&stag=x", `option "stag" at byte 20 is unknown`},
+		{"long unknown option", "sm://a?" + strings.Repeat("b", 100), `option "` + strings.Repeat("b", 40) + `" at byte 7`},
+		{"field as an option", "sm://a?field=b", "after #"},
+		{"duplicate option", "sm://a?ttl=1m&ttl=1m", "for the second time"},
+		{"no options", "sm://a?", "has no name"},
+		{"empty option", "sm://a?ttl=1m&", "has no name"},
+		{"option without value", "sm://a?ttl", "has no value"},
+		{"optional without value", "sm://a?optional=", "has no value"},
+		{"optional false", "sm://a?optional=false", "neither empty nor true"},
+		{"bad escape", "sm://a?region=%zz", "bad percent escape"},
+		{"bare number", "sm://a?ttl=300", "300s"},
+		{"negative", "sm://a?stale=-1s", "negative"},
+		{"region", "sm://a?region=x@attacker.example:443/", "not the name of a Region"},
+		{"region empty", "sm://a?region=", "has no value"},
+		{"empty field", "sm://a#", "field is empty"},
+		{"control character in a field", "sm://a#b\x01c", "control character"},
+		{"invalid UTF-8 in a field", "sm://a#\xff", "invalid UTF-8"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r, err := Parse(tt.text)
+			var e *Error
+			if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("Parse(%.100q) = %v, want *Error with %q", tt.text, err, tt.want)
+			}
+			if r != (Ref{}) {
+				t.Errorf("a Ref beside the error: %+v", r)
+			}
+		})
+	}
+}
+
+func TestBare(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name, scheme, text string
+		want               Ref
+		err                string
+	}{
+		{"ciphertext", KMS, "AQID\n", Ref{Scheme: KMS, ID: "\x01\x02\x03", Context: ContextConsole}, ""},
+		{"whole kms reference", KMS, "kms://AQID?region=eu-west-1", Ref{Scheme: KMS, ID: "\x01\x02\x03", Region: "eu-west-1"}, ""},
+		{"name", SSM, "name", Ref{Scheme: SSM, ID: "name"}, ""},
+		{"path and label", SSM, "/a/b:blue", Ref{Scheme: SSM, ID: "/a/b", Stage: "blue"}, ""},
+		{"parameter ARN and version", SSM, ssmARN + ":3", Ref{Scheme: SSM, ID: ssmARN, Version: "3", Region: "eu-west-1"}, ""},
+		{"whole ssm reference", SSM, "ssm:///a?ttl=1m", Ref{Scheme: SSM, ID: "/a", HasTTL: true, TTL: time.Minute}, ""},
+		{"secret", SecretsManager, "prod/db", Ref{Scheme: SecretsManager, ID: "prod/db"}, ""},
+		{"secret ARN with a tail", SecretsManager, secretARN + ":user::", Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Field: "user"}, ""},
+		{"whole secret reference", SecretsManager, "sm://db#f", Ref{Scheme: SecretsManager, ID: "db", Field: "f"}, ""},
+		{"literal", Literal, " anything {{resolve:", Ref{Scheme: Literal, ID: " anything {{resolve:"}, ""},
+		{"literal like a reference", Literal, "ssm:///a", Ref{Scheme: Literal, ID: "ssm:///a"}, ""},
+		{"literal with its scheme", Literal, "literal://a", Ref{Scheme: Literal, ID: "a"}, ""},
+		{"empty literal", Literal, "", Ref{Scheme: Literal}, ""},
+
+		{"empty", KMS, " ", Ref{}, "empty"},
+		{"other scheme", SSM, "sm://a", Ref{}, "another scheme"},
+		{"literal declared otherwise", SSM, "literal://hunter2", Ref{}, "another scheme"},
+		{"options", SSM, "/a?region=eu-west-1", Ref{}, "may not stand"},
+		{"field", SecretsManager, "db#f", Ref{}, "may not stand"},
+		{"no first slash", SSM, "app/db", Ref{}, "does not start with one"},
+		{"no first slash, whole", SSM, "ssm://app/db", Ref{}, "does not start with one"},
+		{"quotes", SecretsManager, `"prod/db"`, Ref{}, "spaces or quotes"},
+		{"newline", SSM, "/a\n", Ref{}, "spaces or quotes"},
+		{"upper case", SSM, "SSM:///a", Ref{}, "not in lower case"},
+		{"resolve", SSM, "{{resolve:ssm:hunter2}}", Ref{}, "CloudFormation"},
+		{"plaintext", KMS, "hunter2!", Ref{}, "not base64"},
+		{"unknown option", KMS, "kms://AQID?hunter2=1", Ref{}, "the option at byte 11 is unknown"},
+		{"unknown scheme", "vault", "a", Ref{}, "declared scheme"},
+		{"too long", Literal, strings.Repeat("a", 16<<10), Ref{}, "16 KiB"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := Bare(tt.scheme, tt.text)
+			if got != tt.want {
+				t.Errorf("Bare = %+v, want %+v", got, tt.want)
+			}
+			if (err == nil) != (tt.err == "") || err != nil && !strings.Contains(err.Error(), tt.err) {
+				t.Errorf("error %v, want %q", err, tt.err)
+			}
+			if err != nil && strings.Contains(err.Error(), "hunter2") {
+				t.Errorf("error quotes the text: %v", err)
+			}
+			if err == nil {
+				if again, err := Parse(got.Text()); again != got || err != nil {
+					t.Errorf("Parse(Text()) = %+v, %v", again, err)
+				}
+			}
+		})
+	}
+}
+
+// TestConstructors is about text from users of the program, who must not choose more than a name.
+func TestConstructors(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"", "x?region=eu-west-1", "x#f", "x:1", "x:", "/a/*", "*", "/a/*:1", ssmARN + ":3", ssmARN + "/*", "ssm:///a", " x",
+		"x\n", "a/b", "/a/../../b?", "{{resolve:ssm:a}}", secretARN} {
+		if r, err := Parameter(name); err == nil || r != (Ref{}) {
+			t.Errorf("Parameter(%q) = %+v, %v", name, r, err)
+		}
+	}
+	for _, id := range []string{"", "x?region=eu-west-1", "x#f", "x:1", "x:::", "*", secretARN + ":f::", secretARN + ":::", "sm://a", " x", ssmARN} {
+		if r, err := Secret(id); err == nil || r != (Ref{}) {
+			t.Errorf("Secret(%q) = %+v, %v", id, r, err)
+		}
+	}
+	for _, n := range []int{0, 6145} {
+		if r, err := Ciphertext(make([]byte, n)); err == nil || r != (Ref{}) {
+			t.Errorf("Ciphertext of %d bytes: %v", n, err)
+		}
+	}
+	b := make([]byte, 6144)
+	r, err := Ciphertext(b)
+	b[0] = 1
+	if err != nil || r.ID != string(make([]byte, 6144)) {
+		t.Errorf("Ciphertext does not hold a copy: %v", err)
+	}
+	if r, err := Parameter(ssmARN); err != nil || r != (Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1"}) {
+		t.Errorf("Parameter(ARN) = %+v, %v", r, err)
+	}
+	if r, err := Secret(secretARN); err != nil || r != (Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1"}) {
+		t.Errorf("Secret(ARN) = %+v, %v", r, err)
+	}
+}
+
+func TestWith(t *testing.T) {
+	t.Parallel()
+	type kv [2]string
+	tests := []struct {
+		name, ref string
+		set       []kv
+		want      string // text, or the error if it holds a space
+	}{
+		{"values are not decoded", "kms://AQ==", []kv{{"context.a", "50%25 & #x?{{resolve:"}}, "kms://AQ==?context.a=50%2525%20%26%20%23x%3F%7B%7Bresolve:"},
+		{"pairs add up, sorted", "kms://AQ==", []kv{{"context.b", "1"}, {"context.a", "2"}, {"context.b", "3"}}, "kms://AQ==?context.a=2&context.b=3"},
+		{"none replaces pairs", "kms://AQ==?context.a=1", []kv{{"context", "none"}}, "kms://AQ==?context=none"},
+		{"a pair replaces console", "kms://AQ==?context=console", []kv{{"context.a", "1"}}, "kms://AQ==?context.a=1"},
+		{"parameter version", "ssm:///a", []kv{{"version", "3"}}, "ssm:///a:3"},
+		{"label replaces version", "ssm:///a:3", []kv{{"stage", "blue"}}, "ssm:///a:blue"},
+		{"version replaces label", "ssm:///a:blue", []kv{{"version", "4"}}, "ssm:///a:4"},
+		{"version that is a label", "ssm:///a", []kv{{"version", "blue"}}, "not a version number"},
+		{"label that is a version", "ssm:///a", []kv{{"stage", "3"}}, "not a version or a label"},
+		{"stage that is a version id", "ssm:///aws/reference/secretsmanager/a", []kv{{"stage", versionID}}, "not a staging label"},
+		{"secret stage beside version", "sm://a?version=" + versionID, []kv{{"stage", "AWSPENDING"}}, "secretsmanager://a?stage=AWSPENDING&version=" + versionID},
+		{"stage with colon and amp", "sm://a", []kv{{"stage", "x:y&z=%"}}, "secretsmanager://a?stage=x:y%26z%3D%25"},
+		{"field", "sm://a?ttl=1m", []kv{{"field", "a#b?c%41"}}, "secretsmanager://a?ttl=1m0s#a#b?c%41"},
+		{"field with a space at its end", "sm://a", []kv{{"field", "a "}}, "a space at its end"},
+		{"field that reads like CloudFormation", "sm://a", []kv{{"field", "{{resolve:ssm:b}}"}}, "or a space at its end"},
+		{"field empty", "sm://a", []kv{{"field", ""}}, "has no value"},
+		{"optional", "sm://a", []kv{{"optional", ""}}, "secretsmanager://a?optional"},
+		{"optional true", "sm://a", []kv{{"optional", "true"}}, "secretsmanager://a?optional"},
+		{"region", "sm://a?region=eu-west-1", []kv{{"region", "eu-west-2"}}, "secretsmanager://a?region=eu-west-2"},
+		{"region of an ARN", "sm://" + secretARN, []kv{{"region", "eu-west-2"}}, "states another Region"},
+		{"key replaces key and its region", "kms://AQ==?key=" + keyARN, []kv{{"key", "alias/a"}}, "kms://AQ==?key=alias/a"},
+		{"key keeps a stated region", "kms://AQ==?region=eu-west-1", []kv{{"key", "alias/a"}}, "kms://AQ==?region=eu-west-1&key=alias/a"},
+		{"literal", "literal://a", []kv{{"field", "f"}}, "is not for literal"},
+		{"unknown", "sm://a", []kv{{"colour", "red"}}, "is unknown"},
+		{"foreign", "sm://a", []kv{{"key", "alias/a"}}, "is not for secretsmanager"},
+		{"too long", "sm://a", []kv{{"field", strings.Repeat("a", 17<<10)}}, "longer than 16 KiB"},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			r, err := Parse(tt.ref)
+			for _, s := range tt.set {
+				if err == nil {
+					r, err = r.With(s[0], s[1])
+				}
+			}
+			if strings.Contains(tt.want, " ") {
+				if err == nil || !strings.Contains(err.Error(), tt.want) || r != (Ref{}) {
+					t.Fatalf("%q, error %v, want %q", r.Text(), err, tt.want)
+				}
+				return
+			}
+			if err != nil || r.Text() != tt.want {
+				t.Fatalf("%q, %v, want %q", r.Text(), err, tt.want)
+			}
+			if again, err := Parse(r.Text()); again != r || err != nil {
+				t.Errorf("Parse(Text()) = %+v, %v, want %+v", again, err, r)
+			}
+		})
+	}
+
+	r, _ := Ciphertext([]byte{1})
+	var err error
+	for i := range 65 {
+		r, err = r.With("context."+strings.Repeat("a", i+1), "x")
+	}
+	if err == nil {
+		t.Error("65 pairs of encryption context are accepted")
+	}
+}
+
+func TestEncryptionContext(t *testing.T) {
+	t.Parallel()
+	r, err := Parse("kms://AQ==?context.a=b%3D+c&context.%C3%A9%20x=1")
+	want := map[string]string{"a": "b=+c", "é x": "1"}
+	if got := r.EncryptionContext(); err != nil || !maps.Equal(got, want) {
+		t.Errorf("got %q, %v, want %q", got, err, want)
+	}
+	for _, text := range []string{"kms://AQ==", "kms://AQ==?context=none", "kms://AQ==?context=console", "sm://a"} {
+		if r, err := Parse(text); err != nil || r.EncryptionContext() != nil {
+			t.Errorf("%s: got %q, %v, want nil", text, r.EncryptionContext(), err)
+		}
+	}
+}
+
+func TestBegins(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"kms:/x", "SSM://", "Sm:/a", "Literal://", " \t'sm://a", "„secretsmanager://a“", "«kms://x", "x {{resolve:a", "{{{ resolve:",
+		"{{a {{resolve:", "\ufeffssm://a", "`ssm://a`"} {
+		if !Begins(text) {
+			t.Errorf("Begins(%q) = false", text)
+		}
+	}
+	for _, text := range []string{"", "ssm:", "ssm", "ssmx:/", "xssm:/a", "postgres://u:p@h/ssm://", "https://sm:/", "{{ resolve", "resolve:", "/app/db", "arn:aws:ssm:", "{ {resolve:"} {
+		if Begins(text) {
+			t.Errorf("Begins(%q) = true", text)
+		}
+	}
+}
+
+func TestRegion(t *testing.T) {
+	t.Parallel()
+	for region, partition := range map[string]string{"eu-west-1": "aws", "ap-southeast-10": "aws", "cn-northwest-1": "aws-cn", "us-gov-east-1": "aws-us-gov", "us-iso-east-1": "aws-iso",
+		"us-isob-east-1": "aws-iso-b", "eu-isoe-west-1": "aws-iso-e", "us-isof-south-1": "aws-iso-f", "eusc-de-east-1": "aws-eusc"} {
+		if !RegionOK(region) || Partition(region) != partition {
+			t.Errorf("%s: %v, %s, want true, %s", region, RegionOK(region), Partition(region), partition)
+		}
+	}
+	for _, region := range []string{"", "eu-west", "EU-WEST-1", "eu-west-1.evil.example", "x@attacker.example:443/#", "eu-west-1\n", "eu--1", "e-west-1", "eu-west-100", "aws-global",
+		"eu-" + strings.Repeat("a", 60) + "-1"} {
+		if RegionOK(region) {
+			t.Errorf("RegionOK(%q) = true", region)
+		}
+	}
+}

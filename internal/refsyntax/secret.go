@@ -1,0 +1,12 @@
+package refsyntax
+
+import "strings"
+
+// IsOf reports whether a secret of this name and ARN is the one that r asks for: same name; same ARN; or an ARN that is r's with the six random
+// characters appended.
+func (r Ref) IsOf(name, arn string) bool {
+	if !strings.HasPrefix(r.ID, "arn:") {
+		return name == r.ID
+	}
+	return arn == r.ID || len(arn) == len(r.ID)+7 && strings.HasPrefix(arn, r.ID+"-")
+}
