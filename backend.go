@@ -1,0 +1,50 @@
+package secrets
+
+import (
+	"context"
+
+	"github.com/lambdasecrets/secrets/internal/awsconf"
+	"github.com/lambdasecrets/secrets/internal/awserr"
+)
+
+// backendConfig is what the backends take besides an aws.Config.
+type backendConfig struct {
+	source   *awsconf.Source
+	function string   // AWS_LAMBDA_FUNCTION_NAME, for the console's encryption context
+	keys     []string // the key ARNs of WithKMSKeys
+	batch    bool     // WithBatchGetSecretValue
+}
+
+// invoke makes one SDK call with the client of ref's Region, and turns its error into one that is safe to print. Where the credentials were refused that
+// worked before, it tries once more with clients built anew.
+func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operation string, ref Ref, do func(context.Context, C) (*Out, error)) (*Out, *ResolveError) {
+	for again := false; ; again = true {
+		client, region, number, err := clients.Get(ctx, ref.Region())
+		if err != nil {
+			return nil, &ResolveError{Ref: ref, Operation: operation, kind: ErrUnavailable, region: region, problem: "the SDK's configuration does not load: " + err.Error()}
+		}
+		watched, watch := awsconf.NewWatch(ctx)
+		out, err := do(watched, client)
+		if err == nil {
+			clients.Source.Proven(number)
+			return out, nil
+		}
+		err = watch.Cause(err)
+		e := awsError(operation, ref, err)
+		e.region, e.host = region, watch.Host()
+		if awsconf.ConnectFailed(err) {
+			e.problem = awsconf.NoConnection
+		}
+		if again || !awserr.Credentials(e.Code) || !clients.Source.Renew(number) {
+			return nil, e
+		}
+	}
+}
+
+// failed returns err as the result of ref.
+func failed(ref Ref, err *ResolveError) Result {
+	if err.Ref == ref {
+		return Result{Err: err}
+	}
+	return Result{Err: err.named("", ref)}
+}

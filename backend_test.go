@@ -1,0 +1,203 @@
+package secrets_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/kms"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go/logging"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/endpoint"
+)
+
+// backends are the three providers over one configuration, and a reference for each that the store of start can answer with plaintext "s3cr3t".
+func backends(cfg aws.Config, st *endpoint.Store) map[string]struct {
+	secrets.Provider
+	ref string
+} {
+	st.PutParameter(endpoint.Parameter{Name: "/a", Type: "SecureString", Value: "s3cr3t"})
+	st.PutSecret("a", "s3cr3t")
+	blob := st.Encrypt(st.CreateKey(), []byte("s3cr3t"), nil)
+	const everything = aws.LogRequestWithBody | aws.LogResponseWithBody | aws.LogRetries | aws.LogSigning
+	return map[string]struct {
+		secrets.Provider
+		ref string
+	}{
+		"kms":            {secrets.NewKMS(cfg, func(o *kms.Options) { o.ClientLogMode |= everything }), kmsRef(blob)},
+		"ssm":            {secrets.NewSSM(cfg, func(o *ssm.Options) { o.ClientLogMode |= everything }), "ssm:///a"},
+		"secretsmanager": {secrets.NewSecretsManager(cfg, func(o *secretsmanager.Options) { o.ClientLogMode |= everything }), "sm://a"},
+	}
+}
+
+// The SDK's body logging prints plaintext. It stays off, whoever turned it on.
+func TestBodiesAreNotLogged(t *testing.T) {
+	t.Parallel()
+	_, st, cfg := start(t)
+	var mu sync.Mutex
+	var log bytes.Buffer
+	cfg.ClientLogMode = aws.LogRequestWithBody | aws.LogResponseWithBody | aws.LogResponse
+	cfg.Logger = logging.LoggerFunc(func(_ logging.Classification, format string, v ...any) {
+		mu.Lock()
+		defer mu.Unlock()
+		fmt.Fprintf(&log, format+"\n", v...)
+	})
+	for name, b := range backends(cfg, st) {
+		r := fetch(t, b, b.ref)[0]
+		wantResult(t, r, "s3cr3t", nil)
+		if !strings.Contains(log.String(), "HTTP/1.1 200 OK") {
+			t.Fatalf("%s: nothing is logged, so this test proves nothing", name)
+		}
+	}
+	for _, leak := range []string{"s3cr3t", "czNjcjN0", "CiphertextBlob"} {
+		if strings.Contains(log.String(), leak) {
+			t.Errorf("the log holds %q:\n%s", leak, log.String())
+		}
+	}
+}
+
+// Every backend says which host did not answer, within one attempt.
+func TestHangNamesHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, p := endpoint.New(endpoint.Options{}), endpoint.NewPipe()
+		go s.Serve(p)
+		defer s.Close()
+		cfg := config("http://vpce.aws.test")
+		cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DialContext = p.DialContext })
+		all := backends(cfg, s.Region(region))
+		s.Fault(endpoint.Fault{Do: endpoint.Hang})
+		for name, b := range all {
+			began := time.Now()
+			err := fetch(t, b, b.ref)[0].Err
+			if took := time.Since(began); took != 2*time.Second || !errors.Is(err, secrets.ErrUnavailable) || !strings.Contains(secrets.Detail(err), "vpce.aws.test") {
+				t.Errorf("%s: after %v: %s", name, took, secrets.Detail(err))
+			}
+		}
+	})
+}
+
+// A user's own retryer may back off beyond any deadline. What it backed off from is told, not that the time was over.
+func TestThrottleUnderDeadline(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	cfg.Retryer = func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) {
+			o.Backoff = retry.BackoffDelayerFunc(func(int, error) (time.Duration, error) { return time.Hour, nil })
+		})
+	}
+	all := backends(cfg, st)
+	s.Fault(endpoint.Fault{Do: endpoint.Throttle})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for name, b := range all {
+		wg.Go(func() {
+			ref, _ := secrets.ParseRef(b.ref)
+			if err := b.Fetch(ctx, []secrets.Ref{ref})[0].Err; !errors.Is(err, secrets.ErrThrottled) {
+				t.Errorf("%s: %v", name, err)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// Credentials that expire are asked for anew, once, and only where they worked before.
+func TestExpiredCredentials(t *testing.T) {
+	t.Parallel()
+	for name := range backends(config("http://unused"), endpoint.New(endpoint.Options{}).Region(region)) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			retrieved := 0
+			cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				retrieved++
+				return aws.Credentials{AccessKeyID: fmt.Sprintf("AKID%d", retrieved), SecretAccessKey: "secret"}, nil
+			}))
+			b := backends(cfg, st)[name]
+			expired := endpoint.Fault{Do: endpoint.Fail, Code: "ExpiredTokenException", Times: 1}
+
+			s.Fault(expired)
+			wantResult(t, fetch(t, b, b.ref)[0], "", secrets.ErrUnavailable)
+			if retrieved != 1 {
+				t.Errorf("credentials that never worked were asked for %d times", retrieved)
+			}
+			wantResult(t, fetch(t, b, b.ref)[0], "s3cr3t", nil)
+			s.Fault(expired)
+			wantResult(t, fetch(t, b, b.ref)[0], "s3cr3t", nil)
+			calls := s.Calls()
+			if last := calls[len(calls)-1]; last.AccessKeyID != "AKID2" || len(calls) != 4 {
+				t.Errorf("%d calls, the last with %s", len(calls), last.AccessKeyID)
+			}
+			s.ResetCalls()
+			expired.Times = 0
+			s.Fault(expired)
+			wantResult(t, fetch(t, b, b.ref)[0], "", secrets.ErrUnavailable)
+			if n := len(s.Calls()); n != 2 {
+				t.Errorf("%d calls with credentials that stay expired, want 2", n)
+			}
+		})
+	}
+}
+
+// Without an endpoint of one's own, calls go to the Region's, in its partition.
+func TestEndpoints(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	hosts := map[string]int{}
+	cfg := aws.Config{Region: region, Credentials: config("").Credentials, RetryMaxAttempts: 1, HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		hosts[r.URL.Host]++
+		return nil, errors.New("not today")
+	})}}
+	fetch(t, secrets.NewSSM(cfg), "ssm:///a", "ssm:///b")
+	for _, r := range []string{"cn-north-1", "us-gov-west-1", "us-east-1"} {
+		fetch(t, secrets.NewSecretsManager(cfg), "sm://a?region="+r)
+		fetch(t, secrets.NewKMS(cfg), "kms://AAAA?region="+r)
+	}
+	for _, host := range []string{"ssm.eu-west-1.amazonaws.com", "secretsmanager.cn-north-1.amazonaws.com.cn", "kms.cn-north-1.amazonaws.com.cn",
+		"secretsmanager.us-gov-west-1.amazonaws.com", "kms.us-gov-west-1.amazonaws.com", "secretsmanager.us-east-1.amazonaws.com", "kms.us-east-1.amazonaws.com"} {
+		if hosts[host] != 1 {
+			t.Errorf("%s was called %d times", host, hosts[host])
+		}
+		delete(hosts, host)
+	}
+	if len(hosts) > 0 {
+		t.Errorf("others were called: %v", hosts)
+	}
+}
+
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// A configuration that does not load is told as such.
+func TestConfigurationDoesNotLoad(t *testing.T) {
+	t.Setenv("AWS_PROFILE", "nobody-has-this")
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "AWS_REGION": region}), secrets.WithLogger(quiet()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if detail := secrets.Detail(env.Warm(ctx)); !strings.Contains(detail, "nobody-has-this") {
+		t.Errorf("detail %q", detail)
+	}
+}

@@ -1,0 +1,891 @@
+package secrets
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/lambdasecrets/secrets/internal/awsconf"
+	"github.com/lambdasecrets/secrets/internal/clock"
+	"github.com/lambdasecrets/secrets/internal/guard"
+)
+
+const (
+	patience   = time.Second            // how long a caller with a servable value waits for its refresh; doubled twice where it was too short
+	reserve    = 250 * time.Millisecond // what is left of a caller's deadline when it gets its answer, or a quarter of it
+	boundless  = 10 * time.Second       // how long a caller without a deadline waits
+	maxBackoff = 2 * time.Second        // between the tries of one flight
+	maxWindow  = 30 * time.Second       // in which a failure is remembered
+	frozen     = time.Second            // by which the clocks part when a sandbox was frozen
+	maxLoose   = 1000                   // references that were built in code and are kept
+	maxBytes   = 4 << 20                // of one value, and of all values of such references together
+	forever    = time.Duration(math.MaxInt64)
+)
+
+// A Cache is a [Provider] in front of a Provider: it keeps what was fetched, for its TTL, shares one fetch among all who ask at once, and
+// serves the old value for a bounded time while a fetch fails. It knows nothing of AWS: it sees kinds of errors.
+//
+// It starts no goroutine that outlives the calls waiting for it, so it needs no closing. It is safe for concurrent use.
+type Cache struct {
+	next Provider
+	cacheConfig
+
+	mu       sync.Mutex
+	entries  map[Ref]*entry // source → entry
+	flights  uint64         // tries begun so far: the start number of the newest
+	searches uint64         // begun so far, see search
+	notes    []func()       // log lines to write once mu is released
+	stats    Stats
+}
+
+// NewCache returns a Cache in front of next.
+func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
+	cfg := newCacheConfig()
+	for _, o := range opts {
+		o.applyCache(&cfg)
+	}
+	if guard.Nil(next) {
+		cfg.errs = append(cfg.errs, errors.New("secrets: NewCache: the provider is nil"))
+	}
+	if err := errors.Join(cfg.errs...); err != nil {
+		return nil, err
+	}
+	return newCache(next, cfg), nil
+}
+
+func newCache(next Provider, cfg cacheConfig) *Cache {
+	return &Cache{next: next, cacheConfig: cfg, entries: map[Ref]*entry{}}
+}
+
+var _ Provider = (*Cache)(nil)
+
+// Fetch answers any mixture of references, of several schemes and Regions, with fields, TTLs and stale bounds. Where references share
+// a source, the shortest TTL and stale bound win. It blocks for fetches only, at most until ctx ends (10 s if it has no deadline), 1 s where an old value can
+// be served.
+func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
+	results := make([]Result, len(refs))
+	asks := make(map[*entry]*ask, len(refs))
+	var order []*ask
+	of := make([]*ask, len(refs))
+	c.mu.Lock()
+	for i, ref := range refs {
+		if err := ref.invalid(); err != nil {
+			results[i].Err = err
+			continue
+		}
+		e := c.entry(ref, false)
+		if asks[e] == nil {
+			asks[e] = &ask{entry: e}
+			order = append(order, asks[e])
+		}
+		of[i] = asks[e]
+	}
+	c.unlock()
+	c.settle(ctx, order, reading)
+	c.evict(order)
+	for i, ref := range refs {
+		if of[i] != nil {
+			results[i] = of[i].result(ref)
+		}
+	}
+	return results
+}
+
+// now reads both clocks.
+func (c *Cache) now() clock.Moment { return clock.At(c.clock()) }
+
+// A generation is what one fetch of a source brought. It is replaced whole, so fields of one secret cannot be torn apart.
+type generation struct {
+	number uint64 // 1, 2, 3, … per source, the same for the same content
+	values []slot // the whole, then entry.fields
+	arn    string
+	at     clock.Moment  // just before the request was sent
+	life   time.Duration // due at this age
+	soon   time.Duration // to be refreshed by the next reader from this age on
+	read   atomic.Bool   // since it was fetched
+}
+
+type slot struct {
+	value Value
+	err   *ResolveError
+}
+
+// within reports whether g is younger than d, by both clocks.
+func (g *generation) within(d time.Duration, now clock.Moment) bool {
+	return g.life == forever || now.Within(d, g.at)
+}
+
+// living returns g with another lifetime.
+func (g *generation) living(life time.Duration) *generation {
+	h := &generation{number: g.number, values: g.values, arn: g.arn, at: g.at, life: life, soon: min(g.soon, life/10*9)}
+	h.read.Store(g.read.Load())
+	return h
+}
+
+// An entry is one source: what was fetched, and what is going on.
+type entry struct {
+	source   Ref
+	fields   []string // declared ones, fixed before the first read
+	names    []string // of declared variables, for the log
+	declared bool
+	optional bool                       // all of them are: absence is no news
+	gen      atomic.Pointer[generation] // nil: nothing to serve
+
+	// The rest stands under Cache.mu.
+	ttl, stale time.Duration
+	call       *call  // in the running flight that others may join, or nil
+	used       uint64 // start number of the last flight it was in, or of the first one it is to be in
+	newest     uint64 // start number of the newest try that brought a generation, or failed for a lasting reason
+	number     uint64 // of the last generation, as
+	at         clock.Moment
+	version    string   // of the last generation
+	fail       *failure // since the last success, or nil
+	wanted     bool     // by a warm that did not get it
+	search     *search  // for another value than one that was refused: the last, or nil
+	renewed    uint64   // the number of the last search that it was fetched for, and answered
+}
+
+// A failure is what is remembered between flights that fail.
+type failure struct {
+	err      *ResolveError
+	steps    int           // flights that failed and opened a window
+	at       clock.Moment  // when the last one did
+	window   time.Duration // from at, in which nobody tries
+	lasting  bool          // some failure was; since is the first
+	since    clock.Moment
+	cuts     int  // flights that were given up without an answer
+	reported bool // secrets.stale was logged
+}
+
+func (f *failure) resting(now clock.Moment) bool { return f != nil && now.Since(f.at) < f.window }
+
+// recent reports whether the backend is known to fail: one caller tries, the others need not wait with it.
+func (f *failure) recent(now clock.Moment) bool { return f != nil && now.Since(f.at) < 2*maxWindow }
+
+// entry returns the entry of ref's source, a new one if need be, under mu.
+func (c *Cache) entry(ref Ref, declared bool) *entry {
+	source := ref.Source()
+	e := c.entries[source]
+	if e == nil {
+		e = &entry{source: source, declared: declared, ttl: forever, stale: forever, used: c.flights + 1}
+		c.entries[source] = e
+	}
+	ttl, stale := ref.data().Bounds(c.ttl, c.cacheConfig.stale)
+	e.ttl, e.stale = min(e.ttl, ttl), min(e.stale, stale)
+	if g := e.gen.Load(); g != nil && g.life != forever && g.life > e.ttl {
+		e.gen.Store(g.living(e.ttl)) // it was fetched for somebody with a longer TTL
+	}
+	return e
+}
+
+// evict keeps references built in code within bounds, after asks brought some more: the oldest fetched go, never a declared one.
+func (c *Cache) evict(asks []*ask) {
+	if !slices.ContainsFunc(asks, func(a *ask) bool { return !a.entry.declared && a.call != nil }) {
+		return // nothing was fetched for them
+	}
+	c.mu.Lock()
+	defer c.unlock()
+	loose, bytes := c.loose(), 0
+	slices.SortFunc(loose, func(a, b *entry) int { return cmp.Compare(b.used, a.used) })
+	for i, e := range loose {
+		if bytes += e.size(); e.call == nil && (i >= maxLoose || bytes > maxBytes) {
+			delete(c.entries, e.source)
+		}
+	}
+}
+
+// loose returns the sources that are not declared, under mu.
+func (c *Cache) loose() (loose []*entry) {
+	for _, e := range c.entries {
+		if !e.declared {
+			loose = append(loose, e)
+		}
+	}
+	return loose
+}
+
+// size returns how many bytes of plaintext e keeps.
+func (e *entry) size() int {
+	if g := e.gen.Load(); g != nil {
+		return len(g.values[0].value.d.plain())
+	}
+	return 0
+}
+
+// fresh returns the generation of e if there is nothing to think about: no lock, no allocation, two atomic loads, and one store per generation.
+func (e *entry) fresh(now clock.Moment) *generation {
+	g := e.gen.Load()
+	if g == nil || !g.within(g.soon, now) {
+		return nil
+	}
+	if !g.read.Load() {
+		g.read.Store(true)
+	}
+	return g
+}
+
+// A mode is what a caller wants of settle.
+type mode int
+
+const (
+	reading  mode = iota // what is valid, or refreshed
+	warming              // likewise; a passing failure opens no window, so that the first invocation tries at once
+	renewing             // fetched by a flight that begins now
+)
+
+// An ask is one caller's question for one source, and its answer.
+type ask struct {
+	entry  *entry
+	search uint64 // renewing: the number of a search; what was fetched for it, or a later one, will do
+
+	gen   *generation
+	stale bool
+	err   *ResolveError
+
+	call  *call
+	until time.Time
+	gone  error // why it stopped waiting for call, or nil
+}
+
+// result returns the answer for one of the references to the ask's source.
+func (a *ask) result(ref Ref) Result {
+	if a.gen == nil {
+		return Result{Err: a.err.named("", ref)}
+	}
+	s := a.gen.slot(a.entry, ref.Field())
+	if s.err != nil {
+		return Result{ARN: a.gen.arn, Err: s.err.named("", ref)}
+	}
+	return Result{Value: a.mark(s.value), ARN: a.gen.arn}
+}
+
+func (a *ask) mark(v Value) Value {
+	if a.stale {
+		return v.asStale()
+	}
+	return v
+}
+
+func (g *generation) slot(e *entry, field string) slot {
+	if field == "" {
+		return g.values[0]
+	}
+	for i, f := range e.fields {
+		if f == field {
+			return g.values[i+1]
+		}
+	}
+	v, err := g.values[0].value.field(e.source, field)
+	return slot{v, err}
+}
+
+// settle answers all asks, which are of distinct entries. It starts the flights that are needed, all at the same moment, and waits for those that the asks
+// are in.
+func (c *Cache) settle(ctx context.Context, asks []*ask, m mode) {
+	for len(asks) > 0 {
+		c.mu.Lock()
+		now := c.now()
+		var begin, waiting []*ask
+		for _, a := range asks {
+			if c.judge(ctx, a, m, now) {
+				begin = append(begin, a)
+			}
+		}
+		c.launch(ctx, begin, m, now)
+		c.unlock()
+		for _, a := range asks {
+			if a.call != nil {
+				a.wait(ctx)
+				waiting = append(waiting, a)
+			}
+		}
+		asks = c.leave(ctx, waiting, m)
+	}
+}
+
+// judge answers a from what is there, or joins it to a running flight, or reports that one must begin.
+func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (begin bool) {
+	e := a.entry
+	a.call, a.gone = nil, nil
+	g := c.servable(e, now)
+	if e.call != nil && interrupted(e.call.flight.at, now) {
+		c.abandon(e.call.flight) // its answer, if it comes, is from before
+	}
+	a.until = time.Now().Add(limit(ctx))
+	if g != nil && m != renewing {
+		wait := patience
+		if e.fail != nil {
+			wait <<= min(e.fail.cuts, 2)
+		}
+		if t := time.Now().Add(wait); t.Before(a.until) {
+			a.until = t
+		}
+	}
+	valid := g != nil && g.within(g.life, now)
+	switch {
+	case m == renewing && g != nil && (g.life == forever || a.search > 0 && e.renewed >= a.search):
+		a.serve(g, false, m)
+	case m == renewing && a.search > 0 && e.fail != nil && (e.renewed >= a.search || e.fail.resting(now)):
+		a.err = e.fail.err
+	case m == renewing && a.search > 0 && e.call != nil && e.call.flight.search >= a.search:
+		a.join(e.call)
+	case m == renewing:
+		return true
+	case valid && g.within(g.soon, now), valid && (e.call != nil || e.fail.resting(now)):
+		a.serve(g, false, m)
+	case g != nil && (e.fail.resting(now) || e.call != nil && e.fail.recent(now)):
+		a.serve(g, true, m)
+		c.noteStale(e, g, now)
+	case e.call != nil:
+		a.join(e.call)
+		if m == warming {
+			e.call.flight.warm = true
+		}
+	case e.fail.resting(now):
+		a.err = e.fail.err
+	case ctx.Err() != nil && g != nil:
+		if a.serve(g, !valid, m); !valid {
+			c.noteStale(e, g, now)
+		}
+	case ctx.Err() != nil:
+		a.err = (*ResolveError)(nil).orGone(e.source, ctx.Err(), 0)
+	default:
+		return true
+	}
+	return false
+}
+
+// interrupted reports whether the sandbox stood still since at, or must have: no try takes that long.
+func interrupted(at, now clock.Moment) bool {
+	return now.Parted(at) > frozen || now.Since(at) > boundless
+}
+
+// serve answers a. What only a warm or a Refresh asked for is not in use yet, so that no refresh takes it along.
+func (a *ask) serve(g *generation, stale bool, m mode) {
+	a.gen, a.stale, a.err = g, stale, nil
+	if m == reading && !g.read.Load() {
+		g.read.Store(true)
+	}
+}
+
+func (a *ask) join(call *call) {
+	a.call = call
+	call.flight.waiters++
+	if a.until.After(call.flight.until) {
+		call.flight.until = a.until
+	}
+}
+
+// limit returns how long a caller may wait: until its deadline less the reserve.
+func limit(ctx context.Context) time.Duration {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return boundless
+	}
+	left := time.Until(deadline)
+	return max(0, left-min(reserve, left/4))
+}
+
+// servable returns the generation that may still be served, fresh or stale. What may not is dropped.
+func (c *Cache) servable(e *entry, now clock.Moment) *generation {
+	g := e.gen.Load()
+	if g == nil || g.life == forever {
+		return g
+	}
+	why := ""
+	switch {
+	case e.fail != nil && e.fail.lasting && now.Since(e.fail.since) >= c.grace:
+		why = "its refresh has failed for the whole grace period"
+	case now.Since(g.at) >= e.stale && !g.within(g.life, now):
+		why = "it is older than its stale bound"
+	default:
+		return g
+	}
+	e.gen.Store(nil)
+	if e.fail != nil {
+		c.note(slog.LevelError, "secrets.dropped", e, e.fail.err, "reason", why, "age", now.Since(g.at).Round(time.Second).String())
+	}
+	return nil
+}
+
+// group is what leaves in one flight: one scheme and Region, and the good apart from the failed.
+type group struct {
+	scheme  Scheme
+	region  string
+	passing bool   // the last flight failed for a passing reason
+	alone   *entry // the last flight failed for a lasting one: what AWS refuses would take a batch of good ones down with it
+}
+
+func groupOf(e *entry) group {
+	g := group{scheme: e.source.Scheme(), region: e.source.Region()}
+	if e.fail != nil {
+		if g.passing = e.fail.err.passing(); !g.passing {
+			g.alone = e
+		}
+	}
+	return g
+}
+
+// launch starts a flight per group for the asks that need one. A flight takes along what else of its group is due, or soon, and in use.
+func (c *Cache) launch(ctx context.Context, asks []*ask, m mode, now clock.Moment) {
+	flights := map[group]*flight{}
+	for _, a := range asks {
+		key := groupOf(a.entry)
+		f := flights[key]
+		if f == nil {
+			c.flights++
+			f = &flight{cache: c, start: c.flights, at: now, begun: time.Now(), search: a.search, warm: m == warming, once: m == reading, returned: make(chan struct{})}
+			flights[key] = f
+		}
+		f.add(a.entry)
+		a.join(a.entry.call)
+	}
+	for key, f := range flights {
+		if m != renewing {
+			for _, e := range c.entries {
+				if e.call == nil && groupOf(e) == key && e.inUse(now) && !e.fail.resting(now) {
+					f.add(e)
+				}
+			}
+		}
+		flightCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+		f.cancel = cancel
+		go f.run(flightCtx)
+	}
+}
+
+// inUse reports whether a flight of e's group should take e along.
+func (e *entry) inUse(now clock.Moment) bool {
+	g := e.gen.Load()
+	if g == nil {
+		return e.wanted
+	}
+	return g.read.Load() && !g.within(g.soon, now)
+}
+
+// A flight is one running fetch of several sources of one scheme and Region, on behalf of the callers that wait for them. It belongs to nobody: who
+// began it may leave first.
+type flight struct {
+	cache    *Cache
+	begun    time.Time
+	search   uint64 // the number of the one it was begun for, or 0
+	cancel   context.CancelFunc
+	returned chan struct{} // closed when run returned
+
+	// The rest stands under Cache.mu.
+	start   uint64       // of the running try: answers are ordered by it
+	at      clock.Moment // likewise
+	calls   []*call      // that are not settled
+	waiters int
+	until   time.Time // when the most patient of them leaves
+	warm    bool      // a warm waits: a passing failure opens no window
+	once    bool      // no second try: old values are in hand, and good yet or the backend is known to fail
+	over    bool      // nobody waits any more, or all is settled: answers are dropped
+	gone    error     // why the last caller with a reason left
+}
+
+// A call is one source's part of a flight.
+type call struct {
+	entry  *entry
+	flight *flight
+	done   chan struct{} // closed when it is settled
+	gen    *generation
+	err    *ResolveError // of the last try
+	again  bool          // abandoned: who waits must ask anew
+	cut    bool          // given up without an answer; err says only that
+}
+
+func (f *flight) add(e *entry) {
+	g := e.gen.Load()
+	f.once = f.once && g != nil && (e.fail != nil || g.within(g.life, f.at))
+	e.call, e.used = &call{entry: e, flight: f, done: make(chan struct{})}, f.start
+	f.calls = append(f.calls, e.call)
+}
+
+// run fetches until every call is settled or nobody waits any more.
+func (f *flight) run(ctx context.Context) {
+	c := f.cache
+	defer close(f.returned)
+	defer f.cancel()
+	open, thawed := f.calls, false
+	for try := 0; ; {
+		at := c.now() // before the request is sent: an answer that waited in a socket while the sandbox was frozen is as old as its question
+		c.mu.Lock()
+		c.flights++
+		f.start, f.at = c.flights, at
+		c.stats.Rounds++
+		c.mu.Unlock()
+		answers, draw := c.fetch(ctx, open, at), awsconf.Rand()
+		c.mu.Lock()
+		now := c.now()
+		if f.over {
+			for i, call := range open {
+				call.late(answers[i].err)
+			}
+			c.unlock()
+			return
+		}
+		if interrupted(at, now) && !thawed {
+			thawed = true // ask once more: it is from before the freeze
+			c.unlock()
+			continue
+		}
+		open = f.take(open, answers, draw, now)
+		f.calls, f.over = open, len(open) == 0
+		left := time.Until(f.until) - reserve
+		c.unlock()
+		if len(open) == 0 {
+			return
+		}
+		backoff := awsconf.Jitter(min(maxBackoff, 100*time.Millisecond<<min(try, 5)), 0.5)
+		if backoff > left && left > reserve {
+			backoff = awsconf.Jitter(left, 0.2) // a last try, while there is somebody to wait for it
+		}
+		pause := time.NewTimer(backoff)
+		try++
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			pause.Stop()
+			return
+		}
+	}
+}
+
+// take settles the calls that have their answer, under mu, and returns the others, which are to be tried again.
+func (f *flight) take(open []*call, answers []answer, draw float64, now clock.Moment) (retry []*call) {
+	c := f.cache
+	for i, call := range open {
+		if call.err = answers[i].err; call.err == nil {
+			call.err = c.install(call, answers[i].gen, draw, now)
+		}
+		if call.err == nil || call.err.kind == ErrNotFound {
+			call.entry.renewed = max(call.entry.renewed, f.search)
+		}
+		switch {
+		case call.err == nil:
+			call.settle()
+		case call.err.passing() && !f.once:
+			retry = append(retry, call)
+		default:
+			c.failed(call, draw, now)
+			call.settle()
+		}
+	}
+	return retry
+}
+
+// settle ends the call, under mu.
+func (call *call) settle() {
+	if call.entry.call == call {
+		call.entry.call = nil
+	}
+	close(call.done)
+}
+
+// An answer is what a try brought for one source: a generation or an error.
+type answer struct {
+	gen *generation
+	err *ResolveError
+}
+
+// fetch asks the provider, and parses what it brings, without a lock. A provider that panics or miscounts fails these references and takes nothing down.
+func (c *Cache) fetch(ctx context.Context, calls []*call, at clock.Moment) []answer {
+	refs, answers := make([]Ref, len(calls)), make([]answer, len(calls))
+	for i, call := range calls {
+		refs[i] = call.entry.source
+	}
+	problem := guard.Call(func() string {
+		results := c.next.Fetch(ctx, refs)
+		if len(results) != len(calls) {
+			return fmt.Sprintf("the provider returned %d results for %d references", len(results), len(calls))
+		}
+		for i, r := range results {
+			answers[i] = calls[i].entry.answer(r, at)
+		}
+		return ""
+	})
+	if problem != "" {
+		for i, call := range calls {
+			answers[i] = answer{err: garbledError("", call.entry.source, problem)}
+		}
+	}
+	return answers
+}
+
+// answer checks a result and parses its fields.
+func (e *entry) answer(r Result, at clock.Moment) answer {
+	if r.Err != nil {
+		err := providerError(e.source, r.Err)
+		if err == nil || err.kind == nil {
+			err = garbledError("", e.source, "the provider returned an empty *ResolveError")
+		}
+		return answer{err: err}
+	}
+	if r.Value.IsZero() {
+		return answer{err: garbledError("", e.source, "the provider returned neither a value nor an error")}
+	}
+	if len(r.Value.d.plain()) > maxBytes {
+		return answer{err: &ResolveError{Ref: e.source, kind: ErrInvalidReference, problem: "the value is larger than 4 MiB"}}
+	}
+	return answer{gen: e.generation(r, at)}
+}
+
+// generation makes a generation of a result.
+func (e *entry) generation(r Result, at clock.Moment) *generation {
+	g := &generation{arn: r.ARN, at: at, values: make([]slot, 1, 1+len(e.fields))}
+	g.values[0].value = r.Value.stamped(time.Unix(0, at.Wall))
+	for _, f := range e.fields {
+		v, err := g.values[0].value.field(e.source, f)
+		g.values = append(g.values, slot{v, err})
+	}
+	return g
+}
+
+// install makes g what call's source serves, unless a later try was faster. It fails if that one dropped the source, or if g lacks a
+// declared field that the source had.
+func (c *Cache) install(call *call, g *generation, draw float64, now clock.Moment) *ResolveError {
+	e := call.entry
+	last, old := e.gen.Load(), c.servable(e, now)
+	if call.flight.start < e.newest {
+		if old != nil {
+			call.gen = old
+			return nil
+		}
+		if e.fail != nil {
+			return e.fail.err
+		}
+	}
+	broken := false
+	for i, s := range g.values {
+		if s.err != nil && old != nil && old.values[i].err == nil {
+			return s.err
+		}
+		broken = broken || s.err != nil
+	}
+	part := 0.9 + 0.1*draw
+	if e.number == 0 || now.Parted(e.at) > e.ttl {
+		// A cold start, a restore or a long freeze: others had one at the same moment, and would all come back together.
+		part = 0.1 + 0.9*draw
+	}
+	g.life = time.Duration(part * float64(e.ttl))
+	switch {
+	case e.source.data().Fixed():
+		g.life = forever
+	case broken:
+		g.life = min(g.life, maxWindow) // a field is missing: look again soon
+	}
+	g.soon = g.life / 10 * 9
+	if last == nil || !last.values[0].value.same(g.values[0].value) {
+		e.number++
+	}
+	g.number, e.at = e.number, g.at
+	if v := g.values[0].value.Version(); e.version != v {
+		if e.number > 1 {
+			c.note(slog.LevelInfo, "secrets.version", e, nil, "old", e.version, "new", v)
+		}
+		e.version = v
+	}
+	e.newest, e.fail, e.wanted = call.flight.start, nil, false
+	e.gen.Store(g)
+	c.stats.Values++
+	call.gen = g
+	return nil
+}
+
+// failed remembers that call's flight ended in call.err.
+func (c *Cache) failed(call *call, draw float64, now clock.Moment) {
+	e, err := call.entry, call.err
+	if call.flight.start < e.newest {
+		return // a later try knows better
+	}
+	if !err.passing() {
+		e.newest = call.flight.start
+	}
+	c.stats.count(err)
+	if e.fail == nil {
+		e.fail = &failure{}
+	}
+	f := e.fail
+	f.err = err
+	if !err.passing() && !f.lasting {
+		f.lasting, f.since = true, now
+		if !e.optional || err.kind != ErrNotFound {
+			c.note(slog.LevelError, "secrets.denied", e, err)
+		}
+		if g := e.gen.Load(); g != nil && g.life != forever {
+			due := g.living(g.life)
+			due.soon = 0 // from now on readers come by judge, which keeps to the grace
+			e.gen.Store(due)
+		}
+	}
+	if call.flight.warm && err.passing() {
+		return
+	}
+	f.steps++
+	f.at = now
+	f.window = time.Duration((1 - draw/4) * float64(min(maxWindow, time.Second<<min(f.steps-1, 5))))
+}
+
+// wait waits for a's call, until ctx ends or a's patience does.
+func (a *ask) wait(ctx context.Context) {
+	timer := time.NewTimer(time.Until(a.until))
+	defer timer.Stop()
+	select {
+	case <-a.call.done:
+	case <-ctx.Done():
+		a.gone = ctx.Err()
+	case <-timer.C:
+		a.gone = context.DeadlineExceeded
+	}
+}
+
+// leave ends the waiting of asks and answers them, but for those it returns, whose flight was abandoned and who have to ask anew.
+func (c *Cache) leave(ctx context.Context, asks []*ask, m mode) (again []*ask) {
+	c.mu.Lock()
+	defer c.unlock()
+	var silent []*flight
+	empty := false
+	for _, a := range asks {
+		f := a.call.flight
+		f.waiters--
+		if a.gone != nil {
+			f.gone = a.gone
+			empty = empty || a.entry.gen.Load() == nil
+		}
+		if f.waiters == 0 && !f.over && c.land(f) {
+			silent = append(silent, f)
+		}
+	}
+	if empty && len(silent) > 0 {
+		// The provider knows what it was waiting for, and has been told to stop. Whoever gets nothing else gets that: give it a moment to say so.
+		c.unlock()
+		moment := time.NewTimer(min(reserve/5, limit(ctx)))
+		for _, f := range silent {
+			select {
+			case <-f.returned:
+			case <-moment.C:
+				moment.Reset(0)
+			}
+		}
+		moment.Stop()
+		c.mu.Lock()
+	}
+	now := c.now()
+	for _, a := range asks {
+		call := a.call
+		g := c.servable(a.entry, now)
+		switch {
+		case call.again && a.gone == nil:
+			again = append(again, a)
+		case call.gen != nil:
+			a.serve(call.gen, a.entry.fail != nil && !call.gen.within(call.gen.life, now), m)
+		case g != nil && m != renewing:
+			a.serve(g, !g.within(g.life, now), m)
+			if a.stale {
+				c.noteStale(a.entry, g, now)
+			}
+		default:
+			a.err = call.err.orGone(a.entry.source, a.gone, time.Since(call.flight.begun))
+		}
+	}
+	return again
+}
+
+// land ends a flight that nobody waits for any more, under mu. It reports whether the provider has not said yet what is wrong.
+func (c *Cache) land(f *flight) (silent bool) {
+	f.over = true
+	f.cancel()
+	now, draw, after := c.now(), awsconf.Rand(), time.Since(f.begun)
+	for _, call := range f.calls {
+		e := call.entry
+		switch {
+		case f.gone == context.Canceled && call.err == nil:
+			// Whoever asked changed their mind. That says nothing about the backend.
+		case call.err != nil:
+			c.failed(call, draw, now)
+		case c.servable(e, now) != nil || after >= patience:
+			call.err, call.cut = call.err.orGone(e.source, context.DeadlineExceeded, after), true
+			c.failed(call, draw, now)
+			if e.fail != nil {
+				e.fail.cuts++
+			}
+			silent = true
+		default:
+			silent = f.gone != nil
+		}
+		e.wanted = e.wanted || f.warm && e.gen.Load() == nil
+		call.settle()
+	}
+	return silent
+}
+
+// late takes what the provider said after the flight was given up, which is more than that nobody could wait, under mu.
+func (call *call) late(err *ResolveError) {
+	if err == nil || call.err != nil && !call.cut || errors.Is(err, context.Canceled) {
+		return // that it was cancelled, by us, is no news
+	}
+	if f := call.entry.fail; f != nil && f.err == call.err && call.cut {
+		f.err = err
+	}
+	call.err = err
+}
+
+// abandon ends a flight that was frozen half-way, under mu. Those that wait for it ask anew.
+func (c *Cache) abandon(f *flight) {
+	f.over = true
+	f.cancel()
+	for _, call := range f.calls {
+		call.again = true
+		call.settle()
+	}
+}
+
+// orGone returns what a caller is told that could not wait any longer: the last failure, if one is known, and that time was up.
+func (e *ResolveError) orGone(source Ref, gone error, after time.Duration) *ResolveError {
+	if gone == nil {
+		return e
+	}
+	if e == nil {
+		return &ResolveError{Ref: source, kind: ErrUnavailable, cause: gone, problem: fmt.Sprintf("no answer within %v", after.Round(time.Millisecond))}
+	}
+	told := *e
+	told.cause = errors.Join(e.cause, gone)
+	return &told
+}
+
+// note queues a log line about e and err, which may be nil, to be written without the lock: loggers block, and Detail calls methods of errors that are not ours.
+func (c *Cache) note(level slog.Level, event string, e *entry, err *ResolveError, args ...any) {
+	args = append([]any{"reference", e.source.String(), "variables", e.names}, args...)
+	c.notes = append(c.notes, func() {
+		if err != nil {
+			args = append(args, "error", err.Detail())
+		}
+		c.logger().Log(context.Background(), level, event, args...)
+	})
+}
+
+func (c *Cache) noteStale(e *entry, g *generation, now clock.Moment) {
+	c.stats.Stale++
+	if e.fail != nil && !e.fail.reported {
+		e.fail.reported = true
+		c.note(slog.LevelWarn, "secrets.stale", e, e.fail.err, "age", now.Since(g.at).Round(time.Second).String())
+	}
+}
+
+// unlock releases mu and writes what was to be logged.
+func (c *Cache) unlock() {
+	notes := c.notes
+	c.notes = nil
+	c.mu.Unlock()
+	for _, write := range notes {
+		write()
+	}
+}

@@ -1,0 +1,178 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// Promises 10 and 12 of the design: fields of one secret change together, and a cached read takes no lock.
+
+// db is a secret in its nth version, with or without its password.
+func db(n int, password bool) string {
+	if password {
+		return fmt.Sprintf(`{"user":"u%d","password":"p%d"}`, n, n)
+	}
+	return fmt.Sprintf(`{"user":"u%d"}`, n)
+}
+
+func TestFieldsChangeTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.set(0, func(_ context.Context, call int, _ string) (string, error) { return db(call, true), nil })
+		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password", "ALL": "sm://db"}, secrets.WithTTL(ttl))
+		for n := 1; n <= 3; n++ {
+			for name, want := range map[string]string{"USER": fmt.Sprint("u", n), "PASSWORD": fmt.Sprint("p", n), "ALL": db(n, true)} {
+				if v := mustGet(t, env, name); v.Reveal() != want || v.Version() != fmt.Sprint(n) {
+					t.Errorf("%s = %s, version %s; want %s", name, v.Reveal(), v.Version(), want)
+				}
+			}
+			if p.count() != n {
+				t.Errorf("%d calls for version %d", p.count(), n)
+			}
+			time.Sleep(ttl)
+		}
+	})
+}
+
+// A new version that lacks a declared field is a lasting failure of the whole secret: nobody gets the new user with the old password.
+func TestFieldGoesAway(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		journal, logger := newJournal()
+		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password"}, secrets.WithTTL(ttl), logger)
+		version := func(password bool) {
+			p.set(0, func(_ context.Context, call int, _ string) (string, error) { return db(call, password), nil })
+		}
+		version(true)
+		mustGet(t, env, "USER")
+		time.Sleep(ttl)
+		version(false)
+		began := time.Now()
+		for time.Since(began) < 5*time.Minute {
+			for name, want := range map[string]string{"USER": "u1", "PASSWORD": "p1"} {
+				if v := mustGet(t, env, name); v.Reveal() != want || !v.Stale() {
+					t.Fatalf("after %v: %s = %s, stale %v; want %s, stale", time.Since(began), name, v.Reveal(), v.Stale(), want)
+				}
+			}
+			time.Sleep(10 * time.Second)
+		}
+		if n := journal.count("secrets.denied"); n != 1 {
+			t.Errorf("logged %d times, want 1", n)
+		}
+		if err := env.Refresh(t.Context()); !errors.Is(err, secrets.ErrField) {
+			t.Errorf("Refresh: %v", err)
+		}
+		// The grace is over: what the new version has is there, what it lacks is an error.
+		time.Sleep(30 * time.Second)
+		if v, err := env.Get(t.Context(), "USER"); err != nil || v.Stale() || v.Reveal() == "u1" {
+			t.Errorf("after the grace: %v", err)
+		}
+		if _, err := env.Get(t.Context(), "PASSWORD"); !errors.Is(err, secrets.ErrField) {
+			t.Errorf("after the grace: %v", err)
+		}
+		// It is looked for again soon, not after a whole TTL.
+		version(true)
+		time.Sleep(30 * time.Second)
+		if v := mustGet(t, env, "PASSWORD"); !strings.HasPrefix(v.Reveal(), "p") || v.Stale() {
+			t.Error("the field is back, and was not found")
+		}
+	})
+}
+
+func TestFieldThatNeverWas(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.set(0, func(context.Context, int, string) (string, error) { return `{"user":"u"}`, nil })
+		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password"})
+		if err := env.Warm(t.Context()); !errors.Is(err, secrets.ErrField) || secrets.Retryable(err) {
+			t.Errorf("Warm: %v", err)
+		}
+		mustGet(t, env, "USER")
+		for range 100 {
+			env.Get(t.Context(), "PASSWORD")
+		}
+		if n := p.count(); n != 1 {
+			t.Errorf("%d calls, want 1", n)
+		}
+	})
+}
+
+// The lock is held by a goroutine whose clock does not answer: cached reads go on.
+func TestCachedReadsTakeNoLock(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	stuck, release := make(chan struct{}), make(chan struct{})
+	base := time.Now()
+	clock := func() (time.Time, time.Duration) {
+		if calls.Add(-1) == 0 {
+			close(stuck)
+			<-release
+		}
+		return time.Now(), time.Since(base)
+	}
+	p := &script{}
+	env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithClock(clock))
+	mustGet(t, env, "A")
+	calls.Store(2) // the cold read of B asks the clock once without the lock, and then with it
+	cold := make(chan error)
+	go func() { _, err := env.Get(t.Context(), "B"); cold <- err }()
+	<-stuck
+	done := make(chan error)
+	go func() { _, err := env.Get(t.Context(), "A"); done <- err }()
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(5 * time.Second):
+		t.Error("a cached read waits for the lock")
+	}
+	close(release)
+	if err := <-cold; err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCachedReadsAllocateNothing(t *testing.T) {
+	p := &script{answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
+	env := p.env(t, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "KMS": "kms://AAAA", "PLAIN": "p"}, secrets.WithVars(secrets.Literal, "PLAIN"))
+	ctx := context.Background()
+	for _, name := range []string{"WHOLE", "FIELD", "KMS", "PLAIN"} {
+		mustGet(t, env, name)
+		if n := testing.AllocsPerRun(100, func() { env.Get(ctx, name) }); n != 0 {
+			t.Errorf("%s: %v allocations", name, n)
+		}
+	}
+}
+
+// A logger may read from the Env whose events it is given.
+func TestLoggersMayRead(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		journal, _ := newJournal()
+		var env *secrets.Env
+		logger := secrets.WithLogger(loggerThat(journal, func() { env.Refs(); env.Stats(); env.Get(t.Context(), "A") }))
+		env = p.one(t, logger, secrets.WithTTL(ttl))
+		expect(t, env, "a-1")
+		p.fail(errDenied)
+		time.Sleep(ttl)
+		expect(t, env, "a-1*")
+		time.Sleep(time.Hour)
+		env.Get(t.Context(), "A")
+		if journal.count("secrets.denied") == 0 || journal.count("secrets.dropped") == 0 {
+			t.Errorf("logged %v", journal.events())
+		}
+	})
+}

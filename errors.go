@@ -1,0 +1,196 @@
+package secrets
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	"github.com/aws/smithy-go"
+
+	"github.com/lambdasecrets/secrets/internal/awserr"
+)
+
+// The kinds of failure, for errors.Is. Those marked passing may be cured by a retry ([Retryable]); the [Cache] serves an old value
+// through them for up to [WithMaxStale]. The others last until somebody changes something; an old value is served
+// through them for [WithDeniedGrace] only.
+var (
+	// ErrNotFound: the parameter, secret, version or stage does not exist, or is marked for deletion.
+	ErrNotFound = errors.New("not found")
+	// ErrAccessDenied: a policy denies the action.
+	ErrAccessDenied = errors.New("access denied")
+	// ErrThrottled: AWS asked for fewer requests. Passing.
+	ErrThrottled = errors.New("throttled")
+	// ErrUnavailable: a 5xx, a timeout, a network error, rejected credentials, a wrong clock, an answer that makes no sense. Passing.
+	ErrUnavailable = errors.New("unavailable")
+	// ErrDecrypt: KMS cannot decrypt: wrong encryption context or key, a corrupt ciphertext, a disabled or deleted key.
+	ErrDecrypt = errors.New("cannot decrypt")
+	// ErrField: the value is not JSON, or has no such field.
+	ErrField = errors.New("no such field")
+	// ErrInvalidReference: the reference is malformed, contradicts itself, or AWS finds it invalid.
+	ErrInvalidReference = errors.New("invalid reference")
+	// ErrNotReference: the variable asked for is not set, or holds no reference and was not declared.
+	ErrNotReference = errors.New("not a reference")
+)
+
+// A ResolveError says which reference could not be resolved, and why. Its kind is one of the Err… variables, for [errors.Is];
+// a [smithy.APIError] in its chain carries AWS's code, message and fault, and nothing of the request, the response or the value; the code
+// is "" where AWS did not answer.
+//
+// Error is one short line, because Lambda shows it to the invoker. [ResolveError.Detail] is for the log.
+type ResolveError struct {
+	Variable  string // the environment variable, or "" where a reference was resolved without one
+	Ref       Ref    // the reference as it was written
+	Operation string // the AWS operation that failed, as "ssm:GetParameters", or ""
+	Code      string // AWS's error code, or ""
+	RequestID string // AWS's request id, or ""
+
+	kind     error
+	cause    error    // an *awserr.Error, a context error, or an error of a Provider that is not ours
+	problem  string   // what is wrong, in our words
+	hint     string   // what to do, where we know better than awserr's advice
+	host     string   // the endpoint that was asked
+	region   string   // the Region that was asked
+	contexts []string // the encryption contexts that were tried
+}
+
+// Error returns one line: variable or reference, kind, operation, AWS code, request id.
+func (e *ResolveError) Error() string {
+	var b strings.Builder
+	b.WriteString("secrets: ")
+	if e.Variable != "" {
+		b.WriteString(e.Variable + ": ")
+	} else if e.Ref.invalid() == nil {
+		b.WriteString(awserr.Clip(e.Ref.String(), 120) + ": ")
+	}
+	b.WriteString(e.kind.Error())
+	var in []string
+	if e.Operation+e.Code != "" {
+		in = append(in, strings.TrimSpace(e.Operation+" "+e.Code))
+	}
+	if e.RequestID != "" {
+		in = append(in, "request "+e.RequestID)
+	}
+	if len(in) > 0 {
+		b.WriteString(" (" + strings.Join(in, ", ") + ")")
+	}
+	return b.String()
+}
+
+// Unwrap returns the kind and the cause.
+func (e *ResolveError) Unwrap() []error {
+	if e.cause == nil {
+		return []error{e.kind}
+	}
+	return []error{e.kind, e.cause}
+}
+
+// named returns e as the error of one variable and its reference.
+func (e *ResolveError) named(variable string, ref Ref) *ResolveError {
+	c := *e
+	c.Variable, c.Ref = variable, ref
+	return &c
+}
+
+// passing reports whether a retry may cure e.
+func (e *ResolveError) passing() bool { return e.kind == ErrThrottled || e.kind == ErrUnavailable }
+
+// failures is every failure of one New, Warm, Refresh or RevealAll, sorted by variable.
+type failures struct {
+	doing string
+	full  bool // print the next steps in Error too: nobody calls Detail on an error of New
+	errs  []*ResolveError
+}
+
+// join returns errs as one error, or nil.
+func join(doing string, errs []*ResolveError) error {
+	if len(errs) == 0 {
+		return nil
+	}
+	slices.SortStableFunc(errs, func(a, b *ResolveError) int { return strings.Compare(a.Variable, b.Variable) })
+	return &failures{doing: doing, errs: errs}
+}
+
+func (f *failures) Error() string {
+	if f.full {
+		return f.Detail()
+	}
+	if len(f.errs) == 1 {
+		return f.errs[0].Error()
+	}
+	lines := make([]string, len(f.errs))
+	for i, e := range f.errs {
+		lines[i] = strings.TrimPrefix(e.Error(), "secrets: ")
+	}
+	return "secrets: " + f.doing + ": " + strings.Join(lines, "; ")
+}
+
+func (f *failures) Unwrap() []error {
+	errs := make([]error, len(f.errs))
+	for i, e := range f.errs {
+		errs[i] = e
+	}
+	return errs
+}
+
+// Retryable reports whether a retry can help: whether every failure in err is passing. It looks through wrapped and joined errors, those
+// of [Env.Warm] among them. An error that is not of this package counts as lasting, but for those of a context.
+func Retryable(err error) bool {
+	switch e := err.(type) {
+	case *ResolveError:
+		return e.passing()
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !Retryable(err) })
+	case interface{ Unwrap() error }:
+		return Retryable(e.Unwrap())
+	}
+	return err == ErrThrottled || err == ErrUnavailable || err == context.DeadlineExceeded || err == context.Canceled
+}
+
+// kinds maps the classes of internal/awserr to kinds.
+var kinds = [...]error{awserr.Unavailable: ErrUnavailable, awserr.Throttled: ErrThrottled, awserr.NotFound: ErrNotFound,
+	awserr.AccessDenied: ErrAccessDenied, awserr.Decrypt: ErrDecrypt, awserr.Invalid: ErrInvalidReference}
+
+// awsError turns whatever an SDK call returned into a ResolveError that is safe to print.
+func awsError(operation string, ref Ref, err error) *ResolveError {
+	var done *ResolveError
+	if errors.As(err, &done) {
+		return done
+	}
+	safe := awserr.Copy(operation, hidden(ref), err)
+	return &ResolveError{Ref: ref, Operation: operation, Code: safe.Code, RequestID: safe.RequestID, kind: kinds[safe.Class], cause: safe, problem: string(safe.Reason)}
+}
+
+// hidden returns the text that an error about ref must not quote.
+func hidden(ref Ref) string {
+	if s := ref.Scheme(); s == KMS || s == Literal {
+		return ref.ID()
+	}
+	return ""
+}
+
+// providerError makes an error of a Provider that is not ours fit into the same frame. Its kind is the Err… variable that it wraps; without one it
+// is passing. An AWS SDK error is copied as awsError does; others stay in the chain, unprinted but for Detail.
+func providerError(ref Ref, err error) *ResolveError {
+	var e *ResolveError
+	if errors.As(err, &e) {
+		return e
+	}
+	var api smithy.APIError
+	var garbled *smithy.DeserializationError
+	if errors.As(err, &api) || errors.As(err, &garbled) {
+		return awsError("", ref, err)
+	}
+	e = &ResolveError{Ref: ref, kind: ErrUnavailable, cause: err}
+	for _, kind := range []error{ErrNotFound, ErrAccessDenied, ErrThrottled, ErrDecrypt, ErrField, ErrInvalidReference, ErrNotReference} {
+		if errors.Is(err, kind) {
+			e.kind = kind
+		}
+	}
+	return e
+}
+
+// garbledError says that an answer made no sense. It is passing: the next one may.
+func garbledError(operation string, ref Ref, problem string) *ResolveError {
+	return &ResolveError{Ref: ref, Operation: operation, kind: ErrUnavailable, problem: problem}
+}

@@ -1,0 +1,533 @@
+package secrets_test
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/smithy-go"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/endpoint"
+)
+
+var update = flag.Bool("update", false, "write testdata/errors.golden anew")
+
+// fakeAWS is the embedded endpoint under AWS's own host names, over TLS.
+type fakeAWS struct {
+	*endpoint.Server
+	st   *endpoint.Store
+	cfg  aws.Config
+	dial func(host string) error // what a connection attempt fails with, or nil
+
+	refused atomic.Int32 // attempts that did not get as far as the server
+}
+
+func newFakeAWS(t testing.TB) *fakeAWS {
+	t.Helper()
+	s := endpoint.New(endpoint.Options{})
+	url, err := s.StartTLS()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	f := &fakeAWS{Server: s, st: s.Region(region), cfg: config("")}
+	f.cfg.BaseEndpoint = nil
+	// Patience beyond the library's own, for busy machines.
+	client := awshttp.NewBuildableClient().WithTimeout(time.Minute).WithDialerOptions(func(d *net.Dialer) { d.Timeout = time.Minute })
+	f.cfg.HTTPClient = client.WithTransportOptions(func(tr *http.Transport) {
+		tr.TLSHandshakeTimeout = time.Minute
+		tr.TLSClientConfig.RootCAs = s.CertPool()
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if f.dial != nil {
+				if err := f.dial(addr); err != nil {
+					f.refused.Add(1)
+					return nil, err
+				}
+			}
+			return (&net.Dialer{}).DialContext(ctx, network, strings.TrimPrefix(url, "https://"))
+		}
+	})
+	return f
+}
+
+// A failing is one row of the golden file.
+type failing struct {
+	name string
+	ref  string                  // of the variable X, unless prepare sets it
+	do   func(f *fakeAWS) string // prepares the failure; returns the reference, or "" for ref
+	opts []secrets.Option
+	get  string // the variable to Get, instead of warming
+}
+
+func faulty(fault endpoint.Fault) func(*fakeAWS) string {
+	return func(f *fakeAWS) string {
+		f.st.PutParameter(endpoint.Parameter{Name: "/app/db", Type: "SecureString", Value: "canary"})
+		f.st.PutSecret("prod/db", "canary")
+		f.Fault(fault)
+		return ""
+	}
+}
+
+func fails(code, message string) func(*fakeAWS) string {
+	return faulty(endpoint.Fault{Do: endpoint.Fail, Code: code, Message: message})
+}
+
+func policy(statements string) func(*fakeAWS) string {
+	return func(f *fakeAWS) string {
+		faulty(endpoint.Fault{Do: endpoint.Hang, Times: 1, Operation: "none"})(f)
+		if err := f.SetPolicy(`{"Statement":[` + statements + `]}`); err != nil {
+			panic(err)
+		}
+		return ""
+	}
+}
+
+func dialing(err error) func(*fakeAWS) string {
+	return func(f *fakeAWS) string {
+		f.dial = func(string) error { return err }
+		return ""
+	}
+}
+
+const (
+	allowSSM  = `{"Effect":"Allow","Action":"ssm:*","Resource":"*"}`
+	allowSM   = `{"Effect":"Allow","Action":"secretsmanager:*","Resource":"*"}`
+	allowNone = `{"Effect":"Allow","Action":"kms:Encrypt","Resource":"*"}`
+	user      = "User: arn:aws:sts::123456789012:assumed-role/orders-prod/orders is not authorized to perform: "
+	param     = "ssm:///app/db"
+	inRegion  = "arn:aws:ssm:eu-west-1:123456789012:"
+)
+
+// sealed encrypts a value and does something to its key.
+func sealed(context map[string]string, suffix string, then func(f *fakeAWS, key string)) func(*fakeAWS) string {
+	return func(f *fakeAWS) string {
+		key := f.st.CreateKey()
+		ref := kmsRef(f.st.Encrypt(key, []byte("canary"), context)) + strings.ReplaceAll(suffix, "KEY", key)
+		if then != nil {
+			then(f, key)
+		}
+		return ref
+	}
+}
+
+func underKey(f *fakeAWS) string {
+	key := f.st.CreateKey()
+	f.st.PutParameter(endpoint.Parameter{Name: "/app/db", Type: "SecureString", Value: "canary", KeyID: key})
+	f.st.CreateSecret("prod/db", key)
+	f.st.PutSecret("prod/db", "canary")
+	return key
+}
+
+var failings = []struct {
+	title string
+	rows  []failing
+}{
+	{"not found", []failing{
+		{name: "parameter", ref: "ssm:///app/none"},
+		{name: "parameter among others", ref: "ssm:///app/none", do: func(f *fakeAWS) string {
+			f.st.PutParameter(endpoint.Parameter{Name: "/app/other", Value: "canary"})
+			return ""
+		}, opts: []secrets.Option{secrets.WithRef("OTHER", secrets.SSMParameter("/app/other"))}},
+		{name: "parameter version", ref: param + ":7", do: faulty(endpoint.Fault{Operation: "none"})},
+		{name: "parameter label", ref: param + ":blue", do: faulty(endpoint.Fault{Operation: "none"})},
+		{name: "nothing below a path", ref: "ssm:///app/none/*"},
+		{name: "secret", ref: "sm://prod/none"},
+		{name: "secret by the ARN of its predecessor", ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"},
+		{name: "staging label", ref: "sm://prod/db?stage=AWSPENDING", do: faulty(endpoint.Fault{Operation: "none"})},
+		{name: "secret version", ref: "sm://prod/db?version=00000000-0000-0000-0000-000000000000", do: faulty(endpoint.Fault{Operation: "none"})},
+		{name: "secret without a value", ref: "sm://prod/new", do: func(f *fakeAWS) string { f.st.CreateSecret("prod/new", ""); return "" }},
+		{name: "secret marked for deletion", ref: "sm://prod/db", do: func(f *fakeAWS) string {
+			f.st.PutSecret("prod/db", "canary")
+			f.st.DeleteSecret("prod/db")
+			return ""
+		}},
+		{name: "secret through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/prod/none"},
+		{name: "another Region", ref: "sm://prod/db?region=us-east-1", do: faulty(endpoint.Fault{Operation: "none"})},
+	}},
+	{"access denied", []failing{
+		{name: "GetParameter", ref: param, do: policy(allowNone)},
+		{name: "GetParametersByPath", ref: "ssm:///app/*", do: policy(allowNone)},
+		{name: "GetSecretValue", ref: "sm://prod/db", do: policy(allowNone)},
+		{name: "GetSecretValue through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/prod/db", do: policy(allowSSM)},
+		{name: "absent secret", ref: "sm://prod/none", do: policy(allowNone)},
+		{name: "Decrypt", do: func(f *fakeAWS) string { policy(allowNone)(f); return sealed(nil, "?context=none", nil)(f) }},
+		{name: "Decrypt with a key named", do: func(f *fakeAWS) string { policy(allowNone)(f); return sealed(nil, "?key=KEY&context=none", nil)(f) }},
+		{name: "ciphertext of another Region", do: func(f *fakeAWS) string {
+			other := f.Region("us-east-1")
+			return kmsRef(other.Encrypt(other.CreateKey(), []byte("canary"), nil)) + "?context=none"
+		}},
+		{name: "parameter's key", ref: param, do: func(f *fakeAWS) string { underKey(f); f.SetPolicy(`{"Statement":` + allowSSM + `}`); return "" }},
+		{name: "secret's key", ref: "sm://prod/db", do: func(f *fakeAWS) string { underKey(f); f.SetPolicy(`{"Statement":` + allowSM + `}`); return "" }},
+		{name: "without a reason", ref: param, do: faulty(endpoint.Fault{Do: endpoint.DenyBare})},
+		{name: "explicit deny", ref: "sm://prod/db", do: policy(allowSM + `,{"Effect":"Deny","Action":"*","Resource":"*"}`)},
+		{name: "service control policy", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.DenySCP})},
+		{name: "permissions boundary", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db because no permissions boundary allows the ssm:GetParameter action")},
+		{name: "session policy", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db because no session policy allows the ssm:GetParameter action")},
+		{name: "VPC endpoint policy", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db because no VPC endpoint policy allows the ssm:GetParameter action")},
+		{name: "key policy", do: func(f *fakeAWS) string {
+			f.Fault(endpoint.Fault{Do: endpoint.DenyKey})
+			return sealed(nil, "?context=none", nil)(f)
+		}},
+		{name: "secret's resource policy", ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf", do: policy(allowSM)},
+		{name: "another account's parameter", ref: "ssm://arn:aws:ssm:eu-west-1:999999999999:parameter/app/db", do: policy(allowSSM)},
+		{name: "another account's secret under the default key", ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf",
+			do: fails("InvalidParameterException", "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key.")},
+		{name: "malformed name", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"* because no identity-based policy allows the ssm:GetParameter action")},
+	}},
+	{"cannot decrypt", []failing{
+		{name: "wrong encryption context", do: sealed(map[string]string{"LambdaFunctionName": "orders-old"}, "", nil)},
+		{name: "stated encryption context", do: sealed(nil, "?context.app=x", nil)},
+		{name: "encoded twice", do: func(f *fakeAWS) string {
+			return kmsRef([]byte(base64.StdEncoding.EncodeToString(f.st.Encrypt(f.st.CreateKey(), []byte("canary"), nil))))
+		}},
+		{name: "raw value of an advanced parameter", ref: kmsRef([]byte("\x01\x80\x03\x78 an AWS Encryption SDK message")) + "?context.PARAMETER_ARN=arn:aws:ssm:eu-west-1:123456789012:parameter/app/db"},
+		{name: "asymmetric", ref: kmsRef(make([]byte, 256)) + "?context=none"},
+		{name: "no ciphertext", ref: kmsRef([]byte("hello, world")) + "?context=none"},
+		{name: "another key", do: func(f *fakeAWS) string { return sealed(nil, "?context=none&key="+f.st.CreateKey(), nil)(f) }},
+		{name: "disabled key", do: sealed(nil, "?context=none", func(f *fakeAWS, key string) { f.st.DisableKey(key) })},
+		{name: "key pending deletion", do: sealed(nil, "?context=none", func(f *fakeAWS, key string) { f.st.ScheduleKeyDeletion(key) })},
+		{name: "no such key", do: sealed(nil, "?context=none&key=alias/none", nil)},
+		{name: "unusable key", do: func(f *fakeAWS) string {
+			f.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "InvalidKeyUsageException", Message: "key-usage is not ENCRYPT_DECRYPT"})
+			return sealed(nil, "?context=none", nil)(f)
+		}},
+		{name: "parameter's disabled key", ref: param, do: func(f *fakeAWS) string { f.st.DisableKey(underKey(f)); return "" }},
+		{name: "secret's disabled key", ref: "sm://prod/db", do: func(f *fakeAWS) string { f.st.DisableKey(underKey(f)); return "" }},
+		{name: "key not pinned", do: sealed(nil, "?context=none", nil), opts: []secrets.Option{secrets.WithKMSKeys("arn:aws:kms:eu-west-1:123456789012:key/pinned")}},
+	}},
+	{"throttled", []failing{
+		{name: "KMS", do: func(f *fakeAWS) string {
+			f.Fault(endpoint.Fault{Do: endpoint.Throttle})
+			return sealed(nil, "", nil)(f)
+		}},
+		{name: "Parameter Store", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Throttle})},
+		{name: "Secrets Manager", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.Throttle})},
+		{name: "429 without a code", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 429})},
+	}},
+	{"unavailable", []failing{
+		{name: "500", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 500, Code: "InternalServerError", Message: "An error occurred on the server side."})},
+		{name: "503 of a load balancer", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.HTML503})},
+		{name: "truncated answer", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.TruncatedJSON})},
+		{name: "no JSON", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Garbled})},
+		{name: "wrong types", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.WrongTypes})},
+		{name: "empty answer", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Empty})},
+		{name: "member missing", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.Missing, Member: "SecretString"})},
+		{name: "unknown code", ref: param, do: fails("BrandNewException", "something new")},
+		{name: "no answer", ref: param, do: func(f *fakeAWS) string {
+			f.cfg.HTTPClient = f.cfg.HTTPClient.(*awshttp.BuildableClient).WithTimeout(200 * time.Millisecond)
+			return faulty(endpoint.Fault{Do: endpoint.Hang})(f)
+		}},
+		{name: "no answer after its headers", ref: param, do: func(f *fakeAWS) string {
+			f.cfg.HTTPClient = f.cfg.HTTPClient.(*awshttp.BuildableClient).WithTimeout(200 * time.Millisecond)
+			return faulty(endpoint.Fault{Do: endpoint.HangAfterHeaders})(f)
+		}},
+		{name: "connection cut", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.CutRST})},
+		{name: "connection refused", ref: param, do: dialing(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})},
+		{name: "unknown host", ref: param + "?region=eu-west-9", do: dialing(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "ssm.eu-west-9.amazonaws.com", IsNotFound: true}})},
+		{name: "untrusted certificate", ref: "sm://prod/db", do: func(f *fakeAWS) string {
+			f.cfg.HTTPClient = f.cfg.HTTPClient.(*awshttp.BuildableClient).WithTransportOptions(func(tr *http.Transport) { tr.TLSClientConfig.RootCAs = nil })
+			f.dial = func(string) error { f.refused.Add(1); return nil }
+			return ""
+		}},
+		{name: "own endpoint does not answer", ref: param, do: func(f *fakeAWS) string {
+			f.cfg.BaseEndpoint = aws.String("https://localstack.internal:4566")
+			return dialing(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})(f)
+		}},
+		{name: "credentials expired", ref: param, do: fails("ExpiredTokenException", "The security token included in the request is expired")},
+		{name: "credentials unknown", ref: "sm://prod/db", do: fails("UnrecognizedClientException", "The security token included in the request is invalid.")},
+		{name: "wrong clock", ref: param, do: fails("InvalidSignatureException", "Signature expired: 20261123T000000Z is now earlier than 20261123T010000Z (20261123T010500Z - 5 min.)")},
+		{name: "wrong secret key", ref: param, do: fails("InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")},
+		{name: "no credentials", ref: param, do: func(f *fakeAWS) string {
+			f.cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				f.refused.Add(1)
+				return aws.Credentials{}, errors.New("no EC2 IMDS role found, operation error ec2imds: GetMetadata, access disabled to EC2 IMDS via client option, or \"AWS_EC2_METADATA_DISABLED\" environment variable")
+			})
+			return ""
+		}},
+	}},
+	{"no such field", []failing{
+		{name: "no JSON", ref: "sm://prod/db#password", do: faulty(endpoint.Fault{Operation: "none"})},
+		{name: "missing", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"user":"canary"}`); return "" }},
+		{name: "null", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"password":null}`); return "" }},
+		{name: "duplicate", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"password":"canary","password":"x"}`); return "" }},
+	}},
+	{"invalid reference", []failing{
+		{name: "validation", ref: param, do: fails("ValidationException", "Parameter name: can't be prefixed with \"ssm\" (case-insensitive).")},
+		{name: "secret's name", ref: "sm://prod/db", do: fails("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")},
+		{name: "version without stage", do: func(f *fakeAWS) string {
+			_, id := f.st.PutSecret("prod/db", "canary")
+			return "sm://prod/db?stage=AWSPREVIOUS&version=" + id
+		}},
+		{name: "no Region", ref: param, do: func(f *fakeAWS) string { f.cfg.Region = ""; return "" }},
+		{name: "too many parameters below a path", ref: "ssm:///many/*", do: func(f *fakeAWS) string {
+			for i := range 101 {
+				f.st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/many/%d", i), Value: "canary"})
+			}
+			return ""
+		}},
+	}},
+	{"not a reference", []failing{
+		{name: "not set", get: "DB_PASSWORD"},
+		{name: "plain", get: "PLAIN"},
+		{name: "bare ARN", get: "ARN"},
+	}},
+}
+
+// stable replaces what differs from run to run.
+var stable = []struct {
+	re *regexp.Regexp
+	to string
+}{
+	{regexp.MustCompile(`(?i)(request(?: id:)?) [0-9a-f]{8}-[0-9a-f-]{27}`), "$1 REQUEST-ID"},
+	{regexp.MustCompile(`:key/[0-9a-f]{8}-[0-9a-f-]{27}`), ":key/1234abcd"},
+	{regexp.MustCompile(`version=[0-9a-f]{8}-[0-9a-f-]{27}`), "version=VERSION-ID"},
+	{regexp.MustCompile(`(secret:prod/db)-[A-Za-z0-9]{6}`), "$1-AbCdEf"},
+	{regexp.MustCompile(`within \d+(\.\d+)?m?s`), "within 123ms"},
+}
+
+// giveUp ends a caller's patience with a passing failure once it has been retried: after three of AWS's codes, or four attempts, of which the SDK makes
+// three by itself where a connection broke. Less would race with the first answer.
+func (f *fakeAWS) giveUp(ctx context.Context, cancel func()) {
+	for ctx.Err() == nil {
+		codes, attempts := 0, int(f.refused.Load())
+		for _, c := range f.Calls() {
+			if c.Code != "" {
+				codes++
+			}
+			if c.Operation != "ssm:GetParametersByPath" { // pages are no attempts
+				attempts++
+			}
+		}
+		if codes >= 3 || attempts >= 4 {
+			cancel()
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// fail makes one failure happen, by real SDK calls, and returns its error.
+func fail(t *testing.T, row failing) error {
+	f := newFakeAWS(t)
+	ref := row.ref
+	if row.do != nil {
+		if made := row.do(f); made != "" {
+			ref = made
+		}
+	}
+	environ := map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "orders", "PLAIN": "plain", "ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"}
+	if ref != "" {
+		environ["DB_PASSWORD"] = ref
+	}
+	env := newEnv(t, f.cfg, environ, append(row.opts, secrets.WithLogger(slog.New(slog.DiscardHandler)))...)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	go f.giveUp(ctx, cancel)
+	if row.get != "" {
+		_, err := env.Get(ctx, row.get)
+		return err
+	}
+	return env.Warm(ctx)
+}
+
+// TestErrorsGolden shows each kind of failure as a user sees it. go test -run TestErrorsGolden -update writes the file anew.
+func TestErrorsGolden(t *testing.T) {
+	t.Parallel()
+	const file = "testdata/errors.golden"
+	texts := map[*failing]string{}
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	slots := make(chan struct{}, 16) // most rows wait rather than work
+	for i := range failings {
+		kind := failings[i].title
+		for j := range failings[i].rows {
+			row := &failings[i].rows[j]
+			all.Go(func() {
+				slots <- struct{}{}
+				defer func() { <-slots }()
+				err := fail(t, *row)
+				var e *secrets.ResolveError
+				if !errors.As(err, &e) || !strings.HasPrefix(e.Unwrap()[0].Error(), kind) {
+					t.Errorf("%s, %s: the kind of %v", kind, row.name, err)
+					return
+				}
+				text := stably("Error:  " + err.Error() + "\nDetail: " + secrets.Detail(err))
+				if strings.Contains(text, "canary") || len(text) > 1500 || strings.Count(text, "\n") != 1 {
+					t.Errorf("%s, %s: too long, or quotes the value: %s", kind, row.name, text)
+				}
+				if form := leaks(walk(err)+fmt.Sprintf("%+v %#v", err, err), "canary"); form != "" {
+					t.Errorf("%s, %s: %q is reachable from the error", kind, row.name, form)
+				}
+				mu.Lock()
+				texts[row] = text
+				mu.Unlock()
+			})
+		}
+	}
+	all.Wait()
+	var b strings.Builder
+	b.WriteString("What users see, by kind of failure. Written by go test -run TestErrorsGolden -update; read it top to bottom.\n")
+	for i := range failings {
+		fmt.Fprintf(&b, "\n## %s\n", failings[i].title)
+		for j := range failings[i].rows {
+			row := &failings[i].rows[j]
+			fmt.Fprintf(&b, "\n# %s\n%s\n", row.name, texts[row])
+		}
+	}
+	fmt.Fprintf(&b, "\n## several at once\n\n# warm\n%s\n\n# New\n%s\n", several(t), everythingWrong())
+	if *update {
+		if err := os.WriteFile(file, []byte(b.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, wanted := strings.Split(b.String(), "\n"), strings.Split(string(want), "\n")
+	for i := range got {
+		if i >= len(wanted) || got[i] != wanted[i] {
+			t.Fatalf("line %d differs from %s:\n%s", i+1, file, got[i])
+		}
+	}
+	if len(got) != len(wanted) {
+		t.Errorf("%s has %d lines more", file, len(wanted)-len(got))
+	}
+}
+
+// several is what a warm says that fails for several variables, in the log and to the invoker.
+func several(t *testing.T) string {
+	f := newFakeAWS(t)
+	policy(allowSSM + "," + allowSM)(f)
+	env := newEnv(t, f.cfg, map[string]string{"STRIPE_KEY": "ssm:///app/none", "DB_PASSWORD": "sm://prod/db#password", "API_TOKEN": "sm://prod/none", "SIGNING_KEY": sealed(nil, "?context=none", nil)(f)},
+		secrets.WithLogger(slog.New(slog.DiscardHandler)))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	err := env.Warm(ctx)
+	if err == nil || secrets.Retryable(err) {
+		t.Errorf("warm: %v", err)
+	}
+	return stably("Error:  " + err.Error() + "\nDetail: " + secrets.Detail(err))
+}
+
+// everythingWrong is what New says of an environment in which nothing is right.
+func everythingWrong() string {
+	_, err := secrets.New(secrets.WithVars(secrets.KMS, "CIPHERTEXT", "UNSET"), secrets.WithEnviron(map[string]string{
+		"AWS_REGION": "eu-west-1", "CASE": "SSM:///app/db", "SLASH": "ssm://app/db", "SPACE": " sm://prod/db", "RESOLVE": "{{resolve:ssm:/app/db}}", "OPTION": "sm://prod/db?stag=AWSPENDING",
+		"BASE64": "kms://!!", "AWS_TOKEN": "ssm:///app/token", "CIPHERTEXT": "hunter2", "PARTITION": "sm://prod/db?region=cn-north-1"}))
+	return stably("Error:  " + err.Error())
+}
+
+func stably(text string) string {
+	for _, r := range stable {
+		text = r.re.ReplaceAllString(text, r.to)
+	}
+	return text
+}
+
+// docs/operations.md has every key of the log, and no other.
+func TestLogKeys(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key := regexp.MustCompile(`"(secrets\.(?:[a-z]+))", ?(?:e,|")`)
+	documented := regexp.MustCompile("(?m)^\\| `(secrets\\.[a-z]+)` \\|")
+	keys := func(re *regexp.Regexp, text []byte, into map[string]bool) {
+		for _, m := range re.FindAllSubmatch(text, -1) {
+			into[string(m[1])] = true
+		}
+	}
+	inSource, onPage := map[string]bool{}, map[string]bool{}
+	keys(documented, page, onPage)
+	for _, name := range []string{"cache.go", "envresolve.go", "rotation.go"} {
+		source, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys(key, source, inSource)
+	}
+	if len(inSource) < 7 || !maps.Equal(inSource, onPage) {
+		t.Errorf("in the source: %v; on the page: %v", inSource, onPage)
+	}
+}
+
+// The chain behind an error keeps what AWS said of the failure, and nothing of the SDK's.
+func TestChain(t *testing.T) {
+	t.Parallel()
+	err := fail(t, failing{ref: "sm://prod/none"})
+	var api smithy.APIError
+	var status interface{ HTTPStatusCode() int }
+	var id interface{ ServiceRequestID() string }
+	if !errors.As(err, &api) || api.ErrorCode() != "ResourceNotFoundException" || !strings.HasPrefix(api.ErrorMessage(), "Secrets Manager can't find") ||
+		!errors.As(err, &status) || status.HTTPStatusCode() != 400 || !errors.As(err, &id) || len(id.ServiceRequestID()) != 36 {
+		t.Errorf("the chain of %v lacks code, message, status or request id", err)
+	}
+	for name, row := range map[string]failing{
+		"answered":  {ref: "sm://prod/none"},
+		"truncated": {ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.TruncatedJSON})},
+		"cut":       {ref: param, do: faulty(endpoint.Fault{Do: endpoint.Truncated})},
+		"html":      {ref: param, do: faulty(endpoint.Fault{Do: endpoint.HTML503})},
+	} {
+		err := fail(t, row)
+		var operation *smithy.OperationError
+		var response *awshttp.ResponseError
+		var garbled *smithy.DeserializationError
+		if errors.As(err, &operation) || errors.As(err, &response) || errors.As(err, &garbled) {
+			t.Errorf("%s: the chain holds an error of the SDK", name)
+		}
+	}
+}
+
+func TestRetryable(t *testing.T) {
+	t.Parallel()
+	passing, lasting := secrets.ErrThrottled, secrets.ErrAccessDenied
+	for _, tc := range []struct {
+		name string
+		err  error
+		want bool
+	}{
+		{"nil", nil, false},
+		{"passing", passing, true},
+		{"lasting", lasting, false},
+		{"wrapped", fmt.Errorf("x: %w", passing), true},
+		{"all passing", errors.Join(passing, secrets.ErrUnavailable), true},
+		{"one lasting", errors.Join(passing, lasting), false},
+		{"deadline", context.DeadlineExceeded, true},
+		{"somebody's", errors.New("x"), false},
+		{"a throttle", fail(t, failing{ref: param, do: faulty(endpoint.Fault{Do: endpoint.Throttle})}), true},
+		{"a denial", fail(t, failing{ref: param, do: faulty(endpoint.Fault{Do: endpoint.Deny})}), false},
+		{"a warm of both", fail(t, failing{ref: param, do: faulty(endpoint.Fault{Do: endpoint.Throttle}),
+			opts: []secrets.Option{secrets.WithRef("B", secrets.Secret("none"))}}), true},
+	} {
+		if got := secrets.Retryable(tc.err); got != tc.want {
+			t.Errorf("%s: Retryable(%v) = %v", tc.name, tc.err, got)
+		}
+	}
+}
+
+func mustParse(t testing.TB, text string) secrets.Ref {
+	t.Helper()
+	ref, err := secrets.ParseRef(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ref
+}

@@ -1,0 +1,527 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// Promises 3 and 4 of the design: no background work, one flight per source.
+
+// got is what one reader was given, and after how long.
+type got struct {
+	text  string
+	stale bool
+	err   error
+	took  time.Duration
+}
+
+// read starts a reader of name.
+func read(ctx context.Context, env *secrets.Env, name string) <-chan got {
+	c := make(chan got, 1)
+	began := time.Now()
+	go func() {
+		v, err := env.Get(ctx, name)
+		g := got{err: err, took: time.Since(began)}
+		if err == nil {
+			g.text, g.stale = v.Reveal(), v.Stale()
+		}
+		c <- g
+	}()
+	synctest.Wait()
+	return c
+}
+
+func TestOneFlightPerSource(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: 20 * time.Millisecond}
+		env := p.one(t)
+		var readers []<-chan got
+		for range 64 {
+			readers = append(readers, read(t.Context(), env, "A"))
+		}
+		for _, r := range readers {
+			if g := <-r; g.text != "a-1" || g.took != 20*time.Millisecond {
+				t.Errorf("%+v", g)
+			}
+		}
+		if n := p.count(); n != 1 {
+			t.Errorf("%d calls, want 1", n)
+		}
+	})
+}
+
+func TestSlowReferencesDelayNoOthers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.answer = func(ctx context.Context, _ int, id string) (string, error) {
+			if id == "slow" {
+				return id, pause(ctx, 5*time.Second)
+			}
+			return id, pause(ctx, 20*time.Millisecond)
+		}
+		env := p.env(t, map[string]string{"SLOW": "sm://slow", "A": "sm://a", "B": "sm://b", "OTHER": "ssm:///other"})
+		slow := read(t.Context(), env, "SLOW")
+		took(t, "a cold read beside a slow flight", 20*time.Millisecond, 20*time.Millisecond, func() { expect(t, env, "a") })
+		took(t, "a cached read beside a slow flight", 0, 0, func() { expect(t, env, "a") })
+		took(t, "another scheme", 20*time.Millisecond, 20*time.Millisecond, func() { env.Get(t.Context(), "OTHER") })
+		if g := <-slow; g.text != "slow" || g.took != 5*time.Second {
+			t.Errorf("%+v", g)
+		}
+	})
+}
+
+func TestWhoGivesUp(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name             string
+		leader, follower time.Duration // when each one cancels; 0: never
+		leaderGets       string
+		followerGets     string
+	}{
+		{"nobody", 0, 0, "a-1", "a-1"},
+		{"the leader", 50 * time.Millisecond, 0, "", "a-1"},
+		{"the follower", 0, 50 * time.Millisecond, "a-1", ""},
+		{"both", 50 * time.Millisecond, 60 * time.Millisecond, "", ""},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var cancelled atomic.Bool
+				p := &script{}
+				p.answer = func(ctx context.Context, _ int, _ string) (string, error) {
+					err := pause(ctx, 100*time.Millisecond)
+					cancelled.Store(err != nil)
+					return "a-1", err
+				}
+				env := p.one(t)
+				start := func(after time.Duration) <-chan got {
+					ctx, cancel := context.WithCancel(t.Context())
+					if after > 0 {
+						time.AfterFunc(after, cancel)
+					} else {
+						t.Cleanup(cancel)
+					}
+					return read(ctx, env, "A")
+				}
+				leader, follower := start(test.leader), start(test.follower)
+				for _, r := range []struct {
+					who   string
+					got   got
+					after time.Duration
+					want  string
+				}{{"leader", <-leader, test.leader, test.leaderGets}, {"follower", <-follower, test.follower, test.followerGets}} {
+					switch {
+					case r.want == "" && (!errors.Is(r.got.err, context.Canceled) || r.got.took != r.after):
+						t.Errorf("the %s who gave up after %v: %+v", r.who, r.after, r.got)
+					case r.want != "" && (r.got.text != r.want || r.got.err != nil):
+						t.Errorf("the %s who stayed: %+v", r.who, r.got)
+					}
+				}
+				synctest.Wait()
+				if test.name == "both" {
+					if !cancelled.Load() {
+						t.Error("the flight that nobody waits for goes on")
+					}
+					// Those who changed their minds say nothing about the backend: no window, no failure.
+					if _, err := env.Get(t.Context(), "A"); err != nil || len(env.Stats().Failures) != 0 {
+						t.Errorf("after it was given up: %v, failures %v", err, env.Stats().Failures)
+					}
+				}
+			})
+		})
+	}
+}
+
+// Callers who change their minds say nothing about the backend: the next one asks it, with a value in hand as without.
+func TestCancelledRefreshIsNoFailure(t *testing.T) {
+	t.Parallel()
+	for _, value := range []bool{true, false} {
+		t.Run(fmt.Sprint("value in hand ", value), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.one(t, secrets.WithTTL(ttl))
+				if value {
+					expect(t, env, "a-1")
+				}
+				time.Sleep(ttl)
+				p.hang()
+				ctx, cancel := context.WithCancel(t.Context())
+				reader := read(ctx, env, "A")
+				time.AfterFunc(time.Second-time.Millisecond, cancel)
+				if !value {
+					time.Sleep(5 * time.Second) // it was given up long after what counts as slow
+				}
+				<-reader
+				p.fail(nil)
+				if g := <-read(t.Context(), env, "A"); g.err != nil || g.stale || g.took != 0 || len(env.Stats().Failures) != 0 {
+					t.Errorf("the next reader: %+v; failures %v", g, env.Stats().Failures)
+				}
+			})
+		})
+	}
+}
+
+// A caller who has given up before it asks gets what there is, and begins nothing.
+func TestCancelledBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+		expect(t, env, "a-1")
+		time.Sleep(ttl)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if g := <-read(ctx, env, "A"); g.text != "a-1" || !g.stale || g.took != 0 {
+			t.Errorf("with an old value: %+v", g)
+		}
+		if g := <-read(ctx, env, "B"); !errors.Is(g.err, context.Canceled) || g.took != 0 {
+			t.Errorf("without a value: %+v", g)
+		}
+		if n := p.count(); n != 1 {
+			t.Errorf("%d calls, want 1", n)
+		}
+	})
+}
+
+// The flight ends with its last waiter, however many come and go.
+func TestLastWaiterEndsTheFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ended := make(chan time.Duration, 1)
+		p := &script{}
+		began := time.Now()
+		p.answer = func(ctx context.Context, _ int, _ string) (string, error) {
+			<-ctx.Done()
+			ended <- time.Since(began)
+			return "", ctx.Err()
+		}
+		env := p.one(t)
+		for i := range 20 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Duration(100*(i+1))*time.Millisecond, cancel)
+			defer cancel()
+			read(ctx, env, "A")
+		}
+		if at := <-ended; at != 2*time.Second {
+			t.Errorf("the flight was cancelled after %v, want 2s", at)
+		}
+		if n := p.count(); n != 1 {
+			t.Errorf("%d calls, want 1", n)
+		}
+	})
+}
+
+// A caller whose time is up is told so; that the flight was cancelled for it is no business of its own.
+func TestTimeUpIsNotCanceled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: time.Minute}
+		env := p.one(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		g := <-read(ctx, env, "A")
+		if !errors.Is(g.err, context.DeadlineExceeded) || errors.Is(g.err, context.Canceled) || !errors.Is(g.err, secrets.ErrUnavailable) {
+			t.Errorf("%v", g.err)
+		}
+		if g.took < 750*time.Millisecond || g.took > 800*time.Millisecond {
+			t.Errorf("it waited %v, want its second less the reserve", g.took)
+		}
+	})
+}
+
+func TestRefreshNeverJoins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		slow := func(d time.Duration) func(context.Context, int, string) (string, error) {
+			return func(ctx context.Context, call int, _ string) (string, error) {
+				return fmt.Sprint("a-", call), pause(ctx, d)
+			}
+		}
+		p.set(0, slow(3*time.Second))
+		env := p.one(t)
+		first := read(t.Context(), env, "A")
+		p.set(0, slow(time.Second))
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, env, "a-2")
+		// The first flight's answer is late: it neither replaces the newer one nor is it given to whom waits for it.
+		if g := <-first; g.text != "a-2" || g.took != 3*time.Second {
+			t.Errorf("who waits for the older flight: %+v", g)
+		}
+		expect(t, env, "a-2")
+	})
+}
+
+// Readers who come after a Refresh began join it, rather than the flight that runs since before.
+func TestReadersJoinTheNewestFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: time.Second}
+		env := p.one(t)
+		read(t.Context(), env, "A")
+		go env.Refresh(t.Context(), "A")
+		synctest.Wait()
+		if g := <-read(t.Context(), env, "A"); g.err != nil || p.count() != 2 {
+			t.Errorf("%+v, %d calls", g, p.count())
+		}
+		expect(t, env, "a-2")
+	})
+}
+
+func TestLateAnswers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name          string
+		early, later  error // what the flight that began early answers, after the one that began later
+		grace         time.Duration
+		want, waiters string // what is served afterwards, and to who waited for the early flight
+	}{
+		{"a late value after a newer value", nil, nil, time.Minute, "a-3", "a-3"},
+		{"a late denial after a newer value", errDenied, nil, time.Minute, "a-3", "a-3"},
+		{"a late value after a passing failure", nil, errThrottled, time.Minute, "a-2", "a-2"},
+		{"a late value after a denial, in the grace", nil, errDenied, time.Minute, "a-1*", "a-1*"},
+		{"a late value after a denial that dropped the value", nil, errDenied, 0, "access denied", "access denied"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.one(t, secrets.WithDeniedGrace(test.grace), secrets.WithTTL(time.Hour))
+				expect(t, env, "a-1")
+				time.Sleep(time.Hour)
+				p.set(0, func(ctx context.Context, call int, _ string) (string, error) {
+					if call == 2 {
+						pause(context.Background(), 900*time.Millisecond)
+						return "a-2", test.early
+					}
+					return fmt.Sprint("a-", call), test.later
+				})
+				early := read(t.Context(), env, "A")
+				ctx, cancel := context.WithTimeout(t.Context(), 40*time.Millisecond)
+				defer cancel()
+				env.Refresh(ctx, "A")
+				say := func(g got) string {
+					if g.err != nil {
+						for _, kind := range []error{secrets.ErrAccessDenied, secrets.ErrThrottled} {
+							if errors.Is(g.err, kind) {
+								return kind.Error()
+							}
+						}
+						return g.err.Error()
+					}
+					if g.stale {
+						return g.text + "*"
+					}
+					return g.text
+				}
+				if s := say(<-early); s != test.waiters {
+					t.Errorf("who waited for the early flight got %s, want %s", s, test.waiters)
+				}
+				if errs := env.Stats().Errors; (test.later == nil || test.early == nil && test.later == errThrottled) && len(errs) > 0 {
+					t.Errorf("a success is known, and %v is remembered", errs)
+				}
+				p.fail(test.later)
+				if s := say(<-read(t.Context(), env, "A")); s != test.want {
+					t.Errorf("served afterwards: %s, want %s", s, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A flight that was frozen half-way is abandoned, not joined, and its answer dropped.
+func TestFrozenFlight(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name       string
+		wall, mono time.Duration // by which the clocks go on while the timers stand still
+	}{
+		{"the monotonic clock stands still", 3 * time.Hour, 0},
+		{"both clocks go on", 3 * time.Hour, 3 * time.Hour},
+		{"a short freeze", 2 * time.Second, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name+", a new reader", func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				clock, release := newClocks(), make(chan struct{})
+				p := &script{}
+				p.answer = func(_ context.Context, call int, _ string) (string, error) {
+					if call == 1 {
+						<-release
+						return "a-1", nil
+					}
+					return fmt.Sprint("a-", call), pause(context.Background(), 20*time.Millisecond)
+				}
+				env := p.one(t, secrets.WithClock(clock.now))
+				frozen := read(t.Context(), env, "A")
+				clock.shift(test.wall, test.mono)
+				if g := <-read(t.Context(), env, "A"); g.text != "a-2" || g.took != 20*time.Millisecond {
+					t.Errorf("the new reader: %+v", g)
+				}
+				if g := <-frozen; g.text != "a-2" {
+					t.Errorf("who waited for the frozen flight: %+v", g)
+				}
+				close(release)
+				synctest.Wait()
+				expect(t, env, "a-2")
+				if v := mustGet(t, env, "A"); v.FetchedAt().Before(time.Now().Add(test.wall - time.Second)) {
+					t.Errorf("fetched at %v, before the freeze", v.FetchedAt())
+				}
+			})
+		})
+		t.Run(test.name+", an answer in the socket", func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				clock, release := newClocks(), make(chan struct{})
+				p := &script{}
+				p.answer = func(_ context.Context, call int, _ string) (string, error) {
+					if call == 1 {
+						<-release
+					}
+					return fmt.Sprint("a-", call), nil
+				}
+				env := p.one(t, secrets.WithClock(clock.now))
+				frozen := read(t.Context(), env, "A")
+				clock.shift(test.wall, test.mono)
+				close(release)
+				if g := <-frozen; g.text != "a-2" {
+					t.Errorf("who waited for the frozen flight: %+v", g)
+				}
+			})
+		})
+	}
+}
+
+// What is due in one scheme and Region leaves in one call; what failed leaves alone, and so does what another caller is fetching.
+func TestWhatLeavesTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "sm://c", "D": "sm://d", "BAD": "sm://bad?optional", "P": "ssm:///p", "FAR": "sm://far?region=us-east-2",
+			"AWS_REGION": region})
+		p.answer = func(_ context.Context, _ int, id string) (string, error) {
+			if id == "bad" {
+				return "", secrets.ErrNotFound
+			}
+			return `{"x":"` + id + `"}`, nil
+		}
+		if err := env.Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		calls := func(from int) map[string]bool {
+			all := map[string]bool{}
+			for n := from + 1; n <= p.count(); n++ {
+				all[p.asked(n)] = true
+			}
+			return all
+		}
+		if got := calls(0); len(got) != 3 || !got["a b bad c d"] || !got["/p"] || !got["far"] {
+			t.Errorf("the warm called for %v", got)
+		}
+		for _, name := range []string{"A", "B", "C", "P"} { // not D: it is not in use
+			mustGet(t, env, name)
+		}
+		time.Sleep(5 * time.Minute)
+		before := p.count()
+		mustGet(t, env, "B")
+		if got := calls(before); len(got) != 1 || !got["a b c"] {
+			t.Errorf("the refresh called for %v, want a b c", got)
+		}
+		before = p.count()
+		env.Get(t.Context(), "BAD")
+		mustGet(t, env, "D")
+		if got := calls(before); len(got) != 2 || !got["bad"] || !got["d"] {
+			t.Errorf("what failed and what was not in use: %v", got)
+		}
+		time.Sleep(5 * time.Minute) // a, b and c were taken along or read once, and only b is read since
+		mustGet(t, env, "A")
+		before = p.count()
+		time.Sleep(5 * time.Minute)
+		mustGet(t, env, "A")
+		if got := calls(before); len(got) != 1 || !(got["a b"] || got["a"] || got["a d"] || got["a b d"]) || got["a b c"] {
+			t.Errorf("the refresh called for %v: c is not in use any more", got)
+		}
+	})
+}
+
+// 100 readers while values expire, are refreshed and fail, for the race detector. synctest proves that no goroutine is left.
+func TestHundredReaders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var n atomic.Int64
+		p := &script{}
+		p.answer = func(ctx context.Context, call int, id string) (string, error) {
+			switch i := n.Add(1); {
+			case i%7 == 0:
+				return "", secrets.ErrThrottled
+			case i%31 == 0:
+				return "", secrets.ErrAccessDenied
+			case i%13 == 0:
+				<-ctx.Done()
+				return "", ctx.Err()
+			case i%41 == 0:
+				panic("now and then")
+			}
+			return fmt.Sprintf(`{"id":%q,"a":"%d","b":"%d"}`, id, call, call), pause(ctx, 10*time.Millisecond)
+		}
+		environ := map[string]string{"K": "kms://AAAA"}
+		for i := range 8 {
+			environ[fmt.Sprint("A", i)] = fmt.Sprintf("sm://s%d#a", i)
+			environ[fmt.Sprint("B", i)] = fmt.Sprintf("ssm:///s%d#b", i)
+		}
+		env := p.env(t, environ, secrets.WithTTL(time.Second), secrets.WithDeniedGrace(3*time.Second), secrets.WithMaxStale(time.Minute))
+		env.Warm(t.Context())
+		var all sync.WaitGroup
+		for i := range 100 {
+			all.Go(func() {
+				for round := range 40 {
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(200+i*20)*time.Millisecond)
+					if i%10 == 3 && round%3 == 0 {
+						cancel() // somebody gives up before it begins
+					}
+					switch {
+					case i == 0:
+						env.Refresh(ctx)
+					case i == 1:
+						env.Snapshot(ctx)
+					case i == 2:
+						env.Stats()
+					case i == 3:
+						env.Resolve(ctx, secrets.Secret(fmt.Sprint("loose", round)))
+					case i == 4:
+						env.RevealAll(ctx)
+					default:
+						name := fmt.Sprint(string("AB"[i%2]), round%8)
+						v, err := env.Get(ctx, name)
+						var e *secrets.ResolveError
+						if err != nil && (!errors.As(err, &e) || e.Variable != name) {
+							t.Errorf("%v", err)
+						}
+						if err == nil && v.Reveal() == "" {
+							t.Error("an empty value")
+						}
+					}
+					cancel()
+					time.Sleep(time.Duration(37+i) * time.Millisecond)
+				}
+			})
+		}
+		all.Wait()
+	})
+}

@@ -1,0 +1,332 @@
+package secrets_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// Promise 2 of the design: values are fresh by both clocks, and one reader refreshes for all.
+
+const ttl = 100 * time.Second
+
+// aged returns an Env whose A was fetched for the second time just now, by call 2, so that its lifetime is 90 to 100 % of the TTL.
+func aged(t *testing.T, p *script, opts ...secrets.Option) *secrets.Env {
+	t.Helper()
+	env := p.one(t, append([]secrets.Option{secrets.WithTTL(ttl)}, opts...)...)
+	expect(t, env, "a-1")
+	time.Sleep(ttl)
+	expect(t, env, "a-2")
+	return env
+}
+
+func TestAge(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name       string
+		sleep      time.Duration
+		wall, mono time.Duration // by which the clocks go on besides
+		want       string
+	}{
+		{"fresh", 80 * time.Second, 0, 0, "a-2"},
+		{"due", ttl, 0, 0, "a-3"},
+		{"a frozen sandbox: only the wall clock went on", 0, ttl, 0, "a-3"},
+		{"a restored snapshot, much later", 0, 100 * 24 * time.Hour, 0, "a-3"},
+		{"the wall clock stands still", 0, 0, ttl, "a-3"},
+		{"the wall clock was set back by 1 s", 0, -time.Second, 0, "a-3"},
+		{"the wall clock was set back by a year", 10 * time.Second, -365 * 24 * time.Hour, 0, "a-3"},
+		{"the wall clock was set forward", 0, 365 * 24 * time.Hour, 0, "a-3"},
+		{"the wall clock was set forward a little", 0, 10 * time.Second, 0, "a-2"},
+		{"the monotonic clock began anew", 0, 0, -time.Hour, "a-3"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				clock := newClocks()
+				env := aged(t, &script{}, secrets.WithClock(clock.now))
+				time.Sleep(test.sleep)
+				clock.shift(test.wall, test.mono)
+				expect(t, env, test.want)
+				expect(t, env, test.want) // and what it fetched is fresh by the clocks as they are now
+			})
+		})
+	}
+}
+
+// A value is as old as its question: what the backend took does not count as fresh.
+func TestAgeCountsFromTheRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		p.set(9*time.Second, nil)
+		began := time.Now()
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		p.set(0, nil)
+		if at := mustGet(t, env, "A").FetchedAt(); !at.Equal(began) {
+			t.Errorf("fetched %v after the request, want 0", at.Sub(began))
+		}
+		time.Sleep(ttl - 9*time.Second)
+		expect(t, env, "a-4")
+	})
+}
+
+// In the last tenth of its life one reader refreshes and waits; the others are served.
+func TestLastTenth(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		p.set(500*time.Millisecond, nil)
+		time.Sleep(81*time.Second - 1)
+		expect(t, env, "a-2")
+		if n := p.count(); n != 2 {
+			t.Fatalf("%d calls before the last tenth", n)
+		}
+		time.Sleep(9 * time.Second) // now in it, whatever lifetime was drawn
+		leader := read(t.Context(), env, "A")
+		for range 63 {
+			if g := <-read(t.Context(), env, "A"); g.text != "a-2" || g.stale || g.took != 0 {
+				t.Errorf("%+v while one refreshes, want a-2 at once", g)
+			}
+		}
+		if g := <-leader; g.text != "a-3" || g.took != 500*time.Millisecond {
+			t.Errorf("who refreshes: %+v", g)
+		}
+		expect(t, env, "a-3")
+		if n := p.count(); n != 3 {
+			t.Errorf("%d calls, want 3", n)
+		}
+	})
+}
+
+// 64 invocations at a time over 1,000 expiries: one fetch per expiry, for which at most one caller waits.
+func TestThousandExpiries(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: 20 * time.Millisecond}
+		env := p.one(t, secrets.WithTTL(ttl))
+		expect(t, env, "a-1")
+		time.Sleep(ttl)
+		expect(t, env, "a-2")
+		first := p.count()
+		var waited, late atomic.Int64
+		var all sync.WaitGroup
+		for i := range 64 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 20 * time.Millisecond)
+				for p.count()-first < 1000 {
+					began := time.Now()
+					v, err := env.Get(t.Context(), "A")
+					if err != nil || v.Stale() || time.Since(v.FetchedAt()) >= ttl+time.Second {
+						late.Add(1)
+					}
+					if time.Since(began) > 0 {
+						waited.Add(1)
+					}
+					// All of them come before the last tenth, and again and again until one has refreshed.
+					if age := time.Since(v.FetchedAt()); age < 80*time.Second {
+						time.Sleep(80*time.Second - age)
+					} else {
+						time.Sleep(4 * time.Second)
+					}
+				}
+			})
+		}
+		all.Wait()
+		if n := p.count() - first; n != 1000 || waited.Load() != 1000 || late.Load() != 0 {
+			t.Errorf("%d fetches, %d waits, %d bad reads; want 1000, 1000, 0", n, waited.Load(), late.Load())
+		}
+	})
+}
+
+// A backend that needs longer than a reader waits is still refreshed, since the next one waits longer.
+func TestSlowBackendIsRefreshed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		needs time.Duration
+		longs time.Duration // the longest wait
+		tries int           // that were cut off
+	}{{900 * time.Millisecond, time.Second, 0}, {1500 * time.Millisecond, 2 * time.Second, 1}, {3900 * time.Millisecond, 4 * time.Second, 2}} {
+		t.Run(test.needs.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := aged(t, p)
+				p.set(test.needs, nil)
+				time.Sleep(ttl)
+				var longest time.Duration
+				for range 100 {
+					g := <-read(t.Context(), env, "A")
+					longest = max(longest, g.took)
+					if g.text != "a-2" {
+						break
+					}
+					time.Sleep(500 * time.Millisecond)
+				}
+				expect(t, env, fmt.Sprintf("a-%d", 3+test.tries))
+				if longest > test.longs {
+					t.Errorf("a reader waited %v, want at most %v", longest, test.longs)
+				}
+			})
+		})
+	}
+}
+
+// lifetimes returns after which part of the TTL each of n environments refreshes for the first and the second time.
+func lifetimes(t *testing.T, n int, opts ...secrets.Option) (first, second []float64) {
+	due := func(env *secrets.Env) float64 {
+		v := mustGet(t, env, "A")
+		at := v.FetchedAt()
+		for range 2000 {
+			time.Sleep(ttl / 1000)
+			if v := mustGet(t, env, "A"); !v.FetchedAt().Equal(at) {
+				return v.FetchedAt().Sub(at).Seconds() / ttl.Seconds()
+			}
+		}
+		t.Fatal("it was never refreshed")
+		return 0
+	}
+	for range n {
+		env := (&script{}).one(t, append([]secrets.Option{secrets.WithTTL(ttl)}, opts...)...)
+		first, second = append(first, due(env)), append(second, due(env))
+	}
+	return first, second
+}
+
+func span(parts []float64) (least, most float64) {
+	least, most = parts[0], parts[0]
+	for _, p := range parts {
+		least, most = min(least, p), max(most, p)
+	}
+	return least, most
+}
+
+// Environments that start together do not come back together. A lifetime of x ends, for the first reader in its last tenth, at 0.9 x.
+func TestLifetimesAreDrawn(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		opts []secrets.Option
+	}{{"default", nil}, {"never stale", []secrets.Option{secrets.WithMaxStale(0)}}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				first, second := lifetimes(t, 100, test.opts...)
+				if least, most := span(first); least < 0.09 || least > 0.25 || most < 0.75 || most > 0.902 {
+					t.Errorf("after a cold start %v to %v of the TTL, want 0.09 to 0.9", least, most)
+				}
+				if least, most := span(second); least < 0.81 || least > 0.84 || most < 0.87 || most > 0.902 {
+					t.Errorf("later %v to %v of the TTL, want 0.81 to 0.9", least, most)
+				}
+			})
+		})
+	}
+}
+
+// After a freeze of longer than the TTL all environments of a function may wake together: lifetimes are drawn as after a cold start.
+func TestLifetimesAfterAFreeze(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		short := 0
+		for range 60 {
+			clock, p := newClocks(), &script{}
+			env := aged(t, p, secrets.WithClock(clock.now))
+			clock.shift(time.Hour, 0)
+			expect(t, env, "a-3")
+			time.Sleep(ttl / 2)
+			env.Get(t.Context(), "A")
+			if p.count() > 3 {
+				short++
+			}
+		}
+		if short < 10 || short > 50 {
+			t.Errorf("%d of 60 refreshed in the first half of the TTL, want about 30", short)
+		}
+	})
+}
+
+// One round draws one lifetime, so that what was fetched together is due together.
+func TestOneLifetimePerRound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		for range 20 {
+			p := &script{}
+			env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
+			if err := env.Warm(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			for p.count() == 1 {
+				time.Sleep(ttl / 100)
+				for _, name := range []string{"C", "B", "A"} {
+					mustGet(t, env, name)
+				}
+			}
+			if got := p.asked(2); p.count() != 2 || got != "a b c" {
+				t.Fatalf("%d calls, the second for %s", p.count(), got)
+			}
+		}
+	})
+}
+
+func TestWhatCannotChange(t *testing.T) {
+	t.Parallel()
+	for _, ref := range []string{"kms://AAAA", "sm://a?version=11111111-2222-3333-4444-555555555555", "ssm:///a:3"} {
+		t.Run(ref, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				clock, p := newClocks(), &script{}
+				env := p.env(t, map[string]string{"A": ref}, secrets.WithClock(clock.now), secrets.WithTTL(0), secrets.WithMaxStale(0))
+				mustGet(t, env, "A")
+				p.fail(secrets.ErrAccessDenied)
+				time.Sleep(1000 * time.Hour)
+				clock.shift(-10000*time.Hour, time.Hour)
+				mustGet(t, env, "A")
+				if err := env.Refresh(t.Context()); err != nil {
+					t.Errorf("Refresh: %v", err)
+				}
+				if v := mustGet(t, env, "A"); v.Stale() || p.count() != 1 {
+					t.Errorf("stale %v, %d calls", v.Stale(), p.count())
+				}
+			})
+		})
+	}
+}
+
+// With a TTL of 0 every read fetches, those of the same moment together.
+func TestTTLZero(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: time.Millisecond}
+		env := p.one(t, secrets.WithTTL(0))
+		expect(t, env, "a-1")
+		expect(t, env, "a-2")
+		x, y := read(t.Context(), env, "A"), read(t.Context(), env, "A")
+		if x, y := <-x, <-y; x.text != "a-3" || y.text != "a-3" || x.stale {
+			t.Errorf("%+v %+v", x, y)
+		}
+		p.fail(secrets.ErrThrottled)
+		expect(t, env, "a-3*")
+	})
+}
+
+// Nothing runs in the background: a value that nobody reads is not refreshed.
+func TestNoBackgroundWork(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		aged(t, p)
+		time.Sleep(100 * ttl)
+		if n := p.count(); n != 2 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}

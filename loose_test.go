@@ -1,0 +1,175 @@
+package secrets_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// resolve resolves sm://id and reports the number of the call that brought it.
+func resolve(t testing.TB, env *secrets.Env, ref secrets.Ref) string {
+	t.Helper()
+	v, err := env.Resolve(t.Context(), ref)
+	if err != nil {
+		t.Fatal(secrets.Detail(err))
+	}
+	return v.Version()
+}
+
+func TestReferencesBuiltInCodeAreBounded(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		size   int
+		refs   int
+		kept   int // of the newest
+		atOnce bool
+	}{
+		{"a thousand", 10, 1000, 1000, false},
+		{"the oldest goes", 10, 1100, 1000, false},
+		{"asked at once", 10, 1100, 1000, true},
+		{"by size", 1 << 20, 6, 4, false},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				p.answer = func(context.Context, int, string) (string, error) { return strings.Repeat("x", test.size), nil }
+				c, err := secrets.NewCache(p, secrets.WithTTL(time.Hour))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var refs []secrets.Ref
+				for i := range test.refs {
+					refs = append(refs, secrets.Secret(fmt.Sprintf("s%d", i)))
+				}
+				fetch := func(refs ...secrets.Ref) {
+					for _, r := range c.Fetch(t.Context(), refs) {
+						if r.Err != nil {
+							t.Fatal(r.Err)
+						}
+					}
+				}
+				if test.atOnce {
+					fetch(refs...)
+				} else {
+					for _, ref := range refs {
+						fetch(ref)
+					}
+				}
+				before := p.count()
+				if test.atOnce {
+					fetch(refs...)
+					if n := len(strings.Fields(p.asked(before + 1))); n != test.refs-test.kept {
+						t.Errorf("%d of %d were fetched again, want %d", n, test.refs, test.refs-test.kept)
+					}
+					return
+				}
+				fetch(refs[test.refs-test.kept:]...)
+				if n := p.count() - before; n != 0 {
+					t.Errorf("%d calls for references that should be kept", n)
+				}
+				if test.kept < test.refs {
+					fetch(refs[test.refs-test.kept-1])
+					if n := p.count() - before; n != 1 {
+						t.Errorf("%d calls for the oldest, want 1", n)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestDeclaredReferencesAreNeverEvicted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.one(t, secrets.WithTTL(time.Hour))
+		expect(t, env, "a-1")
+		for i := range 1010 {
+			resolve(t, env, secrets.Secret(fmt.Sprintf("s%d", i)))
+		}
+		expect(t, env, "a-1")
+		if got := resolve(t, env, secrets.Secret("a")); got != "1" {
+			t.Errorf("the same reference built in code was answered by call %s, want the variable's", got)
+		}
+		if n := len(env.Refs()); n != 1001 {
+			t.Errorf("%d references are kept, want 1001", n)
+		}
+	})
+}
+
+// A reference in a flight is not evicted: two flights for one source could not share.
+func TestRunningFlightsAreNotEvicted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: time.Second}
+		env := p.one(t, secrets.WithTTL(time.Hour))
+		slow := secrets.Secret("slow")
+		go env.Resolve(t.Context(), slow)
+		synctest.Wait()
+		p.set(0, nil)
+		for i := range 1010 {
+			resolve(t, env, secrets.Secret(fmt.Sprintf("s%d", i)))
+		}
+		if got := resolve(t, env, slow); got != "1" {
+			t.Errorf("the second reader was answered by call %s, want 1", got)
+		}
+	})
+}
+
+func TestShortestBoundsWin(t *testing.T) {
+	t.Parallel()
+	ref := func(text string) secrets.Ref {
+		r, err := secrets.ParseRef(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	t.Run("TTL of two variables", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := &script{}
+			env := p.env(t, map[string]string{"A": "sm://a?ttl=1h", "B": "sm://a?ttl=1m", "C": "sm://a?ttl=1h"}, secrets.WithTTL(24*time.Hour))
+			expect(t, env, "a-1")
+			time.Sleep(time.Minute)
+			expect(t, env, "a-2")
+		})
+	})
+	t.Run("stale bound of two variables", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := &script{}
+			env := p.env(t, map[string]string{"A": "sm://a?stale=1h", "B": "sm://a?stale=10m", "C": "sm://a?stale=1h"})
+			expect(t, env, "a-1")
+			p.fail(secrets.ErrThrottled)
+			time.Sleep(10*time.Minute - 2*time.Second)
+			expect(t, env, "a-1*")
+			time.Sleep(2 * time.Second)
+			if v, err := env.Get(t.Context(), "A"); err == nil {
+				t.Errorf("served %v beyond the stale bound", v.FetchedAt())
+			}
+		})
+	})
+	t.Run("TTL of a later reader", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := &script{}
+			env := p.one(t)
+			if got := resolve(t, env, ref("sm://x?ttl=1h")); got != "1" {
+				t.Fatal(got)
+			}
+			time.Sleep(time.Minute)
+			if got := resolve(t, env, ref("sm://x?ttl=1m")); got != "2" {
+				t.Errorf("a value of 1 minute was served to a reader with a TTL of 1 minute (call %s)", got)
+			}
+		})
+	})
+}

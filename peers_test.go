@@ -1,0 +1,366 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// Bugs that were found in other Go libraries of this kind, each with a test that would catch it here. The bugs of parsers and backends have theirs where the
+// parsers and backends are tested: internal/refsyntax, and the tests of the three backends.
+func TestBugsOfPeers(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		bug, seenIn string
+		test        func(t *testing.T)
+	}{
+		{"nanoseconds taken for milliseconds: a sleep of a century", "the AWS caching client", func(t *testing.T) {
+			p := &script{}
+			p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+				if call <= 4 {
+					return "", errThrottled
+				}
+				return fmt.Sprint("a-", call), nil
+			})
+			env := p.one(t, secrets.WithTTL(3*time.Second))
+			took(t, "four retries", 500*time.Millisecond, 2*time.Second, func() { expect(t, env, "a-5") })
+			time.Sleep(3 * time.Second)
+			took(t, "a refresh", 0, 0, func() { expect(t, env, "a-6") })
+			p.fail(errDenied)
+			time.Sleep(3 * time.Second)
+			env.Get(t.Context(), "A")
+			p.fail(nil)
+			time.Sleep(time.Second)
+			took(t, "the refresh after a window", 0, 0, func() { expect(t, env, "a-8") })
+		}},
+		{"the error of a cancelled leader is given to the others", "the AWS caching client", func(t *testing.T) {
+			p := &script{delay: time.Second}
+			env := p.one(t)
+			ctx, cancel := context.WithCancel(t.Context())
+			leader, other := read(ctx, env, "A"), read(t.Context(), env, "A")
+			cancel()
+			if g := <-leader; !errors.Is(g.err, context.Canceled) || g.took != 0 {
+				t.Errorf("the leader: %+v", g)
+			}
+			if g := <-other; g.text != "a-1" || g.took != time.Second {
+				t.Errorf("the other: %+v", g)
+			}
+		}},
+		{"a cancelled waiter breaks the leader", "Vonage", func(t *testing.T) {
+			p := &script{delay: time.Second}
+			env := p.one(t)
+			leader := read(t.Context(), env, "A")
+			ctx, cancel := context.WithCancel(t.Context())
+			waiter := read(ctx, env, "A")
+			cancel()
+			if g := <-waiter; !errors.Is(g.err, context.Canceled) || g.took != 0 {
+				t.Errorf("the waiter: %+v", g)
+			}
+			if g := <-leader; g.text != "a-1" {
+				t.Errorf("the leader: %+v", g)
+			}
+		}},
+		{"a waiter ignores its own deadline", "the AWS caching client, singleflight.Do", func(t *testing.T) {
+			p := &script{delay: 8 * time.Second}
+			env := p.one(t)
+			leader := read(t.Context(), env, "A")
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if g := <-read(ctx, env, "A"); !errors.Is(g.err, context.DeadlineExceeded) || g.took != 750*time.Millisecond {
+				t.Errorf("the waiter: %+v", g)
+			}
+			if g := <-leader; g.text != "a-1" {
+				t.Errorf("the leader: %+v", g)
+			}
+		}},
+		{"an error is cached for the TTL", "Vonage", func(t *testing.T) {
+			p := &script{}
+			p.fail(errDenied)
+			env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(time.Hour))
+			for _, name := range []string{"A", "B"} {
+				if _, err := env.Get(t.Context(), name); !errors.Is(err, secrets.ErrAccessDenied) {
+					t.Error(err)
+				}
+			}
+			p.fail(nil)
+			if err := env.Refresh(t.Context(), "B"); err != nil {
+				t.Errorf("Refresh inside the window: %v", err)
+			}
+			mustGet(t, env, "B")
+			time.Sleep(time.Second)
+			mustGet(t, env, "A")
+		}},
+		{"a stampede of cold readers", "brwse, telia and most others", func(t *testing.T) {
+			p := &script{delay: 20 * time.Millisecond}
+			env := p.one(t)
+			var all sync.WaitGroup
+			for range 1000 {
+				all.Go(func() { mustGet(t, env, "A") })
+			}
+			all.Wait()
+			if n := p.count(); n != 1 {
+				t.Errorf("%d calls", n)
+			}
+		}},
+		{"a lock is held across the network", "ENS, go-bananas", func(t *testing.T) {
+			p := &script{}
+			env := p.env(t, map[string]string{"A": "sm://a", "SLOW": "sm://slow", "B": "sm://b"})
+			expect(t, env, "a-1")
+			p.set(time.Hour, nil)
+			slow := read(t.Context(), env, "SLOW")
+			p.set(0, nil)
+			took(t, "a hit and a miss", 0, 0, func() { expect(t, env, "a-1"); mustGet(t, env, "B"); env.Refs(); env.Stats() })
+			<-slow
+		}},
+		{"who gets a value can write into the cache", "the AWS caching client, brwse, setec", func(t *testing.T) {
+			env := (&script{}).one(t)
+			v := mustGet(t, env, "A")
+			b := v.RevealBytes()
+			for i := range b {
+				b[i] = 'X'
+			}
+			expect(t, env, "a-1")
+			if v.Reveal() != "a-1" {
+				t.Error("the Value changed")
+			}
+			all, err := env.RevealAll(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			all["A"] = "X"
+			expect(t, env, "a-1")
+		}},
+		{"plaintext in an error", "brwse, secretfetch, vals, chamber", func(t *testing.T) {
+			const canary = "correct-horse-battery"
+			p := &script{}
+			var log strings.Builder
+			env := p.env(t, map[string]string{"MISSING": "sm://a#missing", "NULL": "sm://a#null", "DUPLICATE": "sm://c#x", "TEXT": "sm://b#x", "DEEP": "sm://a#k.x"}, secrets.WithLogger(textLog(&log)))
+			p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+				return map[string]string{"a": `{"null":null,"k":"` + canary + `"}`, "b": canary + `{"x":`, "c": `{"x":"` + canary + `","x":"` + canary + `"}`}[id], nil
+			})
+			err := env.Warm(t.Context())
+			texts := []string{log.String(), secrets.Detail(err), fmt.Sprintf("%v %+v %#v %s", err, err, err, err)}
+			for _, name := range []string{"MISSING", "NULL", "DUPLICATE", "TEXT", "DEEP"} {
+				_, err := env.Get(t.Context(), name)
+				if !errors.Is(err, secrets.ErrField) {
+					t.Errorf("%s: %v", name, err)
+				}
+				texts = append(texts, fmt.Sprintf("%v %+v %#v", err, err, err), secrets.Detail(err))
+			}
+			if all := strings.Join(texts, "\n"); strings.Contains(all, canary) || strings.Contains(all, "horse") {
+				t.Errorf("a plaintext is in %s", all)
+			}
+		}},
+		{"every error becomes not found", "chamber, vals", func(t *testing.T) {
+			p := &script{}
+			p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+				return "", map[string]error{"denied": errDenied, "none": secrets.ErrNotFound, "busy": errThrottled, "odd": errOdd}[id]
+			})
+			env := p.env(t, map[string]string{"DENIED": "sm://denied", "NONE": "sm://none", "BUSY": "sm://busy", "ODD": "sm://odd"})
+			for name, kind := range map[string]error{"DENIED": secrets.ErrAccessDenied, "NONE": secrets.ErrNotFound, "BUSY": secrets.ErrThrottled, "ODD": secrets.ErrUnavailable} {
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				_, err := env.Get(ctx, name)
+				cancel()
+				var e *secrets.ResolveError
+				if !errors.Is(err, kind) || !errors.As(err, &e) || e.Variable != name || kind != secrets.ErrNotFound && errors.Is(err, secrets.ErrNotFound) {
+					t.Errorf("%s: %v", name, err)
+				}
+			}
+		}},
+		{"an unresolved reference is taken for the secret", "awssm-env, starenv", func(t *testing.T) {
+			p := &script{}
+			p.fail(errDenied)
+			env := p.one(t)
+			if v, err := env.Get(t.Context(), "A"); err == nil || !v.IsZero() {
+				t.Error("Get returned a value")
+			}
+			if all, err := env.RevealAll(t.Context()); err == nil || all != nil {
+				t.Error("RevealAll returned a map")
+			}
+			if v, _, err := env.EnvMutate(t.Context(), "A", "A", "sm://a", "sm://a"); err == nil || v != "" {
+				t.Errorf("EnvMutate returned %s", v)
+			}
+			if err := new(secrets.Value).UnmarshalText([]byte("sm://a")); err == nil {
+				t.Error("a Value holds a reference")
+			}
+			defer func() {
+				if recover() == nil {
+					t.Error("Reveal of what Get returned with its error did not panic")
+				}
+			}()
+			v, _ := env.Get(t.Context(), "A")
+			v.Reveal()
+		}},
+		{"the zero configuration panics", "the AWS caching client", func(t *testing.T) {
+			c, err := secrets.NewCache(&script{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r := c.Fetch(t.Context(), []secrets.Ref{secrets.Secret("a"), {}}); r[0].Err != nil || !errors.Is(r[1].Err, secrets.ErrInvalidReference) {
+				t.Errorf("%v, %v", r[0].Err, r[1].Err)
+			}
+			if r := c.Fetch(t.Context(), nil); len(r) != 0 {
+				t.Errorf("%v", r)
+			}
+			env, err := secrets.New(secrets.WithEnviron(nil))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := env.Warm(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrNotReference) {
+				t.Error(err)
+			}
+		}},
+		{"a nil or unhashable provider panics", "brwse, ENS", func(t *testing.T) {
+			var none *script
+			for name, p := range map[string]secrets.Provider{"nil": nil, "a nil pointer": none, "a nil function": secrets.ProviderFunc(nil)} {
+				if _, err := secrets.NewCache(p); err == nil {
+					t.Errorf("NewCache takes %s", name)
+				}
+				if _, err := secrets.New(secrets.WithEnviron(nil), secrets.WithProvider(p)); err == nil {
+					t.Errorf("WithProvider takes %s", name)
+				}
+			}
+			env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(unhashable{}), secrets.WithProvider(unhashable{}, secrets.SSM))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrUnavailable) {
+				t.Error(err)
+			}
+		}},
+		{"a wrapper hides that the provider fetches many at once", "brwse", func(t *testing.T) {
+			p := &script{}
+			inner, err := secrets.NewCache(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			outer, err := secrets.NewCache(inner)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, r := range outer.Fetch(t.Context(), []secrets.Ref{secrets.Secret("a"), secrets.Secret("b"), secrets.Secret("c"), secrets.Secret("a")}) {
+				if r.Err != nil {
+					t.Error(r.Err)
+				}
+			}
+			if got := p.asked(1); p.count() != 1 || got != "a b c" {
+				t.Errorf("%d calls, the first for %s", p.count(), got)
+			}
+		}},
+		{"what is cached is found under another version, stage, key or context", "Powertools for TypeScript 5622", func(t *testing.T) {
+			vars := map[string]string{}
+			for i, ref := range []string{"sm://a", "sm://a?stage=AWSPREVIOUS", "sm://a?version=11111111-2222-3333-4444-555555555555", "sm://a?region=us-east-1", "sm://b",
+				"ssm:///a", "ssm:///a:1", "ssm:///a:2", "ssm:///a:label", "kms://AAAA", "kms://AAAB", "kms://AAAA?context.a=b", "kms://AAAA?context.a=c", "kms://AAAA?context=none"} {
+				vars[fmt.Sprint("V", i)] = ref
+			}
+			seen := map[string]string{}
+			env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+				return secrets.NewValue(ref.Text(), ""), nil
+			})))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, ref := range vars {
+				got := mustGet(t, env, name).Reveal()
+				if other := seen[got]; other != "" {
+					t.Errorf("%s and %s share %s", ref, other, got)
+				}
+				seen[got] = ref
+			}
+		}},
+		{"what the preload fetched is not what is read", "secretfetch", func(t *testing.T) {
+			p := &script{}
+			p.set(0, func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil })
+			vars := map[string]string{"A": "sm://a", "X": "secretsmanager://a#x", "P": "ssm:///p?ttl=1h", "K": "kms://AAAA", "BARE": "b", "AWS_REGION": region, "HOME_REGION": "sm://a?region=" + region}
+			env := p.env(t, vars, secrets.WithVars(secrets.SecretsManager, "BARE"))
+			if err := env.Warm(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			n := p.count()
+			for _, name := range []string{"A", "X", "P", "K", "BARE", "HOME_REGION"} {
+				mustGet(t, env, name)
+			}
+			if _, err := env.RevealAll(t.Context()); err != nil || p.count() != n || n != 3 {
+				t.Errorf("%v; the warm made %d calls, want 3, and the reads %d more", err, n, p.count()-n)
+			}
+		}},
+	}
+	for _, test := range tests {
+		t.Run(test.bug, func(t *testing.T) {
+			t.Parallel()
+			t.Log("seen in", test.seenIn)
+			synctest.Test(t, test.test)
+		})
+	}
+}
+
+// Maps and structs shared between goroutines without a lock, as in setec's GetVersion and awskms: every public method at once, for the race detector.
+func TestEveryMethodAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: time.Millisecond}
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "P": "ssm:///p", "PLAIN": "x"}, secrets.WithTTL(5*time.Millisecond))
+		c, err := secrets.NewCache(p, secrets.WithTTL(5*time.Millisecond), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		derived := secrets.Derive(env, "A", func(_ context.Context, v secrets.Value) (string, error) { return v.Reveal(), nil }, func(string) {})
+		ctx := t.Context()
+		must := func(err error) {
+			if err != nil {
+				t.Error(secrets.Detail(err))
+			}
+		}
+		var all sync.WaitGroup
+		for _, do := range []func(i int){
+			func(int) { must(env.Warm(ctx)) },
+			func(int) { must(env.Refresh(ctx, "A")) },
+			func(int) { must(env.Refresh(ctx)) },
+			func(int) { must(env.Do(ctx, "B", func(secrets.Value) error { return nil })) },
+			func(int) { must(derived.Do(ctx, func(string) error { return nil })) },
+			func(i int) {
+				if i%5 == 0 {
+					derived.Close()
+				}
+			},
+			func(int) { env.Refs() },
+			func(int) { env.Stats() },
+			func(int) { _, err := env.RevealAll(ctx); must(err) },
+			func(int) { _, err := env.Snapshot(ctx).Get("P"); must(err) },
+			func(int) { _, _, err := env.EnvMutate(ctx, "A", "A", "", ""); must(err) },
+			func(i int) { _, err := env.Resolve(ctx, secrets.Secret(fmt.Sprint("r", i%3))); must(err) },
+			func(i int) {
+				must(c.Fetch(ctx, []secrets.Ref{secrets.Secret("a"), secrets.Secret(fmt.Sprint(i % 4))})[1].Err)
+			},
+			func(int) {
+				v, err := env.Get(ctx, "A")
+				must(err)
+				w, err := env.Get(ctx, "B")
+				must(err)
+				if v.Equal(w) || !v.EqualString(v.Reveal()) || v.IsZero() || v.String() != "[REDACTED]" || v.Version() == "" || v.FetchedAt().IsZero() || v.Stale() {
+					t.Error("a Value contradicts itself")
+				}
+			},
+		} {
+			for range 2 {
+				all.Go(func() {
+					for i := range 25 {
+						do(i)
+						time.Sleep(time.Millisecond)
+					}
+				})
+			}
+		}
+		all.Wait()
+	})
+}

@@ -1,0 +1,689 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// vault is a Secrets Manager with one secret, and a database that accepts one password.
+type vault struct {
+	mu                         sync.Mutex
+	current, pending, accepted string
+	fetched                    int
+	delay                      time.Duration
+}
+
+func (v *vault) fetch(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+	v.mu.Lock()
+	v.fetched++
+	text := v.current
+	if ref.Stage() == "AWSPENDING" {
+		text = v.pending
+	}
+	v.mu.Unlock()
+	time.Sleep(v.delay)
+	if text == "" {
+		return secrets.Value{}, fmt.Errorf("no such stage: %w", secrets.ErrNotFound)
+	}
+	return secrets.NewValue(fmt.Sprintf(`{"user":"u-%s","password":%q}`, text, text), "version-"+text), nil
+}
+
+func (v *vault) set(current, pending, accepted string) {
+	v.mu.Lock()
+	v.current, v.pending, v.accepted = current, pending, accepted
+	v.mu.Unlock()
+}
+
+func (v *vault) calls() int {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.fetched
+}
+
+var errDatabase = errors.New("28P01 password authentication failed")
+
+func (v *vault) connect(password secrets.Value) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if password.EqualString(v.accepted) {
+		return nil
+	}
+	return errDatabase
+}
+
+func (v *vault) env(t testing.TB, opts ...secrets.Option) *secrets.Env {
+	t.Helper()
+	environ := map[string]string{"DB_USER": "sm://db#user", "DB_PASSWORD": "sm://db#password"}
+	env, err := secrets.New(append([]secrets.Option{secrets.WithEnviron(environ), secrets.WithProvider(secrets.ProviderFunc(v.fetch)), secrets.WithTTL(time.Hour),
+		secrets.WithLogger(quiet())}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := env.Warm(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return env
+}
+
+func TestDoFollowsRotation(t *testing.T) {
+	tests := []struct {
+		name  string
+		steps [][3]string // current, pending, accepted
+		calls int         // for all steps, beyond the warm
+	}{
+		{"nothing rotates", [][3]string{{"a", "", "a"}, {"a", "", "a"}}, 0},
+		{"current has moved", [][3]string{{"b", "", "b"}}, 1},
+		{"the database goes first", [][3]string{{"a", "b", "b"}}, 2},
+		{"then current moves: the pending one was kept", [][3]string{{"a", "b", "b"}, {"b", "", "b"}}, 2},
+		{"two rotations", [][3]string{{"a", "b", "b"}, {"b", "", "b"}, {"b", "c", "c"}, {"c", "", "c"}}, 4},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			v := &vault{current: "a", accepted: "a"}
+			env := v.env(t)
+			warm := v.calls()
+			for _, s := range test.steps {
+				v.set(s[0], s[1], s[2])
+				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+					t.Fatal(err)
+				}
+				user, password := mustGet(t, env, "DB_USER").Reveal(), mustGet(t, env, "DB_PASSWORD").Reveal()
+				if password != s[2] || user != "u-"+s[2] {
+					t.Errorf("after %v the cache holds %s, %s", s, user, password)
+				}
+			}
+			if got := v.calls() - warm; got != test.calls {
+				t.Errorf("%d fetches, want %d", got, test.calls)
+			}
+		})
+	}
+}
+
+func TestDoReturnsTheErrorOfF(t *testing.T) {
+	v := &vault{current: "a", accepted: "a"}
+	env := v.env(t)
+	other := errors.New("no such table")
+	runs := 0
+	if err := env.Do(t.Context(), "DB_PASSWORD", func(secrets.Value) error { runs++; return other }); err != other || runs != 1 {
+		t.Errorf("an error that is no rejection: %v after %d runs", err, runs)
+	}
+	v.set("a", "", "z")
+	runs = 0
+	if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { runs++; return secrets.Rejected(v.connect(p)) }); err != errDatabase || runs != 1 {
+		t.Errorf("a rejection without anything newer: %v after %d runs", err, runs)
+	}
+	if err := env.Do(t.Context(), "NOPE", nil); !errors.Is(err, secrets.ErrNotReference) {
+		t.Errorf("unknown variable: %v", err)
+	}
+	predicate := v.env(t, secrets.WithRejected(func(err error) bool { return errors.Is(err, errDatabase) }))
+	v.set("b", "", "b")
+	if err := predicate.Do(t.Context(), "DB_PASSWORD", v.connect); err != nil {
+		t.Errorf("with a predicate: %v", err)
+	}
+	if secrets.Rejected(nil) != nil {
+		t.Error("Rejected(nil) is not nil")
+	}
+}
+
+// A stored password that is simply wrong: 1,000 requests in a minute cause at most 12 fetches after the first.
+func TestDoWrongPassword(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "wrong", accepted: "right", delay: 20 * time.Millisecond}
+		env := v.env(t)
+		warm := v.calls()
+		var wg sync.WaitGroup
+		var own atomic.Int64
+		for range 1000 {
+			wg.Go(func() {
+				err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
+				if err == errDatabase {
+					own.Add(1)
+				}
+			})
+			time.Sleep(time.Minute / 1000)
+		}
+		wg.Wait()
+		t.Logf("%d fetches, %d callers saw the database's own error", v.calls()-warm, own.Load())
+		if n := v.calls() - warm; n > 12 {
+			t.Errorf("%d fetches, want at most 12", n)
+		}
+		if own.Load() != 1000 {
+			t.Errorf("%d of 1000 callers saw the database's own error", own.Load())
+		}
+	})
+}
+
+// When a search that found nothing is made again.
+func TestDoSearchesAgain(t *testing.T) {
+	tests := []struct {
+		name  string
+		tries time.Duration // the second try, after the first
+		found bool          // by the second, when the store is right
+	}{
+		{"too early", 9 * time.Second, false},
+		{"after ten seconds", 10 * time.Second, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				v := &vault{current: "wrong", accepted: "right"}
+				env := v.env(t)
+				do := func() error {
+					return env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
+				}
+				if err := do(); err != errDatabase {
+					t.Fatalf("the first try: %v", err)
+				}
+				v.set("right", "", "right")
+				time.Sleep(test.tries)
+				if err := do(); (err == nil) != test.found {
+					t.Errorf("the second try: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A search that AWS throttles is no search in vain: the next caller, a backoff later, finds the password.
+func TestDoThrottled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "a", accepted: "a"}
+		var throttled atomic.Bool
+		env := v.env(t, secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if throttled.Load() {
+				v.fetch(ctx, ref)
+				return secrets.Value{}, secrets.ErrThrottled
+			}
+			return v.fetch(ctx, ref)
+		})))
+		do := func() error {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			defer cancel()
+			return env.Do(ctx, "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
+		}
+		v.set("b", "", "b")
+		throttled.Store(true)
+		if err := do(); err != errDatabase {
+			t.Errorf("while throttled: %v, want the database's own error", err)
+		}
+		calls := v.calls()
+		for range 100 {
+			if err := do(); err != errDatabase {
+				t.Errorf("while throttled: %v", err)
+			}
+		}
+		if n := v.calls() - calls; n > 0 {
+			t.Errorf("%d fetches within the backoff", n)
+		}
+		throttled.Store(false)
+		time.Sleep(time.Second)
+		if err := do(); err != nil {
+			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// What Do does not do.
+func TestDoLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log strings.Builder
+		v := &vault{current: "wrong", accepted: "right"}
+		env := v.env(t, secrets.WithLogger(textLog(&log)), secrets.WithRef("STAGED", secrets.Secret("staged").With("stage", "AWSCURRENT").With("field", "password")))
+		runs := 0
+		do := func(ctx context.Context, name string) (fetches int) {
+			t.Helper()
+			before := v.calls()
+			runs = 0
+			if err := env.Do(ctx, name, func(p secrets.Value) error { runs++; return secrets.Rejected(v.connect(p)) }); err != errDatabase {
+				t.Error(err)
+			}
+			return v.calls() - before
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if n := do(ctx, "DB_PASSWORD"); n != 0 {
+			t.Errorf("a caller whose time is up: %d fetches", n)
+		}
+		v.set("wrong", "right", "neither")
+		if n := do(t.Context(), "STAGED"); n != 1 || runs != 1 {
+			t.Errorf("a secret with a stated stage: %d fetches, %d runs, want 1 and 1: AWSPENDING is none of its business", n, runs)
+		}
+		if n := do(t.Context(), "DB_PASSWORD"); n != 2 || runs != 2 {
+			t.Errorf("a pending version that does not work: %d fetches, %d runs, want 2 and 2", n, runs)
+		}
+		if n := do(t.Context(), "DB_PASSWORD"); n != 0 || runs != 1 {
+			t.Errorf("the next caller: %d fetches, %d runs, want 0 and 1: each try is a failed login", n, runs)
+		}
+		time.Sleep(time.Minute)
+		v.set("wrong", "", "right")
+		do(t.Context(), "DB_PASSWORD")
+		if strings.Contains(log.String(), "level=ERROR") {
+			t.Errorf("that there is no pending version is no error:\n%s", log.String())
+		}
+	})
+	t.Run("four runs", func(t *testing.T) {
+		runs := 0
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"X": "sm://x"}), secrets.WithLogger(quiet()),
+			secrets.WithProvider(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+				return secrets.NewValue(fmt.Sprint(runs), ""), nil // another one each time, and none works
+			})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := env.Do(t.Context(), "X", func(secrets.Value) error { runs++; return secrets.Rejected(errDatabase) }); err != errDatabase || runs != 4 {
+			t.Errorf("%d runs and %v, want 4 and f's own error", runs, err)
+		}
+	})
+}
+
+// 64 callers that are rejected at once share one refresh, and one look at the pending version.
+func TestDoShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "a", accepted: "a", delay: 20 * time.Millisecond}
+		env := v.env(t)
+		warm := v.calls()
+		v.set("a", "b", "b")
+		var wg sync.WaitGroup
+		for range 64 {
+			wg.Go(func() {
+				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { time.Sleep(5 * time.Millisecond); return secrets.Rejected(v.connect(p)) }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := v.calls() - warm; n != 2 {
+			t.Errorf("%d fetches for 64 rejected callers, want 2", n)
+		}
+	})
+}
+
+// One search serves everybody who holds the refused value, however late they come: more callers must not mean more fetches.
+func TestDoLatecomers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "a", accepted: "a", delay: 20 * time.Millisecond}
+		env := v.env(t)
+		warm := v.calls()
+		v.set("a", "b", "b")
+		var wg sync.WaitGroup
+		for range 200 {
+			wg.Go(func() {
+				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { time.Sleep(7 * time.Millisecond); return secrets.Rejected(v.connect(p)) }); err != nil {
+					t.Error(err)
+				}
+			})
+			time.Sleep(time.Millisecond)
+		}
+		wg.Wait()
+		if n := v.calls() - warm; n != 2 {
+			t.Errorf("%d fetches for 200 callers, want 2", n)
+		}
+	})
+}
+
+// AWSCURRENT moves, and AWSPENDING goes, after the first was fetched and before the second is: the search must look again.
+func TestDoRotationEndsMeanwhile(t *testing.T) {
+	v := &vault{current: "a", accepted: "a"}
+	env := v.env(t, secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+		if ref.Stage() == "AWSPENDING" {
+			v.set("b", "", "b")
+		}
+		return v.fetch(ctx, ref)
+	})))
+	v.set("a", "b", "b")
+	if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+		t.Error(err)
+	}
+}
+
+// A caller who gives up during the search does not spoil it for the others.
+func TestDoGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "a", accepted: "a", delay: 100 * time.Millisecond}
+		env := v.env(t)
+		do := func(ctx context.Context) error {
+			return env.Do(ctx, "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
+		}
+		v.set("a", "b", "b")
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(50*time.Millisecond, cancel)
+		if err := do(ctx); err != errDatabase {
+			t.Errorf("the one who gives up gets %v, want the database's own error", err)
+		}
+		if err := do(t.Context()); err != nil {
+			t.Errorf("the next one: %v", err)
+		}
+	})
+}
+
+// What Do needed the pending version for is nobody else's business, and over with the rotation.
+func TestDoLeavesNoPending(t *testing.T) {
+	v := &vault{current: "a", accepted: "a"}
+	var log strings.Builder
+	env := v.env(t, secrets.WithLogger(textLog(&log)))
+	for _, next := range []string{"b", "c"} {
+		v.set(v.current, next, next)
+		if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+			t.Fatal(err)
+		}
+		v.set(next, "", next)
+	}
+	if n := len(env.Refs()); n != 2 {
+		t.Errorf("Refs lists %d references, want the 2 variables", n)
+	}
+	if err := env.Refresh(t.Context()); err != nil {
+		t.Errorf("a Refresh of everything after the rotation: %v", err)
+	}
+	if n := strings.Count(log.String(), "secrets.version"); n != 2 || strings.Contains(log.String(), "PENDING") {
+		t.Errorf("%d version lines for 2 rotations:\n%s", n, log.String())
+	}
+}
+
+// A value that works under AWSPENDING is kept where the provider names no versions, too, and never put in place of one that came later.
+func TestDoAdopts(t *testing.T) {
+	tests := []struct {
+		name string
+		then string // AWSCURRENT, refreshed while f still runs with the pending value
+		err  error  // of f
+		want string
+	}{
+		{"the pending one", "a", nil, "b"},
+		{"not in place of a later one", "c", nil, "c"},
+		{"not one of which f does not say that it works", "a", errors.New("connection reset"), "a"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			v := &vault{current: "a", accepted: "a"}
+			env := v.env(t, secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+				value, err := v.fetch(ctx, ref)
+				if err != nil {
+					return value, err
+				}
+				return secrets.NewValue(value.Reveal(), ""), nil
+			})))
+			v.set("a", "b", "b")
+			if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error {
+				if err := v.connect(p); err != nil {
+					return secrets.Rejected(err)
+				}
+				v.set(test.then, "", "b")
+				if err := env.Refresh(t.Context()); err != nil {
+					t.Error(err)
+				}
+				return test.err
+			}); err != test.err {
+				t.Fatal(err)
+			}
+			if got := mustGet(t, env, "DB_PASSWORD"); !got.EqualString(test.want) {
+				t.Errorf("the cache holds %s, want %s", got.Reveal(), test.want)
+			}
+		})
+	}
+}
+
+// Reads of user and password under 10,000 rotations: a Snapshot never mixes a pair; two Gets, as control, do.
+func TestSnapshotNeverMixes(t *testing.T) {
+	v := &vault{current: "0", accepted: "0"}
+	env := v.env(t)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	var torn, mixed, reads atomic.Int64
+	pair := func(user, password secrets.Value) bool { return user.Reveal() == "u-"+password.Reveal() }
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				s := env.Snapshot(t.Context())
+				user, _ := s.Get("DB_USER")
+				password, _ := s.Get("DB_PASSWORD")
+				if reads.Add(1); !pair(user, password) {
+					torn.Add(1)
+				}
+				user, _ = env.Get(t.Context(), "DB_USER")
+				time.Sleep(time.Microsecond)
+				password, _ = env.Get(t.Context(), "DB_PASSWORD")
+				if !pair(user, password) {
+					mixed.Add(1)
+				}
+			}
+		})
+	}
+	for i := range 10_000 {
+		v.set(fmt.Sprint(i), "", "")
+		if err := env.Refresh(t.Context(), "DB_USER"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(done)
+	wg.Wait()
+	t.Logf("%d reads: %d pairs mixed by Snapshot, %d by two Gets (the control)", reads.Load(), torn.Load(), mixed.Load())
+	if torn.Load() > 0 {
+		t.Errorf("Snapshot mixed %d pairs", torn.Load())
+	}
+	if mixed.Load() == 0 {
+		t.Error("the control did not mix: this test proves nothing")
+	}
+}
+
+type pool struct {
+	password string
+	users    atomic.Int64
+	closed   atomic.Int64
+}
+
+// Derive under 1,000 rotations and 64 users: every pool built is closed once, none while in use.
+func TestDerive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "0", accepted: "0"}
+		env := v.env(t)
+		var mu sync.Mutex
+		var pools []*pool
+		d := secrets.Derive(env, "DB_PASSWORD", func(ctx context.Context, p secrets.Value) (*pool, error) {
+			time.Sleep(3 * time.Millisecond)
+			mu.Lock()
+			defer mu.Unlock()
+			pools = append(pools, &pool{password: p.Reveal()})
+			return pools[len(pools)-1], nil
+		}, func(p *pool) {
+			if p.users.Load() != 0 {
+				t.Error("closed while in use")
+			}
+			p.closed.Add(1)
+		})
+		done := make(chan struct{})
+		var wg sync.WaitGroup
+		for i := range 64 {
+			wg.Go(func() {
+				for {
+					select {
+					case <-done:
+						return
+					default:
+					}
+					if err := d.Do(t.Context(), func(p *pool) error {
+						p.users.Add(1)
+						defer p.users.Add(-1)
+						if p.closed.Load() != 0 {
+							t.Error("a closed pool was handed out")
+						}
+						if err := v.connect(secrets.NewValue(p.password, "")); err != nil {
+							return secrets.Rejected(err)
+						}
+						time.Sleep(time.Duration(1+i%8) * time.Millisecond) // some are at work with the old one when it is replaced
+						return nil
+					}); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for i := range 1000 {
+			v.set(fmt.Sprint(i), "", fmt.Sprint(i))
+			time.Sleep(10 * time.Millisecond)
+		}
+		close(done)
+		wg.Wait()
+		d.Close()
+		open := 0
+		for _, p := range pools {
+			switch p.closed.Load() {
+			case 0:
+				open++
+			case 1:
+			default:
+				t.Errorf("a pool was closed %d times", p.closed.Load())
+			}
+		}
+		t.Logf("%d pools built, %d fetches", len(pools), v.calls())
+		if open > 0 || len(pools) < 900 {
+			t.Errorf("%d of %d pools left open", open, len(pools))
+		}
+	})
+}
+
+func TestDeriveKeepsTheOldOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "a", accepted: "a"}
+		var log strings.Builder
+		env := v.env(t, secrets.WithLogger(textLog(&log)))
+		builds, broken := 0, false
+		d := secrets.Derive(env, "DB_PASSWORD", func(ctx context.Context, p secrets.Value) (string, error) {
+			if builds++; broken {
+				return "", errors.New("cannot build")
+			}
+			return p.Reveal(), nil
+		}, nil)
+		use := func() (got string) {
+			t.Helper()
+			if err := d.Do(t.Context(), func(s string) error { got = s; return nil }); err != nil {
+				t.Error(err)
+			}
+			return got
+		}
+		if got := use(); got != "a" {
+			t.Errorf("got %s", got)
+		}
+		v.set("b", "", "b")
+		broken = true
+		env.Refresh(t.Context())
+		for range 100 {
+			if got := use(); got != "a" {
+				t.Errorf("a failed rebuild: got %s, want the old one", got)
+			}
+		}
+		if builds != 2 {
+			t.Errorf("%d builds, want one more that failed", builds)
+		}
+		if !strings.Contains(log.String(), "secrets.derive") {
+			t.Error("the failed rebuild was not logged")
+		}
+		time.Sleep(time.Second)
+		broken = false
+		if got := use(); got != "b" {
+			t.Errorf("after the backoff: got %s", got)
+		}
+		var fresh = secrets.Derive(env, "DB_PASSWORD", func(context.Context, secrets.Value) (int, error) { return 0, errDatabase }, nil)
+		if err := fresh.Do(t.Context(), func(int) error { return nil }); err != errDatabase {
+			t.Errorf("a first build that fails: %v", err)
+		}
+	})
+}
+
+// Callers who wait for a first build share its failure; but not that of a caller who gave up.
+func TestDeriveFirstBuildFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		env := (&vault{current: "a", accepted: "a"}).env(t)
+		var builds atomic.Int64
+		failing := errors.New("no route to the database")
+		d := secrets.Derive(env, "DB_PASSWORD", func(ctx context.Context, _ secrets.Value) (int, error) {
+			builds.Add(1)
+			select {
+			case <-time.After(time.Second):
+				return 0, failing
+			case <-ctx.Done():
+				return 0, ctx.Err()
+			}
+		}, nil)
+		began := time.Now()
+		var wg sync.WaitGroup
+		ctx, cancel := context.WithCancel(t.Context())
+		wg.Go(func() {
+			if err := d.Do(ctx, func(int) error { return nil }); err != context.Canceled {
+				t.Errorf("the one who gives up: %v", err)
+			}
+		})
+		synctest.Wait()
+		for range 63 {
+			wg.Go(func() {
+				if err := d.Do(t.Context(), func(int) error { return nil }); err != failing {
+					t.Errorf("one who waits: %v", err)
+				}
+			})
+		}
+		time.Sleep(100 * time.Millisecond)
+		cancel()
+		wg.Wait()
+		if n, took := builds.Load(), time.Since(began); n != 2 || took > 2*time.Second {
+			t.Errorf("%d builds in %v, want 2: one given up, one for all", n, took)
+		}
+	})
+}
+
+// What is built while Close runs is closed by the caller it was built for.
+func TestDeriveClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		env := (&vault{current: "a", accepted: "a"}).env(t)
+		var open atomic.Int64
+		d := secrets.Derive(env, "DB_PASSWORD", func(context.Context, secrets.Value) (int, error) {
+			time.Sleep(time.Second)
+			open.Add(1)
+			return 0, nil
+		}, func(int) { open.Add(-1) })
+		time.AfterFunc(500*time.Millisecond, d.Close)
+		if err := d.Do(t.Context(), func(int) error {
+			if open.Load() != 1 {
+				t.Error("closed while in use")
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if n := open.Load(); n != 0 {
+			t.Errorf("%d are open after Close", n)
+		}
+	})
+}
+
+// A build that panics leaves the holder usable.
+func TestDerivePanics(t *testing.T) {
+	env := (&vault{current: "a", accepted: "a"}).env(t)
+	broken := true
+	d := secrets.Derive(env, "DB_PASSWORD", func(context.Context, secrets.Value) (int, error) {
+		if broken {
+			panic("broken")
+		}
+		return 7, nil
+	}, nil)
+	func() {
+		defer func() { recover() }()
+		d.Do(t.Context(), func(int) error { return nil })
+		t.Error("the panic was swallowed")
+	}()
+	broken = false
+	if err := d.Do(t.Context(), func(int) error { return nil }); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,151 @@
+//go:build !secrets.nosm
+
+package secrets
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/lambdasecrets/secrets/internal/awsconf"
+	"github.com/lambdasecrets/secrets/internal/par"
+)
+
+const (
+	smBatch = 20 // ids that BatchGetSecretValue takes
+	current = "AWSCURRENT"
+)
+
+type smAPI interface {
+	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
+	BatchGetSecretValue(context.Context, *secretsmanager.BatchGetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.BatchGetSecretValueOutput, error)
+}
+
+type smProvider struct {
+	clients awsconf.Clients[smAPI]
+	batched bool
+	noBatch atomic.Bool // the role turned out to lack BatchGetSecretValue
+}
+
+// NewSecretsManager returns a [Provider] for secretsmanager:// references: a GetSecretValue call each, up to 32 at once, for the stage or version
+// that the reference states, else for AWSCURRENT. Text secrets and binary ones come out byte for byte.
+func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) Provider {
+	return newSecretsManager(backendConfig{source: awsconf.Fixed(cfg)}, optFns...)
+}
+
+func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
+	optFns = append(slices.Clip(optFns), func(o *secretsmanager.Options) { o.ClientLogMode &^= awsconf.Unlogged })
+	return &smProvider{batched: b.batch, clients: awsconf.Clients[smAPI]{Source: b.source,
+		New: func(cfg aws.Config) smAPI { return secretsmanager.NewFromConfig(cfg, optFns...) }}}
+}
+
+func (p *smProvider) Fetch(ctx context.Context, refs []Ref) []Result {
+	results := make([]Result, len(refs))
+	var work []func()
+	var names, arns []int
+	for i, ref := range refs {
+		twice := func(j int) bool { return refs[j].ID() == ref.ID() } // sm://x and sm://x?stage=AWSCURRENT
+		switch {
+		case !p.batched || p.noBatch.Load() || ref.Version() != "" || ref.Stage() != "" && ref.Stage() != current,
+			slices.ContainsFunc(names, twice), slices.ContainsFunc(arns, twice):
+			work = append(work, func() { results[i] = p.single(ctx, ref) })
+		case strings.HasPrefix(ref.ID(), "arn:"):
+			arns = append(arns, i)
+		default:
+			names = append(names, i)
+		}
+	}
+	// A list that names one secret twice is refused. Names and ARNs of one secret cannot be told from here, so they go apart.
+	each := par.Shared(ctx, (len(names)+smBatch-1)/smBatch+(len(arns)+smBatch-1)/smBatch)
+	for _, ids := range [][]int{names, arns} {
+		for chunk := range slices.Chunk(ids, smBatch) {
+			work = append(work, func() { p.batch(each, refs, chunk, results) })
+		}
+	}
+	par.Do(ctx, len(work), func(i int) { work[i]() })
+	return results
+}
+
+func (p *smProvider) single(ctx context.Context, ref Ref) Result {
+	const operation = "secretsmanager:GetSecretValue"
+	in := &secretsmanager.GetSecretValueInput{SecretId: aws.String(ref.ID())}
+	if v := ref.Version(); v != "" {
+		in.VersionId = &v
+	}
+	if s := ref.Stage(); s != "" {
+		in.VersionStage = &s
+	} else if in.VersionId == nil {
+		in.VersionStage = aws.String(current) // the default, but some endpoints answer the newest version where none is stated
+	}
+	out, err := invoke(ctx, &p.clients, operation, ref, func(ctx context.Context, c smAPI) (*secretsmanager.GetSecretValueOutput, error) {
+		return c.GetSecretValue(ctx, in)
+	})
+	switch {
+	case err != nil:
+		return failed(ref, err)
+	case !ref.data().IsOf(aws.ToString(out.Name), aws.ToString(out.ARN)), in.VersionId != nil && aws.ToString(out.VersionId) != *in.VersionId:
+		return failed(ref, garbledError(operation, ref, "the answer is for another secret or version"))
+	}
+	return secret(ref, operation, out.SecretString, out.SecretBinary, out.VersionId, out.ARN)
+}
+
+// batch fetches refs[which] by one BatchGetSecretValue; singly where that is refused, and those that it leaves out.
+func (p *smProvider) batch(ctx context.Context, refs []Ref, which []int, results []Result) {
+	const operation = "secretsmanager:BatchGetSecretValue"
+	left := slices.Clone(which)
+	settle := func(i int, r Result) {
+		results[i] = r
+		left = slices.DeleteFunc(left, func(j int) bool { return i == j })
+	}
+	in := &secretsmanager.BatchGetSecretValueInput{}
+	for _, i := range which {
+		in.SecretIdList = append(in.SecretIdList, refs[i].ID())
+	}
+	for pages := 0; len(which) > 1 && pages < smBatch; pages++ {
+		out, err := invoke(ctx, &p.clients, operation, refs[which[0]], func(ctx context.Context, c smAPI) (*secretsmanager.BatchGetSecretValueOutput, error) {
+			return c.BatchGetSecretValue(ctx, in)
+		})
+		if err != nil {
+			if err.passing() {
+				for _, i := range slices.Clone(left) {
+					settle(i, failed(refs[i], err))
+				}
+			}
+			if err.kind == ErrAccessDenied {
+				p.noBatch.Store(true)
+			}
+			break
+		}
+		for _, i := range slices.Clone(left) {
+			ref := refs[i]
+			if at := slices.IndexFunc(out.SecretValues, func(s types.SecretValueEntry) bool { return ref.data().IsOf(aws.ToString(s.Name), aws.ToString(s.ARN)) }); at >= 0 {
+				s := out.SecretValues[at]
+				settle(i, secret(ref, operation, s.SecretString, s.SecretBinary, s.VersionId, s.ARN))
+			} else if at := slices.IndexFunc(out.Errors, func(e types.APIErrorType) bool { return aws.ToString(e.SecretId) == ref.ID() }); at >= 0 {
+				e := out.Errors[at]
+				settle(i, failed(ref, awsError("secretsmanager:GetSecretValue", ref, &smithy.GenericAPIError{Code: aws.ToString(e.ErrorCode), Message: aws.ToString(e.Message)})))
+			}
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			break
+		}
+	}
+	par.Do(ctx, len(left), func(k int) { results[left[k]] = p.single(ctx, refs[left[k]]) })
+}
+
+// secret makes a result of AWS's answer.
+func secret(ref Ref, operation string, text *string, binary []byte, version, arn *string) Result {
+	plain := string(binary) // the SDK has undone the base64 of the wire
+	if text != nil {
+		plain = *text
+	} else if binary == nil {
+		return failed(ref, garbledError(operation, ref, "the answer has neither SecretString nor SecretBinary"))
+	}
+	return Result{Value: NewValue(plain, aws.ToString(version)), ARN: aws.ToString(arn)}
+}

@@ -1,0 +1,5 @@
+//go:build secrets.nosm
+
+package secrets
+
+func newSecretsManager(backendConfig) Provider { return leftOut(SecretsManager, "secrets.nosm") }

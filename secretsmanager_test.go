@@ -1,0 +1,251 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/endpoint"
+)
+
+func TestSecretsManagerVersions(t *testing.T) {
+	t.Parallel()
+	_, st, cfg := start(t)
+	_, v1 := st.PutSecret("prod/db", "one")
+	arn, v2 := st.PutSecret("prod/db", "two")
+	v3 := st.PutPending("prod/db", "three")
+	st.CreateSecret("empty", "")
+	st.PutSecret("gone", "x")
+	st.DeleteSecret("gone")
+	p := secrets.NewSecretsManager(cfg)
+	for _, tc := range []struct {
+		name, ref, want, version string
+		kind                     error
+	}{
+		{"current", "sm://prod/db", "two", v2, nil},
+		{"current, stated", "sm://prod/db?stage=AWSCURRENT", "two", v2, nil},
+		{"previous", "sm://prod/db?stage=AWSPREVIOUS", "one", v1, nil},
+		{"pending", "sm://prod/db?stage=AWSPENDING", "three", v3, nil},
+		{"by id", "sm://prod/db?version=" + v1, "one", v1, nil},
+		{"by ARN", "sm://" + arn, "two", v2, nil},
+		{"by partial ARN", "sm://" + arn[:len(arn)-7], "two", v2, nil},
+		{"ECS tail: stage", "sm://" + arn + "::AWSPREVIOUS:", "one", v1, nil},
+		{"ECS tail: version", "sm://" + arn + ":::" + v1, "one", v1, nil},
+		{"no such stage", "sm://prod/db?stage=GREEN", "", "", secrets.ErrNotFound},
+		{"no such version", "sm://prod/db?version=" + strings.Repeat("0", 8) + v1[8:], "", "", secrets.ErrNotFound},
+		{"no such secret", "sm://none", "", "", secrets.ErrNotFound},
+		{"no value yet", "sm://empty", "", "", secrets.ErrNotFound},
+		{"marked for deletion", "sm://gone", "", "", secrets.ErrNotFound},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			r := fetch(t, p, tc.ref)[0]
+			wantResult(t, r, tc.want, tc.kind)
+			if tc.kind == nil && (r.Value.Version() != tc.version || r.ARN != arn) {
+				t.Errorf("version %q of %q; want %q of %q", r.Value.Version(), r.ARN, tc.version, arn)
+			}
+		})
+	}
+}
+
+// Binary secrets come out byte for byte, also those that look like base64; the empty string is a value.
+func TestSecretsManagerBytes(t *testing.T) {
+	t.Parallel()
+	_, st, cfg := start(t)
+	st.PutSecretBinary("binary", []byte{0, 1, 0xff, 0xfe, '\n'})
+	st.PutSecretBinary("base64", []byte("aGVsbG8="))
+	st.PutSecret("space", " \n padded \n")
+	st.PutSecret("large", strings.Repeat("x", 65536))
+	p := secrets.NewSecretsManager(cfg)
+	for name, want := range map[string]string{"binary": "\x00\x01\xff\xfe\n", "base64": "aGVsbG8=", "space": " \n padded \n", "large": strings.Repeat("x", 65536)} {
+		wantResult(t, fetch(t, p, "sm://"+name)[0], want, nil)
+	}
+}
+
+// An answer without a value, or for something else, is not taken for one.
+func TestSecretsManagerGarbled(t *testing.T) {
+	t.Parallel()
+	for _, fault := range []endpoint.Fault{{Do: endpoint.Missing}, {Do: endpoint.Missing, Member: "SecretString"}, {Do: endpoint.Missing, Member: "Name"}, {Do: endpoint.Empty}, {Do: endpoint.Garbled}} {
+		t.Run(string(fault.Do)+fault.Member, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			st.PutSecret("a", "x")
+			s.Fault(fault)
+			wantResult(t, fetch(t, secrets.NewSecretsManager(cfg), "sm://a")[0], "", secrets.ErrUnavailable)
+		})
+	}
+}
+
+// Several fields of one secret, and several names for its current version, are one call.
+func TestSecretsManagerOneCall(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	st.PutSecret("prod/db", `{"user":"u","password":"p"}`)
+	env := newEnv(t, cfg, map[string]string{"U": "sm://prod/db#user", "P": "secretsmanager://prod/db#password", "ALL": "sm://prod/db", "FAST": "sm://prod/db?ttl=30s#user"})
+	if err := env.Warm(patient(t)); err != nil {
+		t.Fatal(secrets.Detail(err))
+	}
+	wantCalls(t, s, "1 secretsmanager:GetSecretValue")
+}
+
+func TestBatchGetSecretValue(t *testing.T) {
+	t.Parallel()
+	const batch, get = "%d secretsmanager:BatchGetSecretValue", "%d secretsmanager:GetSecretValue"
+	calls := func(b, g int) (want []string) {
+		if b > 0 {
+			want = append(want, fmt.Sprintf(batch, b))
+		}
+		if g > 0 {
+			want = append(want, fmt.Sprintf(get, g))
+		}
+		return want
+	}
+	for _, tc := range []struct {
+		name    string
+		secrets int
+		more    []string // references, to good values unless bad says otherwise
+		setup   func(*endpoint.Server, *endpoint.Store)
+		bad     map[string]error // secret → kind
+		calls   []string
+		again   []string // what a Refresh of everything costs then
+	}{
+		{name: "in twenties", secrets: 45, calls: calls(3, 0), again: calls(3, 0)},
+		{name: "a lone secret", secrets: 1, calls: calls(0, 1), again: calls(0, 1)},
+		{name: "other versions go singly", secrets: 3, more: []string{"sm://s0?stage=AWSPREVIOUS"}, bad: map[string]error{"sm://s0?stage=AWSPREVIOUS": secrets.ErrNotFound}, calls: calls(1, 1)},
+		{name: "the current stage, stated", secrets: 3, more: []string{"sm://s0?stage=AWSCURRENT"}, calls: calls(1, 1), again: calls(1, 1)},
+		{name: "binary", secrets: 2, setup: func(_ *endpoint.Server, st *endpoint.Store) { st.PutSecretBinary("s1", []byte("value 1")) }, calls: calls(1, 0)},
+		{name: "some are missing", secrets: 5, setup: func(_ *endpoint.Server, st *endpoint.Store) { st.PurgeSecret("s1"); st.DeleteSecret("s2") },
+			bad: map[string]error{"sm://s1": secrets.ErrNotFound, "sm://s2": secrets.ErrNotFound}, calls: calls(1, 0)},
+		{name: "the role lacks it", secrets: 25, setup: func(s *endpoint.Server, _ *endpoint.Store) {
+			s.SetPolicy(allow(`"secretsmanager:GetSecretValue"`, `"*"`))
+		}, calls: calls(2, 25), again: calls(0, 25)},
+		{name: "allowed on ARNs only, which grants nothing", secrets: 3, setup: func(s *endpoint.Server, _ *endpoint.Store) {
+			s.SetPolicy(allow(`["secretsmanager:GetSecretValue","secretsmanager:BatchGetSecretValue"]`, `"arn:aws:secretsmanager:*:*:secret:*"`))
+		}, calls: calls(1, 3), again: calls(0, 3)},
+		{name: "one secret is denied", secrets: 3, setup: func(s *endpoint.Server, _ *endpoint.Store) {
+			s.SetPolicy(`{"Statement":[{"Effect":"Allow","Action":["secretsmanager:GetSecretValue","secretsmanager:BatchGetSecretValue"],"Resource":"*"},
+				{"Effect":"Deny","Action":"secretsmanager:GetSecretValue","Resource":"arn:aws:secretsmanager:*:*:secret:s1-??????"}]}`)
+		}, bad: map[string]error{"sm://s1": secrets.ErrAccessDenied}, calls: calls(1, 0)},
+		{name: "refused for another reason", secrets: 3, setup: func(s *endpoint.Server, _ *endpoint.Store) {
+			s.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "InvalidParameterException", Operation: "secretsmanager:Batch*"})
+		}, calls: calls(1, 3), again: calls(1, 3)},
+		{name: "nothing is answered", secrets: 3, setup: func(s *endpoint.Server, _ *endpoint.Store) {
+			s.Fault(endpoint.Fault{Do: endpoint.Missing, Operation: "secretsmanager:Batch*"})
+		}, calls: calls(1, 3), again: calls(1, 3)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			environ := map[string]string{}
+			for i := range tc.secrets {
+				st.PutSecret(fmt.Sprintf("s%d", i), fmt.Sprintf("value %d", i))
+				environ[fmt.Sprintf("S%d", i)] = fmt.Sprintf("sm://s%d", i)
+			}
+			for i, ref := range tc.more {
+				environ[fmt.Sprintf("MORE%d", i)] = ref
+			}
+			if tc.setup != nil {
+				tc.setup(s, st)
+			}
+			env := newEnv(t, cfg, environ, secrets.WithBatchGetSecretValue(), secrets.WithLogger(quiet()))
+			env.Warm(patient(t))
+			wantCalls(t, s, tc.calls...)
+			for name, ref := range environ {
+				v, err := env.Get(t.Context(), name)
+				want := strings.TrimSuffix("value "+strings.TrimPrefix(ref, "sm://s"), "?stage=AWSCURRENT")
+				wantResult(t, secrets.Result{Value: v, Err: err}, want, tc.bad[ref])
+			}
+			s.ResetCalls()
+			if tc.again != nil {
+				if err := env.Refresh(t.Context()); err != nil {
+					t.Error(secrets.Detail(err))
+				}
+				wantCalls(t, s, tc.again...)
+			}
+		})
+	}
+}
+
+// Names and ARNs of one secret go into different calls: a list that names a secret twice is refused.
+func TestBatchNamesAndARNs(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	environ := map[string]string{}
+	for i := range 3 {
+		arn, _ := st.PutSecret(fmt.Sprintf("s%d", i), fmt.Sprint(i))
+		environ[fmt.Sprintf("NAME%d", i)] = fmt.Sprintf("sm://s%d", i)
+		environ[fmt.Sprintf("ARN%d", i)] = "sm://" + arn
+		environ[fmt.Sprintf("PART%d", i)] = "sm://" + arn[:len(arn)-7]
+	}
+	env := newEnv(t, cfg, environ, secrets.WithBatchGetSecretValue())
+	if err := env.Warm(patient(t)); err != nil {
+		t.Fatal(secrets.Detail(err))
+	}
+	for name := range environ {
+		if got := mustGet(t, env, name).Reveal(); got != name[len(name)-1:] {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	for _, c := range s.Calls() {
+		arns := 0
+		for _, id := range c.Resources {
+			if strings.HasPrefix(id, "arn:") {
+				arns++
+			}
+		}
+		if arns != 0 && arns != len(c.Resources) {
+			t.Errorf("%s of %q", c.Operation, c.Resources)
+		}
+	}
+	if n := s.Count("secretsmanager:BatchGetSecretValue"); n != 2 {
+		t.Errorf("%d batches, want one of names and one of ARNs", n)
+	}
+}
+
+// A throttled batch is not made up for by twenty calls.
+func TestBatchThrottled(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	for _, name := range []string{"a", "b", "c"} {
+		st.PutSecret(name, name)
+	}
+	h := s.Fault(endpoint.Fault{Do: endpoint.Throttle, Operation: "secretsmanager:Batch*"})
+	env := newEnv(t, cfg, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithBatchGetSecretValue(), secrets.WithLogger(quiet()))
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+	defer cancel()
+	if err := env.Warm(ctx); !errors.Is(err, secrets.ErrThrottled) {
+		t.Errorf("error %v", err)
+	}
+	if n := s.Count("secretsmanager:GetSecretValue"); n != 0 {
+		t.Errorf("%d single calls", n)
+	}
+	h.Remove()
+	if err := env.Warm(patient(t)); err != nil {
+		t.Error(secrets.Detail(err))
+	}
+}
+
+func TestSecretsManagerWidth(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	s.SetLatency("*", 200*time.Millisecond)
+	var now, most atomic.Int32
+	p := secrets.NewSecretsManager(cfg, func(o *secretsmanager.Options) { o.APIOptions = append(o.APIOptions, counting(&now, &most)) })
+	var texts []string
+	for i := range 70 {
+		st.PutSecret(fmt.Sprint("s", i), fmt.Sprint(i))
+		texts = append(texts, fmt.Sprint("sm://s", i))
+	}
+	for i, r := range fetch(t, p, texts...) {
+		wantResult(t, r, fmt.Sprint(i), nil)
+	}
+	if n := most.Load(); n > 32 || n < 16 { // fewer than 32 on a busy machine
+		t.Errorf("%d calls at once, want 32", n)
+	}
+}

@@ -1,0 +1,270 @@
+//go:build !secrets.nossm
+
+package secrets
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+
+	"github.com/lambdasecrets/secrets/internal/awsconf"
+	"github.com/lambdasecrets/secrets/internal/awserr"
+	"github.com/lambdasecrets/secrets/internal/jsonfield"
+	"github.com/lambdasecrets/secrets/internal/par"
+	"github.com/lambdasecrets/secrets/internal/refsyntax"
+)
+
+const (
+	ssmBatch = 10  // names that GetParameters takes
+	ssmTree  = 100 // parameters of one tree
+)
+
+type ssmAPI interface {
+	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+	GetParameters(context.Context, *ssm.GetParametersInput, ...func(*ssm.Options)) (*ssm.GetParametersOutput, error)
+	GetParametersByPath(context.Context, *ssm.GetParametersByPathInput, ...func(*ssm.Options)) (*ssm.GetParametersByPathOutput, error)
+}
+
+type ssmProvider struct {
+	clients awsconf.Clients[ssmAPI]
+
+	// What the role turned out to allow, so that a refused action is not tried again at every refresh.
+	noBatch  atomic.Bool // GetParameters is denied where GetParameter is allowed
+	noSingle atomic.Bool // and the other way round
+	denied   sync.Map    // Ref that both denied at the last fetch → struct{}
+}
+
+// NewSSM returns a [Provider] for ssm:// references: GetParameters in tens, all tens at once; GetParameter for a lone name;
+// GetParametersByPath for a tree. It always asks for decryption. A batch that is refused because of one name is taken apart. A role that allows only one of GetParameter and
+// GetParameters will do.
+func NewSSM(cfg aws.Config, optFns ...func(*ssm.Options)) Provider {
+	return newSSM(backendConfig{source: awsconf.Fixed(cfg)}, optFns...)
+}
+
+func newSSM(b backendConfig, optFns ...func(*ssm.Options)) Provider {
+	optFns = append(slices.Clip(optFns), func(o *ssm.Options) { o.ClientLogMode &^= awsconf.Unlogged })
+	return &ssmProvider{clients: awsconf.Clients[ssmAPI]{Source: b.source,
+		New: func(cfg aws.Config) ssmAPI { return ssm.NewFromConfig(cfg, optFns...) }}}
+}
+
+func (p *ssmProvider) Fetch(ctx context.Context, refs []Ref) []Result {
+	var work []func()
+	results := make([]Result, len(refs))
+	var chunks [][]int
+	for i, ref := range refs {
+		if ref.data().Tree() != "" {
+			work = append(work, func() { results[i] = p.tree(ctx, ref) })
+			continue
+		}
+		// One name never stands twice in a chunk: answers are told apart by name, and not every endpoint echoes the selector.
+		at := slices.IndexFunc(chunks, func(chunk []int) bool {
+			return len(chunk) < ssmBatch && !slices.ContainsFunc(chunk, func(j int) bool { return refsyntax.BaseName(refs[j].ID()) == refsyntax.BaseName(ref.ID()) })
+		})
+		if at < 0 {
+			at, chunks = len(chunks), append(chunks, nil)
+		}
+		chunks[at] = append(chunks[at], i)
+	}
+	each := par.Shared(ctx, len(chunks))
+	for _, chunk := range chunks {
+		work = append(work, func() {
+			asked := make([]Ref, len(chunk))
+			for k, i := range chunk {
+				asked[k] = refs[i]
+			}
+			for k, r := range p.chunk(each, asked) {
+				results[chunk[k]] = r
+			}
+		})
+	}
+	par.Do(ctx, len(work), func(i int) { work[i]() })
+	return results
+}
+
+// chunk fetches up to ten names, by one call if the role and the names allow it.
+func (p *ssmProvider) chunk(ctx context.Context, refs []Ref) []Result {
+	results := make([]Result, len(refs))
+	all := make([]int, len(refs))
+	for i := range refs {
+		all[i] = i
+	}
+	if p.noBatch.Load() || len(refs) == 1 && !p.noSingle.Load() {
+		p.singly(ctx, refs, all, results)
+		return results
+	}
+	refused := p.batch(ctx, refs, all, results)
+	if refused == nil {
+		return results
+	}
+	if len(refs) == 1 {
+		p.noSingle.Store(false) // the role may have changed: the next fetch finds out anew
+		results[0] = failed(refs[0], refused)
+		return results
+	}
+	// One bad name has the whole call refused. AWS's message names the culprit, mostly: ask for it alone, and for the others once more.
+	rest := all
+	if culprit := culprit(refs, refused); culprit >= 0 && len(refs) > 2 {
+		rest = slices.Delete(slices.Clone(all), culprit, culprit+1)
+		var again *ResolveError
+		par.Do(ctx, 2, func(i int) {
+			if i == 0 {
+				p.singly(ctx, refs, []int{culprit}, results)
+			} else {
+				again = p.batch(ctx, refs, rest, results)
+			}
+		})
+		if again == nil {
+			return results
+		}
+	}
+	p.singly(ctx, refs, rest, results)
+	// Only if none is denied singly: a role may allow one action for some names, and the other for others.
+	if refused.kind == ErrAccessDenied && !slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
+		p.noBatch.Store(true)
+	}
+	return results
+}
+
+// culprit returns the index of the reference that AWS's message names, or -1. Of a malformed name AWS says that it may not be read on …:*, which is none of them.
+func culprit(refs []Ref, err *ResolveError) int {
+	var said *awserr.Error
+	if !errors.As(err.cause, &said) || said.Resource() == "" {
+		return -1
+	}
+	return slices.IndexFunc(refs, func(r Ref) bool { return refsyntax.BaseName(r.ID()) == refsyntax.BaseName(said.Resource()) })
+}
+
+// batch fetches refs[which] by one GetParameters. It returns an error where the call was refused as a whole for a lasting reason; passing failures become results.
+func (p *ssmProvider) batch(ctx context.Context, refs []Ref, which []int, results []Result) (refused *ResolveError) {
+	names := make([]string, len(which))
+	for k, i := range which {
+		names[k] = refs[i].data().WireName()
+	}
+	out, err := invoke(ctx, &p.clients, "ssm:GetParameters", refs[which[0]], func(ctx context.Context, c ssmAPI) (*ssm.GetParametersOutput, error) {
+		return c.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(true)})
+	})
+	if err != nil && !err.passing() {
+		return err
+	}
+	for k, i := range which {
+		ref := refs[i]
+		if err != nil {
+			results[i] = failed(ref, err)
+			continue
+		}
+		at := slices.IndexFunc(out.Parameters, func(q types.Parameter) bool { return answers(&q, ref) })
+		switch {
+		case at >= 0:
+			results[i] = parameter(&out.Parameters[at], ref, "ssm:GetParameters")
+		case slices.Contains(out.InvalidParameters, names[k]), slices.Contains(out.InvalidParameters, ref.ID()):
+			results[i] = failed(ref, &ResolveError{Ref: ref, Operation: "ssm:GetParameters", kind: ErrNotFound, region: ref.Region(), problem: ref.data().Missing()})
+		default:
+			results[i] = failed(ref, garbledError("ssm:GetParameters", ref, "the answer says nothing of this parameter"))
+		}
+	}
+	return nil
+}
+
+// singly fetches refs[which] by a call each.
+func (p *ssmProvider) singly(ctx context.Context, refs []Ref, which []int, results []Result) {
+	par.Do(ctx, len(which), func(k int) { results[which[k]] = p.single(ctx, refs[which[k]], len(refs) == 1 || p.noBatch.Load()) })
+}
+
+// single fetches one name by GetParameter, and by GetParameters where that is denied and the other was not refused just now.
+func (p *ssmProvider) single(ctx context.Context, ref Ref, other bool) Result {
+	out, err := invoke(ctx, &p.clients, "ssm:GetParameter", ref, func(ctx context.Context, c ssmAPI) (*ssm.GetParameterOutput, error) {
+		return c.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(ref.data().WireName()), WithDecryption: aws.Bool(true)})
+	})
+	switch {
+	case err == nil && out.Parameter == nil:
+		return failed(ref, garbledError("ssm:GetParameter", ref, "the answer has no Parameter"))
+	case err == nil && !answers(out.Parameter, ref):
+		return failed(ref, garbledError("ssm:GetParameter", ref, "the answer is for another parameter"))
+	case err == nil:
+		return parameter(out.Parameter, ref, "ssm:GetParameter")
+	case err.kind == ErrNotFound:
+		err.problem = ref.data().Missing()
+	case err.kind == ErrAccessDenied && other:
+		// A name that both deny is tried both ways at every second fetch only; one that the role gets later is found out by either.
+		if _, both := p.denied.LoadAndDelete(ref); both {
+			break
+		}
+		result := make([]Result, 1)
+		if p.batch(ctx, []Ref{ref}, []int{0}, result) != nil {
+			p.denied.Store(ref, struct{}{})
+			break
+		}
+		if result[0].Err == nil {
+			p.noSingle.Store(true)
+		}
+		return result[0]
+	}
+	return failed(ref, err)
+}
+
+// tree fetches every parameter below a path as one JSON object.
+func (p *ssmProvider) tree(ctx context.Context, ref Ref) Result {
+	const operation = "ssm:GetParametersByPath"
+	path := ref.data().Tree() // with its trailing slash: the usual policy on parameter/app/prod/* covers /app/prod/, not /app/prod
+	values := map[string]string{}
+	in := &ssm.GetParametersByPathInput{Path: &path, Recursive: aws.Bool(true), WithDecryption: aws.Bool(true), MaxResults: aws.Int32(ssmBatch)}
+	for pages := 0; ; pages++ {
+		out, err := invoke(ctx, &p.clients, operation, ref, func(ctx context.Context, c ssmAPI) (*ssm.GetParametersByPathOutput, error) {
+			return c.GetParametersByPath(ctx, in)
+		})
+		if err != nil {
+			return failed(ref, err)
+		}
+		for _, q := range out.Parameters {
+			name, below := strings.CutPrefix(aws.ToString(q.Name), path)
+			if !below || name == "" || q.Value == nil {
+				return failed(ref, garbledError(operation, ref, "the answer has a parameter that is not below the path, or has no value"))
+			}
+			values[name] = *q.Value
+		}
+		switch token := aws.ToString(out.NextToken); {
+		case len(values) > ssmTree:
+			return failed(ref, &ResolveError{Ref: ref, Operation: operation, kind: ErrInvalidReference, problem: fmt.Sprintf("there are more than %d parameters below %s", ssmTree, path),
+				hint: "refer to a deeper path, or to the parameters one by one"})
+		case token == "" && len(values) == 0:
+			return failed(ref, &ResolveError{Ref: ref, Operation: operation, kind: ErrNotFound, region: ref.Region(), problem: "there is no parameter below " + path})
+		case token == "":
+			return Result{Value: NewValue(jsonfield.Object(values), "")}
+		case pages == ssmTree:
+			return failed(ref, garbledError(operation, ref, "the pages do not end"))
+		default:
+			in.NextToken = &token // a page may be empty and not the last
+		}
+	}
+}
+
+// answers reports whether q is the answer for ref.
+func answers(q *types.Parameter, ref Ref) bool {
+	return ref.data().AnsweredBy(aws.ToString(q.Name), aws.ToString(q.ARN), aws.ToString(q.Selector), q.Version)
+}
+
+// parameter makes a result of AWS's answer.
+func parameter(q *types.Parameter, ref Ref, operation string) Result {
+	if q.Value == nil {
+		return failed(ref, garbledError(operation, ref, "the answer has no Value"))
+	}
+	version := ""
+	if q.Version > 0 {
+		version = strconv.FormatInt(q.Version, 10)
+	} else if q.SourceResult != nil {
+		// A secret through Parameter Store: Version is 0, and the secret's own answer stands here as JSON, under names that differ in case.
+		if version, _ = jsonfield.Lookup(*q.SourceResult, "versionId"); version == "" {
+			version, _ = jsonfield.Lookup(*q.SourceResult, "VersionId")
+		}
+	}
+	return Result{Value: NewValue(*q.Value, version), ARN: aws.ToString(q.ARN)}
+}

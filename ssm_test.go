@@ -1,0 +1,384 @@
+package secrets_test
+
+import (
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/endpoint"
+)
+
+// put makes String parameters whose values are their names, and returns references to them.
+func put(st *endpoint.Store, names ...string) (refs []string) {
+	for _, name := range names {
+		st.PutParameter(endpoint.Parameter{Name: name, Value: "value of " + name})
+		refs = append(refs, "ssm://"+name)
+	}
+	return refs
+}
+
+// numbered returns the names /p0 … /p(n-1).
+func numbered(n int) (names []string) {
+	for i := range n {
+		names = append(names, fmt.Sprintf("/p%d", i))
+	}
+	return names
+}
+
+func allow(actions, resources string) string {
+	return `{"Statement":[{"Effect":"Allow","Action":` + actions + `,"Resource":` + resources + `}]}`
+}
+
+func TestSSMCalls(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		refs  []string
+		want  []string // plaintexts
+		calls []string
+	}{
+		{"one name", []string{"ssm:///a"}, []string{"a3"}, []string{"1 ssm:GetParameter"}},
+		{"two names", []string{"ssm:///b", "ssm:///a"}, []string{"b1", "a3"}, []string{"1 ssm:GetParameters"}},
+		{"selectors of one name go apart", []string{"ssm:///a", "ssm:///a:1", "ssm:///a:blue", "ssm:///b"}, []string{"a3", "a1", "a2", "b1"}, []string{"1 ssm:GetParameters", "2 ssm:GetParameter"}},
+		{"names and ARNs", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a", "ssm:///b"}, []string{"a3", "b1"}, []string{"1 ssm:GetParameters"}},
+		{"name and ARN of one parameter", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a", "ssm:///a"}, []string{"a3", "a3"}, []string{"2 ssm:GetParameter"}},
+		{"ARN with a version", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a:1"}, []string{"a1"}, []string{"1 ssm:GetParameter"}},
+		{"a shared parameter", []string{"ssm://arn:aws:ssm:eu-west-1:999999999999:parameter/shared", "ssm:///a"}, []string{"theirs", "a3"}, []string{"1 ssm:GetParameters"}},
+		{"without a slash", []string{"ssm://plain", "ssm:///a"}, []string{"no slash", "a3"}, []string{"1 ssm:GetParameters"}},
+		{"StringList and SecureString", []string{"ssm:///list", "ssm:///secure"}, []string{"x,y,z", "s"}, []string{"1 ssm:GetParameters"}},
+		{"through Parameter Store", []string{"ssm:///aws/reference/secretsmanager/prod/db", "ssm:///a"}, []string{"new", "a3"}, []string{"1 ssm:GetParameters"}},
+		{"a stage of it", []string{"ssm:///aws/reference/secretsmanager/prod/db:AWSPREVIOUS"}, []string{"old"}, []string{"1 ssm:GetParameter"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			for i := range 3 {
+				st.PutParameter(endpoint.Parameter{Name: "/a", Value: fmt.Sprintf("a%d", i+1)})
+			}
+			st.LabelParameter("/a", 2, "blue")
+			for _, p := range []endpoint.Parameter{{Name: "/b", Value: "b1"}, {Name: "plain", Value: "no slash"}, {Name: "/list", Type: "StringList", Value: "x,y,z"},
+				{Name: "/secure", Type: "SecureString", Value: "s"}, {Name: "/shared", Value: "theirs", Account: "999999999999", Tier: "Advanced"}} {
+				st.PutParameter(p)
+			}
+			st.PutSecret("prod/db", "old")
+			st.PutSecret("prod/db", "new")
+			for i, r := range fetch(t, secrets.NewSSM(cfg), tc.refs...) {
+				wantResult(t, r, tc.want[i], nil)
+			}
+			wantCalls(t, s, tc.calls...)
+		})
+	}
+}
+
+// The version of a value is the parameter's number, or the id of the secret behind it.
+func TestSSMVersions(t *testing.T) {
+	t.Parallel()
+	_, st, cfg := start(t)
+	st.PutParameter(endpoint.Parameter{Name: "/a", Value: "1"})
+	st.PutParameter(endpoint.Parameter{Name: "/a", Value: "2"})
+	arn, id := st.PutSecret("prod/db", `{"versionId":"not this one"}`)
+	got := fetch(t, secrets.NewSSM(cfg), "ssm:///a", "ssm:///a:1", "ssm:///aws/reference/secretsmanager/prod/db")
+	for i, want := range []string{"2", "1", id} {
+		if v := got[i].Value.Version(); v != want {
+			t.Errorf("%d: version %q, want %q", i, v, want)
+		}
+	}
+	if got[2].ARN != arn {
+		t.Errorf("ARN %q, want the secret's, %q", got[2].ARN, arn)
+	}
+}
+
+func TestSSMMissing(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	put(st, "/a", "/b")
+	p := secrets.NewSSM(cfg)
+	for _, refs := range [][]string{
+		{"ssm:///none"}, {"ssm:///a:7"}, {"ssm:///a:green"}, {"ssm:///aws/reference/secretsmanager/none"}, {"ssm:///none/*"},
+		{"ssm:///none", "ssm:///a"}, {"ssm:///a:7", "ssm:///b"}, {"ssm:///a:green", "ssm:///b"}, {"ssm:///aws/reference/secretsmanager/none", "ssm:///b"},
+	} {
+		got := fetch(t, p, refs...)
+		wantResult(t, got[0], "", secrets.ErrNotFound)
+		if len(refs) == 2 {
+			wantResult(t, got[1], "value of "+strings.TrimPrefix(refs[1], "ssm://"), nil)
+		}
+		if n := len(s.Calls()); n != 1 {
+			t.Errorf("%q: %d calls", refs, n)
+		}
+		s.ResetCalls()
+	}
+}
+
+// A batch that is refused because of one name is taken apart.
+func TestSSMRefusedBatch(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		setup func(*endpoint.Server, *endpoint.Store)
+		kind  error    // of /p0, the others being good
+		calls []string // of five names
+	}{
+		{"the message names the culprit", func(s *endpoint.Server, _ *endpoint.Store) {
+			s.Fault(endpoint.Fault{Do: endpoint.Deny, Resource: "/p0"})
+		}, secrets.ErrAccessDenied, []string{"2 ssm:GetParameters", "1 ssm:GetParameter"}},
+		{"the message names nobody", func(s *endpoint.Server, _ *endpoint.Store) {
+			s.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "AccessDeniedException", Message: "no", Resource: "/p0"})
+		}, secrets.ErrAccessDenied, []string{"1 ssm:GetParameters", "5 ssm:GetParameter"}},
+		{"a malformed name", func(s *endpoint.Server, _ *endpoint.Store) {
+			s.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "AccessDeniedException", Resource: "/p0",
+				Message: "User: x is not authorized to perform: ssm:GetParameters on resource: arn:aws:ssm:eu-west-1:123456789012:*"})
+		}, secrets.ErrAccessDenied, []string{"1 ssm:GetParameters", "5 ssm:GetParameter"}},
+		{"not valid", func(s *endpoint.Server, _ *endpoint.Store) {
+			s.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "ValidationException", Resource: "/p0"})
+		}, secrets.ErrInvalidReference, []string{"1 ssm:GetParameters", "5 ssm:GetParameter"}},
+		{"a key is disabled", func(_ *endpoint.Server, st *endpoint.Store) {
+			key := st.CreateKey()
+			st.PutParameter(endpoint.Parameter{Name: "/p0", Type: "SecureString", Value: "x", KeyID: key})
+			st.DisableKey(key)
+		}, secrets.ErrDecrypt, []string{"1 ssm:GetParameters", "5 ssm:GetParameter"}},
+		{"the rest is refused too", func(s *endpoint.Server, _ *endpoint.Store) {
+			s.Fault(endpoint.Fault{Do: endpoint.Deny, Resource: "/p0"})
+			s.Fault(endpoint.Fault{Do: endpoint.Deny, Operation: "ssm:GetParameters"})
+		}, secrets.ErrAccessDenied, []string{"2 ssm:GetParameters", "5 ssm:GetParameter"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			refs := put(st, numbered(5)...)
+			tc.setup(s, st)
+			for i, r := range fetch(t, secrets.NewSSM(cfg), refs...) {
+				if i == 0 {
+					wantResult(t, r, "", tc.kind)
+				} else {
+					wantResult(t, r, fmt.Sprintf("value of /p%d", i), nil)
+				}
+			}
+			wantCalls(t, s, tc.calls...)
+		})
+	}
+}
+
+// What passes by itself is no reason to make more calls.
+func TestSSMPassingBatch(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]endpoint.Fault{
+		"throttle": {Do: endpoint.Throttle}, "500": {Do: endpoint.Fail, Code: "InternalServerError", Status: 500}, "a proxy's page": {Do: endpoint.HTML503},
+		"expired credentials": {Do: endpoint.Fail, Code: "ExpiredTokenException"}, "unknown": {Do: endpoint.Fail, Code: "BrandNewException"},
+		"no members": {Do: endpoint.Missing}, "empty": {Do: endpoint.Empty}, "values are missing": {Do: endpoint.Missing, Member: "Value"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			refs := put(st, numbered(5)...)
+			s.Fault(fault)
+			for _, r := range fetch(t, secrets.NewSSM(cfg), refs...) {
+				if !secrets.Retryable(r.Err) {
+					t.Errorf("error %v", r.Err)
+				}
+			}
+			wantCalls(t, s, "1 ssm:GetParameters")
+		})
+	}
+}
+
+// Roles with one of the two actions get everything, and the refused one is not tried again at every refresh.
+func TestSSMRoles(t *testing.T) {
+	t.Parallel()
+	const all = `"arn:aws:ssm:eu-west-1:123456789012:parameter/*"`
+	for _, tc := range []struct {
+		name, policy        string
+		many, first, second []string // calls for 12 names, again, then for a lone name
+	}{
+		{"both", allow(`["ssm:GetParameter","ssm:GetParameters"]`, all), []string{"2 ssm:GetParameters"}, []string{"2 ssm:GetParameters"}, []string{"1 ssm:GetParameter"}},
+		{"only GetParameter", allow(`"ssm:GetParameter"`, all), nil, []string{"12 ssm:GetParameter"}, []string{"1 ssm:GetParameter"}},
+		{"only GetParameters", allow(`"ssm:GetParameters"`, all), []string{"2 ssm:GetParameters"}, []string{"2 ssm:GetParameters"}, nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			refs := put(st, numbered(12)...)
+			if err := s.SetPolicy(tc.policy); err != nil {
+				t.Fatal(err)
+			}
+			p := secrets.NewSSM(cfg)
+			everything := func(refs []string) {
+				for i, r := range fetch(t, p, refs...) {
+					wantResult(t, r, "value of "+strings.TrimPrefix(refs[i], "ssm://"), nil)
+				}
+			}
+			everything(refs)
+			if tc.many != nil {
+				wantCalls(t, s, tc.many...)
+			}
+			s.ResetCalls()
+			everything(refs)
+			wantCalls(t, s, tc.first...)
+			everything(refs[:1])
+			if tc.second == nil { // the first lone name finds out
+				wantCalls(t, s, "1 ssm:GetParameter", "1 ssm:GetParameters")
+				everything(refs[1:2])
+				tc.second = []string{"1 ssm:GetParameters"}
+			}
+			wantCalls(t, s, tc.second...)
+		})
+	}
+}
+
+// A role may allow one action for some names and the other for the rest. Nothing is concluded from one name for all.
+func TestSSMMixedRole(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	refs := put(st, numbered(4)...)
+	if err := s.SetPolicy(`{"Statement":[
+		{"Effect":"Allow","Action":"ssm:GetParameter","Resource":"arn:aws:ssm:*:*:parameter/p0"},
+		{"Effect":"Allow","Action":"ssm:GetParameters","Resource":["arn:aws:ssm:*:*:parameter/p1","arn:aws:ssm:*:*:parameter/p2","arn:aws:ssm:*:*:parameter/p3"]}]}`); err != nil {
+		t.Fatal(err)
+	}
+	p := secrets.NewSSM(cfg)
+	for range 3 {
+		for i, r := range fetch(t, p, refs...) {
+			wantResult(t, r, fmt.Sprintf("value of /p%d", i), nil)
+		}
+	}
+	for i := range refs {
+		wantResult(t, fetch(t, p, refs[i])[0], fmt.Sprintf("value of /p%d", i), nil)
+	}
+}
+
+// A name that is denied both ways costs one or two calls a try, and is found again by whichever action the role is given.
+func TestSSMDeniedThenAllowed(t *testing.T) {
+	t.Parallel()
+	for _, action := range []string{"ssm:GetParameter", "ssm:GetParameters"} {
+		t.Run(action, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			ref := put(st, "/a")[0]
+			s.SetPolicy(allow(`"ssm:GetParametersByPath"`, `"*"`))
+			p := secrets.NewSSM(cfg)
+			for range 4 {
+				wantResult(t, fetch(t, p, ref)[0], "", secrets.ErrAccessDenied)
+			}
+			if n := len(s.Calls()); n != 6 {
+				t.Errorf("%d calls for four tries, want 6", n)
+			}
+			fetch(t, p, ref)
+			s.SetPolicy(allow(`"`+action+`"`, `"*"`))
+			fetch(t, p, ref)
+			wantResult(t, fetch(t, p, ref)[0], "value of /a", nil)
+		})
+	}
+}
+
+func TestSSMTrees(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	put(st, "/app/prod/a", "/app/prod/b/c", "/app/prod", "/app/production/x", "/app/other")
+	st.PutParameter(endpoint.Parameter{Name: "/app/prod/d", Type: "SecureString", Value: `quo"te`})
+	for i := range 100 {
+		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/full/%03d", i), Value: "x"})
+		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/over/%03d", i), Value: "x"})
+	}
+	st.PutParameter(endpoint.Parameter{Name: "/over/more", Value: "x"})
+	p := secrets.NewSSM(cfg)
+
+	wantResult(t, fetch(t, p, "ssm:///app/prod/*")[0], `{"a":"value of /app/prod/a","b/c":"value of /app/prod/b/c","d":"quo\"te"}`, nil)
+	if path := s.Calls()[0].Resources; len(path) != 1 || path[0] != "/app/prod/" {
+		t.Errorf("path %q: the usual policy allows it with the trailing slash only", path)
+	}
+	s.ResetCalls()
+	r := fetch(t, p, "ssm:///full/*")[0]
+	if r.Err != nil || strings.Count(r.Value.Reveal(), `"x"`) != 100 {
+		t.Errorf("a tree of 100: %v", r.Err)
+	}
+	wantCalls(t, s, "10 ssm:GetParametersByPath")
+	wantResult(t, fetch(t, p, "ssm:///over/*")[0], "", secrets.ErrInvalidReference)
+	wantResult(t, fetch(t, p, "ssm:///none/*")[0], "", secrets.ErrNotFound)
+	s.ResetCalls()
+
+	s.Fault(endpoint.Fault{Do: endpoint.EmptyPage, Times: 2})
+	r = fetch(t, p, "ssm:///full/*")[0]
+	if r.Err != nil || strings.Count(r.Value.Reveal(), `"x"`) != 100 {
+		t.Errorf("behind empty pages: %v", r.Err)
+	}
+	wantCalls(t, s, "12 ssm:GetParametersByPath")
+	h := s.Fault(endpoint.Fault{Do: endpoint.Throttle, Skip: 4, Times: 1})
+	wantResult(t, fetch(t, p, "ssm:///full/*")[0], "", secrets.ErrThrottled)
+	if h.Hits() != 1 {
+		t.Error("no page was throttled")
+	}
+	h.Remove()
+	s.Fault(endpoint.Fault{Do: endpoint.EmptyPage})
+	if r := fetch(t, p, "ssm:///full/*")[0]; !secrets.Retryable(r.Err) {
+		t.Errorf("pages without end: %v", r.Err)
+	}
+}
+
+// Names, trees and Regions of one fetch go out at once; 70 names that are asked singly, no more than 32 at a time.
+func TestSSMWidth(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	refs := put(st, numbered(70)...)
+	s.SetPolicy(allow(`"ssm:GetParameter"`, `"*"`))
+	s.SetLatency("*", 10*time.Millisecond)
+	var now, most atomic.Int32
+	p := secrets.NewSSM(cfg, func(o *ssm.Options) { o.APIOptions = append(o.APIOptions, counting(&now, &most)) })
+	for range 2 {
+		for _, r := range fetch(t, p, refs...) {
+			if r.Err != nil {
+				t.Fatal(r.Err)
+			}
+		}
+	}
+	if most.Load() > 32 || most.Load() < 16 {
+		t.Errorf("%d calls at once, want up to 32", most.Load())
+	}
+}
+
+// One client per Region, each asked what is its own; an answer for something else is not taken.
+func TestSSMRegions(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	st.PutParameter(endpoint.Parameter{Name: "/a", Value: "near"})
+	s.Region("us-east-1").PutParameter(endpoint.Parameter{Name: "/a", Value: "far"})
+	env := newEnv(t, cfg, map[string]string{"NEAR": "ssm:///a", "FAR": "ssm:///a?region=us-east-1", "ARN": "ssm://arn:aws:ssm:us-east-1:123456789012:parameter/a"})
+	if err := env.Warm(patient(t)); err != nil {
+		t.Fatal(secrets.Detail(err))
+	}
+	for name, want := range map[string]string{"NEAR": "near", "FAR": "far", "ARN": "far"} {
+		if got := mustGet(t, env, name).Reveal(); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	var near int
+	for _, c := range s.Calls() {
+		if c.Region == region {
+			near++
+		}
+	}
+	if near != 1 || len(s.Calls()) != 3 {
+		t.Errorf("%d calls, %d of them to %s", len(s.Calls()), near, region)
+	}
+}
+
+// What was found out about a role is no more than where to begin: the role may change.
+func TestSSMRoleChanges(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	refs := put(st, numbered(3)...)
+	p, lone := secrets.NewSSM(cfg), secrets.NewSSM(cfg)
+	for _, action := range []string{"ssm:GetParameter", "ssm:GetParameters", "ssm:GetParameter", "ssm:GetParameters"} {
+		s.SetPolicy(allow(`"`+action+`"`, `"*"`))
+		fetch(t, lone, refs[0])
+		wantResult(t, fetch(t, lone, refs[0])[0], "value of /p0", nil)
+		fetch(t, p, refs...) // may be refused once
+		fetch(t, p, refs[0])
+		for i, r := range append(fetch(t, p, refs...), fetch(t, p, refs[0])...) {
+			wantResult(t, r, fmt.Sprintf("value of /p%d", i%3), nil)
+		}
+	}
+}

@@ -1,0 +1,504 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// Promises 5 and 6 of the design: a good value is not lost, nor held hostage, and failures are remembered.
+
+var (
+	errThrottled = fmt.Errorf("rate exceeded: %w", secrets.ErrThrottled)
+	errDenied    = fmt.Errorf("no policy allows it: %w", secrets.ErrAccessDenied)
+	errOdd       = errors.New("an error of no known kind")
+)
+
+// hang makes p answer when its caller is gone, if at all.
+func (p *script) hang() { p.set(time.Hour, nil) }
+
+func TestStaleThroughFailures(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name   string
+		err    error
+		serves time.Duration // for how long after the first failure
+	}{
+		{"throttled", errThrottled, 24*time.Hour - ttl},
+		{"unavailable", secrets.ErrUnavailable, 24*time.Hour - ttl},
+		{"unknown", errOdd, 24*time.Hour - ttl},
+		{"denied", errDenied, 5 * time.Minute},
+		{"not found", secrets.ErrNotFound, 5 * time.Minute},
+		{"cannot decrypt", secrets.ErrDecrypt, 5 * time.Minute},
+		{"no such field", secrets.ErrField, 5 * time.Minute},
+		{"invalid reference", secrets.ErrInvalidReference, 5 * time.Minute},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				journal, logger := newJournal()
+				env := aged(t, p, logger)
+				time.Sleep(ttl)
+				p.fail(test.err)
+				first := time.Now()
+				took(t, "the first failing read", 0, time.Second, func() { expect(t, env, "a-2*") })
+				lasting := test.serves < time.Hour
+				if n := journal.count("secrets.denied"); lasting && n != 1 {
+					t.Errorf("logged %d times at the first failure, want 1: %v", n, journal.events())
+				}
+				for range 18 {
+					took(t, "a failing read", 0, time.Second, func() { expect(t, env, "a-2*") })
+					time.Sleep(test.serves / 20)
+				}
+				time.Sleep(time.Until(first.Add(test.serves - 2*time.Second)))
+				expect(t, env, "a-2*")
+				time.Sleep(2 * time.Second)
+				g := <-read(t.Context(), env, "A")
+				if g.err == nil {
+					t.Fatalf("served %s after %v", g.text, time.Since(first))
+				}
+				if !errors.Is(g.err, test.err) && !errors.Is(g.err, secrets.ErrUnavailable) {
+					t.Errorf("%v", g.err)
+				}
+				for event, want := range map[string]int{"secrets.stale": 1, "secrets.dropped": 1} {
+					if n := journal.count(event); n != want {
+						t.Errorf("%s was logged %d times, want %d", event, n, want)
+					}
+				}
+				p.fail(nil)
+				time.Sleep(30 * time.Second)
+				if g := <-read(t.Context(), env, "A"); g.err != nil || g.stale {
+					t.Errorf("after service is back: %+v", g)
+				}
+			})
+		})
+	}
+}
+
+// The grace runs from the first lasting failure, whatever follows, and also for a value that is still inside its TTL.
+func TestDeniedGrace(t *testing.T) {
+	t.Parallel()
+	type step struct {
+		after time.Duration
+		err   error // that fetches end with from now on; nil: none
+		want  string
+	}
+	tests := []struct {
+		name    string
+		grace   time.Duration
+		refresh bool // the first step is seen by Refresh, inside the TTL
+		steps   []step
+	}{
+		{"passing failures do not prolong it", 5 * time.Minute, false, []step{
+			{0, errDenied, "a-2*"}, {time.Minute, errThrottled, "a-2*"}, {2 * time.Minute, errThrottled, "a-2*"}, {119 * time.Second, errThrottled, "a-2*"}, {time.Second, errThrottled, "throttled"}}},
+		{"passing failures before it do not count", 5 * time.Minute, false, []step{
+			{0, errThrottled, "a-2*"}, {time.Hour, errThrottled, "a-2*"}, {time.Minute, errDenied, "a-2*"}, {4 * time.Minute, errDenied, "a-2*"}, {time.Minute, errDenied, "access denied"}}},
+		{"a success ends it", 5 * time.Minute, false, []step{
+			{0, errDenied, "a-2*"}, {4 * time.Minute, nil, "a-"}, {ttl, errDenied, "a-"}, {4 * time.Minute, errDenied, "a-"}}},
+		{"inside the TTL", 30 * time.Second, true, []step{
+			{0, errDenied, "a-2"}, {29 * time.Second, errDenied, "a-2"}, {time.Second, errDenied, "access denied"}}},
+		{"none", 0, false, []step{{0, errDenied, "access denied"}}},
+		{"none, inside the TTL", 0, true, []step{{0, errDenied, "access denied"}}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := aged(t, p, secrets.WithDeniedGrace(test.grace))
+				if !test.refresh {
+					time.Sleep(ttl)
+				}
+				for i, s := range test.steps {
+					time.Sleep(s.after)
+					p.fail(s.err)
+					if i == 0 && test.refresh {
+						if err := env.Refresh(t.Context()); !errors.Is(err, s.err) {
+							t.Fatalf("Refresh: %v", err)
+						}
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+					g := <-read(ctx, env, "A")
+					cancel()
+					got := fmt.Sprint(g.text, g.err)
+					if g.stale {
+						got = g.text + "*"
+					}
+					if !strings.Contains(got, s.want) {
+						t.Errorf("step %d, after %v: got %s, want %s", i, s.after, got, s.want)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestMaxStale(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		bound time.Duration
+		lasts time.Duration // how old the value may get
+	}{{"an hour", time.Hour, time.Hour}, {"never beyond the TTL", 0, 0}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := aged(t, p, secrets.WithMaxStale(test.bound))
+				p.fail(errThrottled)
+				time.Sleep(88 * time.Second)
+				expect(t, env, "a-2") // still inside the TTL, a second later
+				if test.lasts > 0 {
+					time.Sleep(test.lasts - 95*time.Second)
+					expect(t, env, "a-2*")
+				}
+				time.Sleep(12 * time.Second)
+				if g := <-read(t.Context(), env, "A"); !errors.Is(g.err, secrets.ErrThrottled) {
+					t.Errorf("%+v", g)
+				}
+			})
+		})
+	}
+}
+
+// With a value in hand nobody waits for a backend that hangs for longer than its patience, nor into its reserve.
+func TestPatience(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name     string
+		deadline time.Duration // of the caller; 0: none
+		least    time.Duration
+	}{
+		{"no deadline", 0, time.Second},
+		{"a distant deadline", time.Minute, time.Second},
+		{"a deadline of 1 s", time.Second, 750 * time.Millisecond},
+		{"a deadline of 200 ms", 200 * time.Millisecond, 150 * time.Millisecond},
+		{"a deadline of 1 ms", time.Millisecond, 750 * time.Microsecond},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := aged(t, p)
+				p.set(0, func(ctx context.Context, _ int, _ string) (string, error) {
+					<-ctx.Done()
+					time.Sleep(time.Second) // it is slow to stop, too
+					return "", ctx.Err()
+				})
+				time.Sleep(ttl)
+				ctx := t.Context()
+				if test.deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, test.deadline)
+					defer cancel()
+				}
+				if g := <-read(ctx, env, "A"); g.text != "a-2" || !g.stale || g.took != test.least {
+					t.Errorf("%+v, want a-2, stale, after %v", g, test.least)
+				}
+				if g := <-read(t.Context(), env, "A"); g.text != "a-2" || g.took != 0 {
+					t.Errorf("the next, at once: %+v", g)
+				}
+				time.Sleep(time.Second) // until the provider has stopped
+			})
+		})
+	}
+	t.Run("without a value", func(t *testing.T) {
+		t.Parallel()
+		for deadline, least := range map[time.Duration]time.Duration{0: 10 * time.Second, 3 * time.Second: 2750 * time.Millisecond, 400 * time.Millisecond: 300 * time.Millisecond} {
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				p.set(0, func(context.Context, int, string) (string, error) { time.Sleep(time.Minute); return "late", nil })
+				env := p.one(t)
+				ctx := t.Context()
+				if deadline > 0 {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, deadline)
+					defer cancel()
+				}
+				// The provider gets a moment to say what it was waiting for.
+				if g := <-read(ctx, env, "A"); g.err == nil || g.took < least || g.took > least+50*time.Millisecond || deadline > 0 && g.took >= deadline {
+					t.Errorf("with %v: %+v, want an error after %v", deadline, g, least)
+				}
+				time.Sleep(time.Minute)
+			})
+		}
+	})
+}
+
+// While a backend hangs, one caller per backoff step waits for it.
+func TestOneWaitsPerStep(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		p.hang()
+		time.Sleep(ttl)
+		waited := 0
+		for range 600 {
+			var readers []<-chan got
+			for range 8 {
+				readers = append(readers, read(t.Context(), env, "A"))
+			}
+			for _, r := range readers {
+				g := <-r
+				if g.text != "a-2" || !g.stale {
+					t.Fatalf("%+v", g)
+				}
+				if g.took > 0 {
+					waited++
+				}
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		// The 8 who found it expired, and then one per step of 1, 2, 4, 8, 16, 30, 30 … seconds.
+		if tries := p.count() - 2; waited != 8+tries-1 || tries < 5 || tries > 8 {
+			t.Errorf("%d readers waited, in %d tries", waited, tries)
+		}
+	})
+}
+
+// A caller with a value in hand waits for nothing while a window is open, and one retries when it is over: after 1, 2, 4 … 30 seconds, less up to a quarter.
+func TestWindows(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		value bool // there is an old one
+		err   error
+	}{{"denied, nothing to serve", false, errDenied}, {"denied, an old value", true, errDenied}, {"throttled, an old value", true, errThrottled}}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.one(t, secrets.WithTTL(ttl), secrets.WithDeniedGrace(time.Hour))
+				if test.value {
+					expect(t, env, "a-1")
+				}
+				time.Sleep(ttl)
+				p.fail(test.err)
+				read := func() {
+					took(t, "a read", 0, time.Second, func() {
+						v, err := env.Get(t.Context(), "A")
+						if test.value != (err == nil) || err != nil && !errors.Is(err, test.err) || err == nil && !v.Stale() {
+							t.Errorf("%v, %v", v.Stale(), err)
+						}
+					})
+				}
+				read()
+				for i, step := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
+					step *= time.Second
+					calls, began := p.count(), time.Now()
+					for p.count() == calls {
+						time.Sleep(10 * time.Millisecond)
+						read()
+					}
+					if d := time.Since(began); d < step*3/4 || d > step+10*time.Millisecond {
+						t.Errorf("window %d was %v, want %v less up to a quarter", i, d, step)
+					}
+				}
+				// A refresh asks at once, and a success forgets it all.
+				p.fail(nil)
+				if err := env.Refresh(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if g := mustGet(t, env, "A"); g.Stale() || env.Stats().Errors["A"] != nil {
+					t.Error("the failure is remembered after a success")
+				}
+			})
+		})
+	}
+}
+
+// Windows differ, or a thousand environments would come back together.
+func TestWindowsAreJittered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var windows []float64
+		for range 50 {
+			p := &script{}
+			p.fail(errDenied)
+			env := p.one(t)
+			env.Get(t.Context(), "A")
+			began := time.Now()
+			for p.count() == 1 {
+				time.Sleep(time.Millisecond)
+				env.Get(t.Context(), "A")
+			}
+			windows = append(windows, time.Since(began).Seconds())
+		}
+		if least, most := span(windows); least < 0.75 || least > 0.85 || most > 1.001 || most < 0.9 {
+			t.Errorf("windows from %v to %v, want 0.75 to 1", least, most)
+		}
+	})
+}
+
+// A passing failure is retried inside the flight, with short pauses, until the caller's deadline less the reserve.
+func TestRetriesInsideAFlight(t *testing.T) {
+	t.Parallel()
+	get := func(env *secrets.Env) func(context.Context) error {
+		return func(ctx context.Context) error { _, err := env.Get(ctx, "A"); return err }
+	}
+	tests := []struct {
+		name string
+		do   func(env *secrets.Env) func(context.Context) error
+		aged bool
+	}{
+		{"a first read", get, false},
+		{"Warm", func(env *secrets.Env) func(context.Context) error { return env.Warm }, false},
+		{"Refresh of a value", func(env *secrets.Env) func(context.Context) error {
+			return func(ctx context.Context) error { return env.Refresh(ctx) }
+		}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.one(t)
+				if test.aged {
+					expect(t, env, "a-1")
+					p.fail(errThrottled)
+					time.Sleep(time.Hour)
+					expect(t, env, "a-1*") // it is known to fail
+					time.Sleep(time.Minute)
+				}
+				p.fail(errThrottled)
+				before := p.count()
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+				defer cancel()
+				took(t, "a call that fails", 19750*time.Millisecond, 19750*time.Millisecond, func() {
+					if err := test.do(env)(ctx); !errors.Is(err, secrets.ErrThrottled) || !errors.Is(err, context.DeadlineExceeded) {
+						t.Errorf("%v, want the throttle and the deadline", err)
+					}
+				})
+				if n := p.count() - before; n < 10 || n > 30 {
+					t.Errorf("%d tries in 20 s, want one every 1 to 2 s and some quick ones", n)
+				}
+				p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+					if call < before+40 {
+						return "", errThrottled
+					}
+					return "back", nil
+				})
+				time.Sleep(time.Minute)
+				ctx, cancel = context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				if err := test.do(env)(ctx); err != nil {
+					t.Errorf("when service is back: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A warm's passing failure opens no window: the first invocation tries at once, with everything that the warm did not get.
+func TestWarmOpensNoWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.fail(errThrottled)
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b"})
+		if err := env.Warm(t.Context()); !secrets.Retryable(err) {
+			t.Fatal(err)
+		}
+		p.fail(nil)
+		before := p.count()
+		took(t, "the first read", 0, 0, func() { mustGet(t, env, "A") })
+		mustGet(t, env, "B")
+		if got := p.asked(before + 1); got != "a b" || p.count() != before+1 {
+			t.Errorf("%d calls, the first for %s; want one for a b", p.count()-before, got)
+		}
+	})
+}
+
+// A failed name is retried alone; what failed for a passing reason leaves with others like it.
+func TestFailedNamesLeaveAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BAD": "sm://bad", "WORSE": "sm://worse"}, secrets.WithTTL(ttl))
+		names := []string{"A", "B", "BAD", "WORSE"}
+		for _, name := range names {
+			mustGet(t, env, name)
+		}
+		bad := func(_ context.Context, call int, id string) (string, error) {
+			if id == "bad" || id == "worse" {
+				return "", errDenied
+			}
+			return id, nil
+		}
+		p.set(0, bad)
+		time.Sleep(ttl)
+		mustGet(t, env, "A") // takes all along: two are denied
+		before := p.count()
+		time.Sleep(ttl)
+		mustGet(t, env, "A")
+		mustGet(t, env, "BAD")
+		mustGet(t, env, "WORSE")
+		for i, want := range []string{"a", "bad", "worse"} {
+			if got := p.asked(before + 1 + i); got != want && got != want+" b" {
+				t.Errorf("call %d is for %s, want %s", i+1, got, want)
+			}
+		}
+	})
+}
+
+// Absence of an optional reference is no failure; denial is.
+func TestOptional(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		journal, logger := newJournal()
+		env := p.env(t, map[string]string{"A": "sm://a?optional"}, logger)
+		p.fail(secrets.ErrNotFound)
+		if err := env.Warm(t.Context()); err != nil {
+			t.Errorf("Warm: %v", err)
+		}
+		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrNotFound) {
+			t.Errorf("Get: %v", err)
+		}
+		all, err := env.RevealAll(t.Context())
+		if _, there := all["A"]; err != nil || there {
+			t.Errorf("RevealAll: %v, %v", there, err)
+		}
+		if events := journal.events(); len(events) != 0 {
+			t.Errorf("logged %v", events)
+		}
+		p.fail(errDenied)
+		time.Sleep(time.Second)
+		if err := env.Warm(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("Warm when denied: %v", err)
+		}
+		if _, err := env.RevealAll(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("RevealAll when denied: %v", err)
+		}
+	})
+}
+
+// A provider that hangs and then says why has its word in the error of who waited for it in vain.
+func TestLastWords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.set(0, func(ctx context.Context, _ int, _ string) (string, error) {
+			<-ctx.Done()
+			return "", fmt.Errorf("host db.example did not answer: %w", secrets.ErrUnavailable)
+		})
+		env := p.one(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		_, err := env.Get(ctx, "A")
+		if text := secrets.Detail(err); !strings.Contains(text, "db.example") || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s", text)
+		}
+	})
+}

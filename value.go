@@ -1,0 +1,156 @@
+package secrets
+
+import (
+	"crypto/subtle"
+	"fmt"
+	"io"
+	"log/slog"
+	"time"
+
+	"github.com/lambdasecrets/secrets/internal/jsonfield"
+	"github.com/lambdasecrets/secrets/internal/refsyntax"
+)
+
+// redacted is what every formatter, encoder and logger gets to see of a [Value].
+const redacted = "[REDACTED]"
+
+// A Value is a plaintext that does not leak. The plaintext comes out only through methods whose names begin with
+// Reveal (and [Env.RevealAll], [Env.EnvMutate]): grep Reveal is the audit. Everything else, fmt with every verb, JSON, XML,
+// text, log/slog, prints [REDACTED]; where Go may not call methods (a Value in an unexported field) it prints an address.
+// Comparing Values with ==, using them as map keys and encoding them with gob do not compile or fail; use [Value.Equal].
+//
+// A Value is immutable and safe for concurrent use. It costs two words; copy it freely, but do not keep it: ask
+// [Env.Get] again, which is cheap, and follow rotation. The zero Value holds nothing; see [Value.IsZero].
+type Value struct {
+	_     [0]func() // not comparable: == would compare identities, and invite timing attacks were it to compare text
+	d     *valueData
+	stale bool
+}
+
+type valueData struct {
+	plain   func() string // a closure, because reflection can walk into a string but not into a captured variable
+	version string
+	fetched time.Time
+}
+
+// NewValue returns a Value that holds plaintext, for a [Provider] to return. The version is the backend's own name of
+// this content: a version number or id, or "" where the backend has none.
+func NewValue(plaintext, version string) Value {
+	return Value{d: &valueData{plain: func() string { return plaintext }, version: version}}
+}
+
+// Reveal returns the plaintext, byte for byte as it was stored: nothing is trimmed, decoded or parsed. It panics on the
+// zero Value, so that an ignored error does not become an empty password.
+func (v Value) Reveal() string {
+	if v.d == nil {
+		panic("secrets: Reveal of a zero Value: the error that came with it was not checked")
+	}
+	return v.d.plain()
+}
+
+// RevealBytes returns the plaintext as a fresh copy that the caller owns. It panics on the zero Value, as Reveal does.
+func (v Value) RevealBytes() []byte { return []byte(v.Reveal()) }
+
+// Field returns one field of a JSON object or array as a Value of the same version and age. The path is an exact key of the top object
+// ("password", "a.b"), else a dotted path ("db.hosts.0"), or a JSON Pointer where it begins with a slash ("/db/hosts/0").
+// Numbers keep their digits, strings lose their quotes, objects and arrays stay JSON. Each call parses the whole text: for fields read
+// on every request, declare references with a #field.
+//
+// The error is an [ErrField] for a missing field, null, or a text that is not JSON, each in its own words and none quoting the value.
+func (v Value) Field(path string) (Value, error) {
+	if v.d == nil {
+		return Value{}, &ResolveError{kind: ErrField, problem: "the Value is zero; check the error that came with it"}
+	}
+	f, err := v.field(Ref{}, path)
+	if err != nil {
+		return Value{}, err
+	}
+	return f, nil
+}
+
+func (v Value) field(source Ref, path string) (Value, *ResolveError) {
+	text, err := jsonfield.Lookup(v.d.plain(), path)
+	if err != nil {
+		problem, hint := jsonfield.Explain(fmt.Sprintf("%q", clip(path, 100)), err)
+		return Value{}, &ResolveError{Ref: source, kind: ErrField, problem: problem, hint: hint}
+	}
+	d := *v.d
+	d.plain = func() string { return text }
+	return Value{d: &d, stale: v.stale}, nil
+}
+
+// Equal reports whether both Values hold the same plaintext, in time that depends on the lengths alone. It is false
+// if either is zero.
+func (v Value) Equal(w Value) bool { return w.d != nil && v.EqualString(w.d.plain()) }
+
+// same reports whether v and w are the same content of one source.
+func (v Value) same(w Value) bool { return v.Version() == w.Version() && v.Equal(w) }
+
+// EqualString reports whether v holds exactly the plaintext s, in time that depends on the lengths alone: use it to check a
+// token that a caller sent. It is false for the zero Value.
+func (v Value) EqualString(s string) bool {
+	return v.d != nil && subtle.ConstantTimeCompare([]byte(v.d.plain()), []byte(s)) == 1
+}
+
+// IsZero reports whether v is the zero Value. A Value that holds the empty string is not zero.
+func (v Value) IsZero() bool { return v.d == nil }
+
+// Version returns what the backend calls this content: a Parameter Store version number, a Secrets Manager version id. It is ""
+// for KMS ciphertext, trees of parameters, literals and the zero Value.
+func (v Value) Version() string {
+	if v.d == nil {
+		return ""
+	}
+	return v.d.version
+}
+
+// FetchedAt returns the wall-clock time just before the request for this Value was sent: what it holds was current
+// then or later. It is the zero time for a Value that has not been through a [Cache].
+func (v Value) FetchedAt() time.Time {
+	if v.d == nil {
+		return time.Time{}
+	}
+	return v.d.fetched
+}
+
+// Stale reports whether this Value outlived its TTL because its refresh failed: it was current at FetchedAt, and is
+// served under the bounds of [WithMaxStale] and [WithDeniedGrace].
+func (v Value) Stale() bool { return v.stale }
+
+// stamped returns v as the cache keeps it: fetched at t.
+func (v Value) stamped(t time.Time) Value {
+	d := *v.d
+	d.fetched = t
+	return Value{d: &d}
+}
+
+func (v Value) asStale() Value { return Value{d: v.d, stale: true} }
+
+var _ slog.LogValuer = Value{}
+
+// Format prints [REDACTED] for every verb and flag.
+func (v Value) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
+
+// String returns [REDACTED].
+func (v Value) String() string { return redacted }
+
+// GoString returns [REDACTED].
+func (v Value) GoString() string { return redacted }
+
+// LogValue returns [REDACTED], for log/slog.
+func (v Value) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText returns [REDACTED]; encoding/json, encoding/xml and most other encoders use it.
+func (v Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// UnmarshalText makes v hold text, so that configuration libraries can fill struct fields of type Value from
+// [Env.RevealAll]. It refuses text that is itself a reference ([ErrInvalidReference]): the library read the raw environment, and the
+// reference must not become the password.
+func (v *Value) UnmarshalText(text []byte) error {
+	if refsyntax.Begins(string(text)) {
+		return &failures{doing: "a field of type secrets.Value", full: true, errs: []*ResolveError{{kind: ErrInvalidReference, problem: "it was given an unresolved reference",
+			hint: "let the configuration library read env.RevealAll(ctx) instead of the process environment"}}}
+	}
+	*v = NewValue(string(text), "")
+	return nil
+}
