@@ -1,0 +1,120 @@
+package secretstest
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/endpoint"
+)
+
+// Region is where an [Endpoint] is.
+const Region = "eu-west-1"
+
+// An Endpoint answers as KMS, Systems Manager Parameter Store and Secrets Manager do, in one account and Region, with their error codes, limits and access
+// checks, so that a test runs the whole stack, the SDK's clients included. It is in memory and opens no port. Its methods are safe for concurrent
+// use; those that seed it panic on what the service would refuse, as an empty name.
+type Endpoint struct {
+	server *endpoint.Server
+	store  *endpoint.Store
+	client *http.Client
+	key    string // ARN of the key that Encrypt uses
+}
+
+// StartEndpoint returns a running Endpoint that holds nothing. It ends with the test.
+func StartEndpoint(t testing.TB) *Endpoint {
+	t.Helper()
+	notOnLambda()
+	server, pipe := endpoint.New(endpoint.Options{}), endpoint.NewPipe()
+	transport := &http.Transport{DialContext: pipe.DialContext, MaxIdleConnsPerHost: 32}
+	served := make(chan struct{})
+	go func() {
+		defer close(served)
+		server.Serve(pipe)
+	}()
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		server.Close()
+		pipe.Close() // for the case that Serve had not begun
+		<-served
+	})
+	e := &Endpoint{server: server, store: server.Region(Region), client: &http.Client{Transport: transport}}
+	e.key = e.store.CreateKey()
+	return e
+}
+
+// Config returns a configuration for the Endpoint, for [secrets.WithAWSConfig] and any client of the three services.
+func (e *Endpoint) Config() aws.Config {
+	return aws.Config{Region: Region, BaseEndpoint: aws.String("http://localhost"), HTTPClient: e.client,
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil
+		})}
+}
+
+// PutParameter makes a SecureString parameter, or a new version of it, and returns the version's number.
+func (e *Endpoint) PutParameter(name, value string) (version int64) {
+	return e.store.PutParameter(endpoint.Parameter{Name: name, Type: "SecureString", Value: value})
+}
+
+// DeleteParameter deletes a parameter.
+func (e *Endpoint) DeleteParameter(name string) { e.store.DeleteParameter(name) }
+
+// PutSecret gives a secret a new AWSCURRENT version, making the secret first where there is none.
+func (e *Endpoint) PutSecret(name, value string) (arn, versionID string) {
+	return e.store.PutSecret(name, value)
+}
+
+// BeginRotation gives a secret an AWSPENDING version.
+func (e *Endpoint) BeginRotation(name, value string) (versionID string) {
+	return e.store.PutPending(name, value)
+}
+
+// FinishRotation makes the AWSPENDING version of a secret AWSCURRENT.
+func (e *Endpoint) FinishRotation(name string) { e.store.FinishRotation(name) }
+
+// DeleteSecret marks a secret for deletion.
+func (e *Endpoint) DeleteSecret(name string) { e.store.DeleteSecret(name) }
+
+// Encrypt returns a kms:// reference to plaintext (at most 4096 bytes), encrypted under the Endpoint's one key. The encryption context may be nil; otherwise the
+// reference states it.
+func (e *Endpoint) Encrypt(plaintext string, encryptionContext map[string]string) (ref string) {
+	r := secrets.Ciphertext(e.store.Encrypt(e.key, []byte(plaintext), encryptionContext))
+	for name, value := range encryptionContext {
+		r = r.With("context."+name, value)
+	}
+	return r.Text()
+}
+
+// KeyARN returns the ARN of the key that Encrypt uses.
+func (e *Endpoint) KeyARN() string { return e.key }
+
+// SetPolicy makes the Endpoint allow only what an IAM policy document allows, as the role's only policy. Before, everything is allowed.
+func (e *Endpoint) SetPolicy(document string) error { return e.server.SetPolicy(document) }
+
+// Fail makes requests fail until heal is called: those of an operation such as "ssm:GetParameters", a service, "ssm:*", or all, "*". The kind is
+// [secrets.ErrThrottled], [secrets.ErrAccessDenied] or [secrets.ErrUnavailable] (a 503 without a body that the SDK could read); it panics on another.
+func (e *Endpoint) Fail(operation string, kind error) (heal func()) {
+	var do endpoint.Action
+	switch {
+	case errors.Is(kind, secrets.ErrThrottled):
+		do = endpoint.Throttle
+	case errors.Is(kind, secrets.ErrAccessDenied):
+		do = endpoint.Deny
+	case errors.Is(kind, secrets.ErrUnavailable):
+		do = endpoint.HTML503
+	default:
+		panic("secretstest: Fail: the kind is none of ErrThrottled, ErrAccessDenied, ErrUnavailable")
+	}
+	return e.server.Fault(endpoint.Fault{Do: do, Operation: operation}).Remove
+}
+
+// SetLatency delays every answer by d.
+func (e *Endpoint) SetLatency(d time.Duration) { e.server.SetLatency("*", d) }
+
+// Calls returns how many requests of an operation there were: "kms:Decrypt", "ssm:*", "*".
+func (e *Endpoint) Calls(operation string) int { return e.server.Count(operation) }
