@@ -1,0 +1,5 @@
+//go:build !linux
+
+package lambdasim
+
+func newCgroup(float64) cpuLimiter { return nil }

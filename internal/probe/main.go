@@ -1,0 +1,79 @@
+// Command probe is a Lambda function that tells what package secrets does inside it: the tests beside it run it on the simulated Lambda, built as
+// users build a function, where the handler of examples/handler cannot show a case.
+//
+// It warms every reference of its environment, then answers {"get":["A","B"]} with what [secrets.Env.Get] returned for each, asked all at once.
+// With PROBE_CRASH naming a file that does not exist, it makes that file after its warm and exits: a crash in init that happens once.
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+type event struct {
+	Get []string `json:"get"`
+}
+
+// reply holds one answer per name.
+type reply map[string]answer
+
+type answer struct {
+	Value  string `json:"value"` // these are no secrets
+	Stale  bool   `json:"stale"`
+	Error  string `json:"error"`  // its Detail
+	Kind   string `json:"kind"`   // of the failures that the tests bring about
+	Micros int64  `json:"micros"` // that Get took
+}
+
+func main() {
+	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	env := secrets.MustWarm(context.Background())
+	if file := os.Getenv("PROBE_CRASH"); file != "" {
+		if _, err := os.Stat(file); err != nil {
+			if err := os.WriteFile(file, nil, 0o600); err != nil {
+				panic(err)
+			}
+			os.Exit(1)
+		}
+	}
+	lambda.Start(func(ctx context.Context, e event) (reply, error) {
+		r := reply{}
+		var mu sync.Mutex
+		var wg sync.WaitGroup
+		for _, name := range e.Get {
+			wg.Go(func() {
+				a := ask(ctx, env, name)
+				mu.Lock()
+				defer mu.Unlock()
+				r[name] = a
+			})
+		}
+		wg.Wait()
+		return r, nil
+	})
+}
+
+func ask(ctx context.Context, env *secrets.Env, name string) answer {
+	start := time.Now()
+	v, err := env.Get(ctx, name)
+	a := answer{Micros: time.Since(start).Microseconds()}
+	if err != nil {
+		a.Error = secrets.Detail(err)
+		for _, kind := range []error{secrets.ErrThrottled, secrets.ErrUnavailable} {
+			if errors.Is(err, kind) {
+				a.Kind = kind.Error()
+			}
+		}
+		return a
+	}
+	a.Value, a.Stale = v.Reveal(), v.Stale()
+	return a
+}
