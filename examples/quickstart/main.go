@@ -1,0 +1,197 @@
+// Command quickstart shows package secrets at work, on a machine with Go and nothing else: it starts an AWS endpoint of its own on loopback, stores
+// samples of every kind, and resolves an environment that refers to them.
+//
+//	go run ./examples/quickstart           values redacted
+//	go run ./examples/quickstart -reveal   values shown: they are samples
+//	go run ./examples/quickstart -aws      the machine's own AWS configuration and environment (AWS_ENDPOINT_URL works too)
+package main
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/endpoint"
+)
+
+func main() {
+	reveal := flag.Bool("reveal", false, "print the sample values")
+	own := flag.Bool("aws", false, "use this machine's AWS configuration and environment instead of the samples")
+	flag.Parse()
+	ctx := context.Background()
+	var err error
+	switch {
+	case flag.NArg() > 0:
+		err = fmt.Errorf("quickstart takes no arguments, only -aws or -reveal: %q", flag.Args())
+	case *own && *reveal:
+		err = errors.New("-reveal goes with the samples only: this program does not print your secrets")
+	case *own:
+		err = ownEnvironment(ctx, os.Stdout)
+	default:
+		err = samples(ctx, os.Stdout, *reveal)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, secrets.Detail(err))
+		os.Exit(1)
+	}
+}
+
+// ownEnvironment resolves the process environment on the machine's AWS configuration.
+func ownEnvironment(ctx context.Context, w io.Writer) error {
+	env, err := secrets.New(secrets.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return err
+	}
+	if len(env.Refs()) == 0 {
+		fmt.Fprintln(w, "No variable of this environment holds a reference. Try:\n\n  DB_PASSWORD=ssm:///app/db/password go run ./examples/quickstart -aws")
+		return nil
+	}
+	began := time.Now()
+	warm := env.Warm(ctx)
+	fmt.Fprintf(w, "Warm took %v.\n\n", time.Since(began).Round(time.Millisecond))
+	table(ctx, w, env, false)
+	if warm != nil {
+		fmt.Fprintln(w)
+	}
+	return warm
+}
+
+// table prints what every variable resolved to.
+func table(ctx context.Context, w io.Writer, env *secrets.Env, reveal bool) {
+	kinds := map[secrets.Scheme]string{secrets.KMS: "KMS ciphertext", secrets.SSM: "parameter", secrets.SecretsManager: "secret", secrets.Literal: "literal"}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "VARIABLE\tREFERENCE\tKIND\tVERSION\tBYTES\tAGE\tVALUE")
+	for _, r := range env.Refs() {
+		v, err := env.Get(ctx, r.Variable)
+		if err != nil {
+			fmt.Fprintf(t, "%s\t%s\t%s\t\t\t\t%v\n", r.Variable, short(r.Ref.String(), 52), kinds[r.Ref.Scheme()], err)
+			continue
+		}
+		shown := fmt.Sprint(v) // [REDACTED], as everywhere
+		if reveal {
+			shown = strconv.Quote(short(v.Reveal(), 40))
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%v\t%s\n", r.Variable, short(r.Ref.String(), 52), kinds[r.Ref.Scheme()], short(v.Version(), 8),
+			len(v.RevealBytes()), time.Since(v.FetchedAt()).Round(time.Millisecond), shown)
+	}
+	t.Flush()
+}
+
+// short cuts s to n characters.
+func short(s string, n int) string {
+	if r := []rune(s); len(r) > n {
+		return string(r[:n-1]) + "…"
+	}
+	return s
+}
+
+// samples stores samples on an endpoint of its own and resolves them.
+func samples(ctx context.Context, w io.Writer, reveal bool) error {
+	server := endpoint.New(endpoint.Options{})
+	url, err := server.Start()
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
+	environ := store(server)
+	server.SetLatency("*", 20*time.Millisecond) // about what AWS takes in its own Region
+
+	env, err := secrets.New(
+		secrets.WithEnviron(environ),
+		secrets.WithVars(secrets.KMS, "CONSOLE_KEY"),
+		secrets.WithAWSConfig(cfg),
+		secrets.WithLogger(slog.New(slog.DiscardHandler)),
+	)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := env.Warm(ctx); err != nil {
+		return err
+	}
+	took := time.Since(began)
+	fmt.Fprintf(w, "An endpoint of our own plays AWS at %s. %d variables, %d of them references; %s and %s are plain and stay untouched.\n\n",
+		url, len(environ)-1, len(env.Refs()), "GREETING", "LOG_LEVEL")
+	table(ctx, w, env, reveal)
+
+	fmt.Fprintf(w, "\nOne warm, %v, every call at 20 ms:\n", took.Round(time.Millisecond))
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, op := range []string{"kms:Decrypt", "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "secretsmanager:GetSecretValue"} {
+		if n := server.Count(op); n > 0 {
+			fmt.Fprintf(t, "  %d\t%s\n", n, op)
+		}
+	}
+	t.Flush()
+	calls := len(server.Calls())
+	if _, err := env.Get(ctx, "DB_PASSWORD"); err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "  %d  more for reading DB_PASSWORD again\n", len(server.Calls())-calls)
+
+	before, err := env.Get(ctx, "DB_PASSWORD")
+	if err != nil {
+		return err
+	}
+	server.Region("eu-west-1").PutSecret("prod/db", `{"username":"app","password":"correct horse 2"}`)
+	if err := env.Refresh(ctx, "DB_PASSWORD"); err != nil {
+		return err
+	}
+	after, err := env.Get(ctx, "DB_PASSWORD")
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(w, "\nThe secret rotates; Refresh(\"DB_PASSWORD\") brings it at once (a read would within the TTL, 5 minutes):\n  version %s became %s; plaintext changed: %t\n",
+		short(before.Version(), 8), short(after.Version(), 8), !before.Equal(after))
+
+	_, err = env.Resolve(ctx, secrets.SSMParameter("/app/prod/db/pasword"))
+	fmt.Fprintf(w, "\nA reference that fails. What the invoker sees:\n  %v\nand what the log says:\n  %s\n", err, secrets.Detail(err))
+	server.Fault(endpoint.Fault{Do: endpoint.Deny, Operation: "secretsmanager:GetSecretValue", Resource: "prod/payments"})
+	_, err = env.Resolve(ctx, secrets.Secret("prod/payments"))
+	fmt.Fprintf(w, "\nAnd one that a policy denies:\n  %v\n  %s\n", err, secrets.Detail(err))
+	return nil
+}
+
+// store puts a sample of every kind into the endpoint and returns the environment that refers to them.
+func store(server *endpoint.Server) map[string]string {
+	st := server.Region("eu-west-1")
+	key := st.CreateKey()
+	b64 := base64.StdEncoding.EncodeToString
+	st.PutParameter(endpoint.Parameter{Name: "/app/prod/db/host", Type: "String", Value: "db.internal"})
+	st.PutParameter(endpoint.Parameter{Name: "/app/prod/db/port", Type: "String", Value: "5432"})
+	st.PutParameter(endpoint.Parameter{Name: "/app/prod/api-key", Type: "SecureString", Value: "k-1111"})
+	st.PutParameter(endpoint.Parameter{Name: "/app/prod/api-key", Type: "SecureString", Value: "k-2222"})
+	server.Region("us-east-1").PutParameter(endpoint.Parameter{Name: "/shared/license", Type: "SecureString", Value: "license-us"})
+	st.PutSecret("prod/db", `{"username":"app","password":"correct horse 0"}`)
+	st.PutSecret("prod/db", `{"username":"app","password":"correct horse 1"}`)
+	st.PutSecretBinary("prod/signing-key", []byte{0x00, 0xff, 0x10, 0x80, 0x0a})
+	st.PutSecret("prod/payments", "sk_live_sample")
+	return map[string]string{
+		"AWS_LAMBDA_FUNCTION_NAME": "quickstart",
+		"CONSOLE_KEY":              b64(st.Encrypt(key, []byte("from the console"), map[string]string{"LambdaFunctionName": "quickstart"})),
+		"CLI_KEY":                  "kms://" + b64(st.Encrypt(key, []byte("from the CLI"), nil)),
+		"API_KEY":                  "ssm:///app/prod/api-key",
+		"API_KEY_V1":               "ssm:///app/prod/api-key:1",
+		"LICENSE":                  "ssm:///shared/license?region=us-east-1",
+		"SETTINGS":                 "ssm:///app/prod/*",
+		"DB_USER":                  "sm://prod/db#username",
+		"DB_PASSWORD":              "sm://prod/db#password",
+		"DB_PASSWORD_OLD":          "sm://prod/db?stage=AWSPREVIOUS#password",
+		"SIGNING_KEY":              "sm://prod/signing-key",
+		"GREETING":                 "hello",
+		"LOG_LEVEL":                strings.ToUpper("info"),
+	}
+}
