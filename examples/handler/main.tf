@@ -1,0 +1,210 @@
+# Terraform: the function, its API, parameter, secret, key and role. From this folder:
+#
+#   CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -o build/bootstrap .
+#   terraform init
+#   terraform apply -target=aws_kms_alias.orders          # the key first: the signing key is encrypted under it
+#   aws kms encrypt --key-id alias/orders --encryption-context LambdaFunctionName=orders \
+#     --plaintext fileb://signing-key --query CiphertextBlob --output text
+#   terraform apply                                       # asks for the plaintexts, and for that ciphertext
+#
+# Plaintexts are ephemeral variables that go into write-only arguments: neither the plan nor the state holds them. To change one, raise its version.
+# For x86-64 build with GOARCH=amd64 and write x86_64 below.
+terraform {
+  required_version = ">= 1.11"
+  required_providers {
+    archive = {
+      source  = "hashicorp/archive"
+      version = "~> 2.7"
+    }
+    aws = {
+      source  = "hashicorp/aws"
+      version = "~> 6.0"
+    }
+  }
+}
+
+variable "function_name" {
+  type    = string
+  default = "orders"
+}
+
+variable "database_host" {
+  type    = string
+  default = "db.internal"
+}
+
+variable "database_password" {
+  type      = string
+  ephemeral = true
+  sensitive = true
+}
+
+variable "api_key" {
+  type      = string
+  ephemeral = true
+  sensitive = true
+}
+
+variable "signing_key" {
+  description = "Ciphertext in base64, as aws kms encrypt prints it."
+  type        = string
+}
+
+data "aws_region" "current" {}
+
+resource "aws_kms_key" "orders" {
+  description         = "Secrets of the function ${var.function_name}"
+  enable_key_rotation = true
+}
+
+resource "aws_kms_alias" "orders" {
+  name          = "alias/${var.function_name}"
+  target_key_id = aws_kms_key.orders.key_id
+}
+
+resource "aws_secretsmanager_secret" "database" {
+  name       = "${var.function_name}/db"
+  kms_key_id = aws_kms_key.orders.arn
+}
+
+resource "aws_secretsmanager_secret_version" "database" {
+  secret_id = aws_secretsmanager_secret.database.id
+  secret_string_wo = jsonencode({
+    username = "orders"
+    password = var.database_password
+    host     = var.database_host
+    port     = 5432
+    dbname   = "orders"
+  })
+  secret_string_wo_version = 1
+}
+
+resource "aws_ssm_parameter" "api_key" {
+  name             = "/${var.function_name}/api-key"
+  type             = "SecureString"
+  key_id           = aws_kms_key.orders.arn
+  value_wo         = var.api_key
+  value_wo_version = 1
+}
+
+resource "aws_iam_role" "function" {
+  name = var.function_name
+  assume_role_policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Effect    = "Allow"
+      Action    = "sts:AssumeRole"
+      Principal = { Service = "lambda.amazonaws.com" }
+    }]
+  })
+}
+
+resource "aws_iam_role_policy_attachment" "log" {
+  role       = aws_iam_role.function.name
+  policy_arn = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+}
+
+resource "aws_iam_role_policy" "secrets" {
+  name = "secrets"
+  role = aws_iam_role.function.name
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [
+      {
+        Sid      = "ReadDatabase"
+        Effect   = "Allow"
+        Action   = "secretsmanager:GetSecretValue"
+        Resource = aws_secretsmanager_secret.database.arn
+      },
+      {
+        Sid      = "DecryptDatabase"
+        Effect   = "Allow"
+        Action   = "kms:Decrypt"
+        Resource = aws_kms_key.orders.arn
+        Condition = {
+          StringEquals = {
+            "kms:ViaService"                  = "secretsmanager.${data.aws_region.current.region}.amazonaws.com"
+            "kms:EncryptionContext:SecretARN" = aws_secretsmanager_secret.database.arn
+          }
+        }
+      },
+      {
+        Sid      = "ReadApiKey"
+        Effect   = "Allow"
+        Action   = "ssm:GetParameter"
+        Resource = aws_ssm_parameter.api_key.arn
+      },
+      {
+        Sid      = "DecryptApiKey"
+        Effect   = "Allow"
+        Action   = "kms:Decrypt"
+        Resource = aws_kms_key.orders.arn
+        Condition = {
+          StringEquals = {
+            "kms:ViaService"                      = "ssm.${data.aws_region.current.region}.amazonaws.com"
+            "kms:EncryptionContext:PARAMETER_ARN" = aws_ssm_parameter.api_key.arn
+          }
+        }
+      },
+      {
+        Sid      = "DecryptSigningKey"
+        Effect   = "Allow"
+        Action   = "kms:Decrypt"
+        Resource = aws_kms_key.orders.arn
+        Condition = {
+          StringEquals = {
+            "kms:EncryptionContext:LambdaFunctionName" = var.function_name
+          }
+        }
+      },
+    ]
+  })
+}
+
+data "archive_file" "function" {
+  type             = "zip"
+  source_file      = "${path.module}/build/bootstrap"
+  output_path      = "${path.module}/build/function.zip"
+  output_file_mode = "0755"
+}
+
+resource "aws_lambda_function" "orders" {
+  function_name    = var.function_name
+  role             = aws_iam_role.function.arn
+  filename         = data.archive_file.function.output_path
+  source_code_hash = data.archive_file.function.output_base64sha256
+  handler          = "bootstrap"
+  runtime          = "provided.al2023"
+  architectures    = ["arm64"]
+  memory_size      = 256
+  timeout          = 10 # an init that crashed runs again under it: it must be longer than a warm, which takes 2 seconds at most
+
+  environment {
+    variables = {
+      DATABASE    = "sm://${aws_secretsmanager_secret.database.name}"
+      API_KEY     = "ssm://${aws_ssm_parameter.api_key.name}"
+      SIGNING_KEY = var.signing_key
+    }
+  }
+
+  # The values and the permissions are there before the first environment warms itself.
+  depends_on = [aws_iam_role_policy.secrets, aws_secretsmanager_secret_version.database]
+}
+
+resource "aws_apigatewayv2_api" "orders" {
+  name          = var.function_name
+  protocol_type = "HTTP"
+  route_key     = "GET /orders/{id}"
+  target        = aws_lambda_function.orders.arn
+}
+
+resource "aws_lambda_permission" "api" {
+  action        = "lambda:InvokeFunction"
+  function_name = aws_lambda_function.orders.function_name
+  principal     = "apigateway.amazonaws.com"
+  source_arn    = "${aws_apigatewayv2_api.orders.execution_arn}/*"
+}
+
+output "url" {
+  value = aws_apigatewayv2_api.orders.api_endpoint
+}
