@@ -1,0 +1,244 @@
+//go:build !secrets.nokms && !secrets.nossm && !secrets.nosm
+
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/endpoint"
+)
+
+// lines writes an environment as env prints it.
+func lines(environ map[string]string) string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(environ)) {
+		b.WriteString(name + "=" + environ[name] + "\n")
+	}
+	return b.String()
+}
+
+// printed runs the command and returns the policy.
+func printed(t *testing.T, in string, args ...string) policy {
+	t.Helper()
+	var out bytes.Buffer
+	if err := run(args, strings.NewReader(in), &out, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	var p policy
+	if err := json.Unmarshal(out.Bytes(), &p); err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func (p policy) document() string {
+	b, _ := json.Marshal(p)
+	return string(b)
+}
+
+// without returns p without its i-th statement.
+func (p policy) without(i int) policy {
+	return policy{p.Version, slices.Delete(slices.Clone(p.Statement), i, i+1)}
+}
+
+// failing warms an environment and returns the variables that are denied. Any other failure fails the test.
+func failing(t *testing.T, cfg aws.Config, environ map[string]string, declared ...string) []string {
+	t.Helper()
+	env, err := secrets.New(secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ), secrets.WithVars(secrets.KMS, declared...), secrets.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // moto on a busy machine needs more than the 2 seconds of a warm
+	defer cancel()
+	var denied []string
+	for _, e := range flatten(env.Warm(ctx)) {
+		var failure *secrets.ResolveError
+		if !errors.As(e, &failure) || !errors.Is(e, secrets.ErrAccessDenied) || !strings.Contains(failure.Error(), failure.Variable) {
+			t.Errorf("%s", secrets.Detail(e))
+			continue
+		}
+		denied = append(denied, failure.Variable)
+	}
+	slices.Sort(denied)
+	return denied
+}
+
+func flatten(err error) []error {
+	if many, ok := err.(interface{ Unwrap() []error }); ok && err != nil {
+		if _, single := err.(*secrets.ResolveError); !single {
+			return many.Unwrap()
+		}
+	}
+	if err == nil {
+		return nil
+	}
+	return []error{err}
+}
+
+// The policy that is printed for an environment of every kind is enough; without any one of its statements exactly the references that need it are denied.
+func TestEnforced(t *testing.T) {
+	t.Parallel()
+	s := endpoint.New(endpoint.Options{})
+	url, err := s.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const region, function = "eu-west-1", "orders"
+	st := s.Region(region)
+	key, other := st.CreateKey(), st.CreateKey()
+	for _, p := range []endpoint.Parameter{
+		{Name: "/app/plain", Value: "v"}, {Name: "/app/default", Type: "SecureString", Value: "v"}, {Name: "/app/key", Type: "SecureString", Value: "v", KeyID: key},
+		{Name: "/tree/a", Value: "v"}, {Name: "/tree/b/c", Type: "SecureString", Value: "v", KeyID: key}, {Name: "bare", Value: "v"},
+	} {
+		st.PutParameter(p)
+	}
+	st.PutSecret("prod/default", "v")
+	fullARN, _ := st.PutSecret("prod/arn", `{"user":"v"}`)
+	partialARN, _ := st.PutSecret("prod/partial", "v")
+	st.CreateSecret("prod/key", key)
+	st.PutSecret("prod/key", "v")
+	s.Region("us-east-1").PutSecret("prod/far", "v")
+	ciphertext := func(key string, context map[string]string) string {
+		return "kms://" + base64.StdEncoding.EncodeToString(st.Encrypt(key, []byte("v"), context))
+	}
+	environ := map[string]string{
+		"AWS_REGION": region, "AWS_LAMBDA_FUNCTION_NAME": function, "PLAIN": "x",
+		"P_PLAIN": "ssm:///app/plain", "P_DEFAULT": "ssm:///app/default:1", "P_KEY": "ssm:///app/key", "P_BARE": "ssm://bare", "P_TREE": "ssm:///tree/*",
+		"P_SECRET": "ssm:///aws/reference/secretsmanager/prod/default",
+		"S_FIELD":  "sm://" + fullARN + "#user", "S_PARTIAL": "sm://" + partialARN[:len(partialARN)-7], "S_KEY": "sm://prod/key", "S_FAR": "sm://prod/far?region=us-east-1",
+		"S_OPTIONAL": "sm://prod/absent?optional",
+		"K_NONE":     ciphertext(key, nil), "K_CONSOLE": ciphertext(key, map[string]string{"LambdaFunctionName": function}),
+		"K_STATED": ciphertext(key, map[string]string{"app": "x"}) + "?context.app=x", "K_OTHER": ciphertext(other, nil) + "?context=none&key=" + other,
+		"K_BARE": strings.TrimPrefix(ciphertext(key, map[string]string{"LambdaFunctionName": function}), "kms://"),
+	}
+	p := printed(t, lines(environ), "-account", "123456789012", "-key", key, "-function", function, "-vars", "kms:K_BARE")
+	cfg := aws.Config{Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
+
+	if err := s.SetPolicy(p.document()); err != nil {
+		t.Fatal(err)
+	}
+	if denied := failing(t, cfg, environ, "K_BARE"); denied != nil {
+		t.Fatalf("with the whole policy %v are denied", denied)
+	}
+	want := map[string][]string{
+		"Parameters":     {"P_BARE", "P_DEFAULT", "P_KEY", "P_PLAIN", "P_SECRET"},
+		"ParameterTrees": {"P_TREE"},
+		"ParametersKey":  {"P_KEY", "P_TREE"},
+		"Secrets":        {"P_SECRET", "S_FAR", "S_FIELD", "S_KEY", "S_OPTIONAL", "S_PARTIAL"},
+		"SecretsKey":     {"S_KEY"},
+		"SecretsKey2":    nil, // us-east-1's: the secret there is under the default key
+		"Ciphertexts":    {"K_BARE", "K_CONSOLE", "K_NONE"},
+		"Ciphertexts2":   {"K_OTHER"},
+		"Ciphertexts3":   {"K_STATED"},
+	}
+	if len(p.Statement) != len(want) {
+		t.Errorf("%d statements, want %d:\n%s", len(p.Statement), len(want), p.document())
+	}
+	for i, st := range p.Statement {
+		if err := s.SetPolicy(p.without(i).document()); err != nil {
+			t.Fatal(err)
+		}
+		if denied := failing(t, cfg, environ, "K_BARE"); !slices.Equal(denied, want[st.Sid]) {
+			t.Errorf("without %s %v are denied, want %v", st.Sid, denied, want[st.Sid])
+		}
+	}
+	// Resources are as narrow: without any one of them, too, somebody is denied.
+	for _, st := range p.Statement {
+		all := st.Resource
+		for i := range all {
+			if len(all) == 1 || strings.HasSuffix(all[i], "prod/absent-??????") { // what is absent needs its bare name only
+				continue
+			}
+			st.Resource = slices.Delete(slices.Clone(all), i, i+1)
+			s.SetPolicy(p.document())
+			if failing(t, cfg, environ, "K_BARE") == nil {
+				t.Errorf("%s does not need %s", st.Sid, all[i])
+			}
+		}
+		st.Resource = all
+	}
+}
+
+func TestRead(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name, in string
+		want     []map[string]string
+	}{
+		{"lines", "A=1\r\n# comment\n\nexport B=\"x y\"\nC='='\nD=a=b\n", []map[string]string{{"A": "1", "B": "x y", "C": "=", "D": "a=b"}}},
+		{"sam local", `{"Orders": {"A": "1", "N": 2}, "Parameters": {"A": "2"}}`, []map[string]string{{"A": "1"}, {"A": "2"}}},
+		{"terraform", `{"a": {"sensitive": true, "type": "string", "value": "1"}, "env": {"sensitive": false, "type": ["map", "string"], "value": {"B": "2"}}, "n": {"sensitive": false, "type": "number", "value": 3}}`,
+			[]map[string]string{{"B": "2"}, {"a": "1"}}},
+		{"Lambda", `{"Environment": {"Variables": {"A": "1"}}, "FunctionName": "f"}`, []map[string]string{{"A": "1"}, {"FunctionName": "f"}}},
+	} {
+		got, err := read([]byte(tc.in))
+		if err != nil || !slices.EqualFunc(got, tc.want, maps.Equal[map[string]string, map[string]string]) {
+			t.Errorf("%s: %v, %v; want %v", tc.name, got, err, tc.want)
+		}
+	}
+	for name, in := range map[string]string{"empty": " \n", "no JSON": "{", "no line": "hunter2 secret\n", "no name": "=x"} {
+		if got, err := read([]byte(in)); err == nil || strings.Contains(err.Error(), "hunter2") {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+}
+
+// What nobody said stands in capitals, and is asked for.
+func TestPlaceholders(t *testing.T) {
+	t.Parallel()
+	in := "P=ssm:///app/db\nS=sm://prod/db\nK=kms://AQICAHh4eHh4eHh4\n"
+	for _, tc := range []struct {
+		name        string
+		args        []string
+		has, hasNot []string
+	}{
+		{"none told", nil, []string{"arn:aws:ssm:REGION:ACCOUNT:parameter/app/db", "arn:aws:secretsmanager:REGION:ACCOUNT:secret:prod/db-??????", "arn:aws:kms:REGION:ACCOUNT:key/KEY-ID", "FUNCTION",
+			"replace REGION", "replace ACCOUNT", "replace KEY-ID", "replace FUNCTION", "-key"}, nil},
+		{"all told", []string{"-region", "cn-north-1", "-account", "123456789012", "-key", "1-2", "-function", "f"},
+			[]string{"arn:aws-cn:ssm:cn-north-1:123456789012:parameter/app/db", "arn:aws-cn:kms:cn-north-1:123456789012:key/1-2", "ssm.cn-north-1.amazonaws.com.cn"}, []string{"replace", "ACCOUNT", "REGION"}},
+		{"batch", []string{"-batch"}, []string{"secretsmanager:BatchGetSecretValue", `"*"`}, nil},
+	} {
+		var out, notes bytes.Buffer
+		if err := run(tc.args, strings.NewReader(in), &out, &notes); err != nil {
+			t.Fatal(err)
+		}
+		text := out.String() + notes.String()
+		for _, want := range tc.has {
+			if !strings.Contains(text, want) {
+				t.Errorf("%s: no %s in\n%s", tc.name, want, text)
+			}
+		}
+		for _, not := range tc.hasNot {
+			if strings.Contains(text, not) {
+				t.Errorf("%s: %s in\n%s", tc.name, not, text)
+			}
+		}
+	}
+	for name, args := range map[string][]string{"scheme": {"-vars", "x:P"}, "no name": {"-vars", "kms"}, "two files": {"a", "b"}, "no file": {"/nonexistent"}, "flag": {"-nothing"}} {
+		if err := run(args, strings.NewReader(in), io.Discard, io.Discard); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+	if err := run(nil, strings.NewReader("A=1\n"), io.Discard, io.Discard); err == nil {
+		t.Error("nothing to allow: no error")
+	}
+	if err := run(nil, strings.NewReader("A=ssm://a/b\n"), io.Discard, io.Discard); !errors.Is(err, secrets.ErrInvalidReference) {
+		t.Errorf("malformed reference: %v", err)
+	}
+}
