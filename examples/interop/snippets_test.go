@@ -1,0 +1,26 @@
+package interop
+
+import (
+	"testing"
+
+	// For snippets only.
+	_ "github.com/aws/aws-lambda-go/lambda"
+	_ "github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/lambdasecrets/secrets/internal/snippets"
+)
+
+// TestDocumentation checks the snippets of README.md and docs/ with the libraries that this module requires, so that none is left out.
+func TestDocumentation(t *testing.T) {
+	all, err := snippets.Extract("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	skipped, err := snippets.Check(".", all)
+	if err != nil {
+		t.Error(err)
+	}
+	for _, s := range skipped {
+		t.Errorf("%s imports a package that no module here requires: add it to examples/interop/go.mod", s.Place)
+	}
+}
