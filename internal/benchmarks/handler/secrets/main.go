@@ -1,0 +1,29 @@
+// Command secrets is the handler with this library. BENCH_HOW=secrets-batch switches BatchGetSecretValue on.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/benchmarks/handler/app"
+)
+
+func main() {
+	app.Run(func(ctx context.Context) (int, error) {
+		var opts []secrets.Option
+		if os.Getenv("BENCH_HOW") == "secrets-batch" {
+			opts = append(opts, secrets.WithBatchGetSecretValue())
+		}
+		env, err := secrets.New(opts...)
+		if err != nil {
+			return 0, err
+		}
+		if os.Getenv("BENCH_WHEN") == "init" {
+			return len(env.Refs()), env.Warm(ctx)
+		}
+		// The first round inside an invocation: what is left to do after a warm that failed, or under SnapStart.
+		_, err = env.RevealAll(ctx)
+		return len(env.Refs()), err
+	})
+}

@@ -1,0 +1,314 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+
+	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/fleet"
+)
+
+// A job is a contender in a program.
+type job struct {
+	program       string
+	name          string
+	read, refresh bool
+	lacks         string
+}
+
+// jobs lists the contenders of all programs, those of this one first.
+func (d *driver) jobs(ctx context.Context) ([]job, error) {
+	var jobs []job
+	for _, program := range []string{d.self, d.peers} {
+		if program == "" {
+			continue
+		}
+		out, err := exec.CommandContext(ctx, program, "child", "-list").Output()
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", program, err)
+		}
+		for line := range strings.Lines(string(out)) {
+			j := job{program: program}
+			if _, err := fmt.Sscanf(line, "%s %t %t %q", &j.name, &j.read, &j.refresh, &j.lacks); err != nil {
+				return nil, err
+			}
+			if d.filter == "" || slices.Contains(strings.Split(d.filter, ","), j.name) {
+				jobs = append(jobs, j)
+			}
+		}
+	}
+	return jobs, nil
+}
+
+// A measured is a sample with what the endpoint saw of it.
+type measured struct {
+	bench.Sample
+	counts
+}
+
+// child runs one contender's process.
+func (d *driver) child(ctx context.Context, j job, env []string, args ...string) (m measured, err error) {
+	if err := d.reset(); err != nil {
+		return m, err
+	}
+	before, err := d.counted()
+	if err != nil {
+		return m, err
+	}
+	cmd := exec.CommandContext(ctx, j.program, append([]string{"child", "-world", d.worldFile, "-how", j.name}, args...)...)
+	// Nothing of this machine's own AWS configuration. The limit of a control group must not change the number of threads: on Lambda the guest sees its processors, not
+	// their share.
+	cmd.Env = append([]string{"HOME=" + d.dir, "PATH=" + os.Getenv("PATH"), fmt.Sprint("GOMAXPROCS=", runtime.NumCPU())}, env...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return m, fmt.Errorf("%s %v: %w: %s", j.name, args, err, stderr.Bytes())
+	}
+	if err := json.Unmarshal(out, &m.Sample); err != nil {
+		return m, err
+	}
+	after, err := d.counted()
+	m.Calls, m.Connections = after.Calls, after.Connections-before.Connections
+	return m, err
+}
+
+// A figure is what a line prints beside the time.
+type figure struct {
+	unit  string
+	value func(measured) float64
+}
+
+// A row is one line of the table: its samples, and the line that it is compared to.
+type row struct {
+	name     string
+	run      func(context.Context) (measured, error)
+	base     *row
+	against  string // unit of the ratio, as "x-floor"
+	samples  []measured
+	failures int // of single samples
+	failed   error
+}
+
+func wall(m measured) float64 { return float64(m.Wall.Nanoseconds()) }
+
+// table takes d.rounds samples of every row in turns, and prints the medians of figures, the first of which is the time that ratios are made of.
+func (d *driver) table(ctx context.Context, rows []*row, figures ...figure) error {
+	for round := range d.rounds {
+		for i := range rows {
+			r := rows[(i+round)%len(rows)] // nobody always comes after the same one
+			if r.failed != nil {
+				continue
+			}
+			m, err := r.run(ctx)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err != nil {
+				// A machine that stood still for two seconds is no fault of the contender; a contender that fails again and again is one.
+				if r.failures++; r.failures > d.rounds/5 {
+					r.failed = err
+				} else {
+					fmt.Printf("# %s: a sample failed: %.300v\n", r.name, err)
+				}
+				continue
+			}
+			r.samples = append(r.samples, m)
+			if d.samples != nil {
+				fmt.Fprintf(d.samples, "Benchmark%s-%d 1", r.name, runtime.NumCPU())
+				for _, f := range figures {
+					fmt.Fprintf(d.samples, " %.5g %s", f.value(m), f.unit)
+				}
+				fmt.Fprintln(d.samples)
+			}
+		}
+	}
+	var errs []error
+	for _, r := range rows {
+		if r.failed != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.name, r.failed))
+			continue
+		}
+		fmt.Printf("Benchmark%-62s %d", fmt.Sprintf("%s-%d", r.name, runtime.NumCPU()), len(r.samples))
+		for _, f := range figures {
+			fmt.Printf("\t%s %s", number(r.median(f.value)), f.unit)
+		}
+		if r.base != nil && len(r.base.samples) > 0 {
+			fmt.Printf("\t%.2f %s", r.median(figures[0].value)/r.base.median(figures[0].value), r.against)
+		}
+		fmt.Println()
+	}
+	return errors.Join(errs...)
+}
+
+// number prints what a person can read: no exponent, three digits behind the point where there is something small before it.
+func number(v float64) string {
+	switch {
+	case v == float64(int64(v)):
+		return fmt.Sprintf("%d", int64(v))
+	case v < 1000:
+		return fmt.Sprintf("%.1f", v)
+	}
+	return fmt.Sprintf("%.0f", v)
+}
+
+func (r *row) median(value func(measured) float64) float64 {
+	var values []float64
+	for _, m := range r.samples {
+		values = append(values, value(m))
+	}
+	return median(values)
+}
+
+func median(values []float64) float64 {
+	values = slices.Sorted(slices.Values(values))
+	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
+}
+
+var coldFigures = []figure{
+	{"ns/op", wall},
+	{"cpu-ns/op", func(m measured) float64 { return float64(m.CPU.Nanoseconds()) }},
+	{"calls", func(m measured) float64 { return float64(m.Calls) }},
+	{"conns", func(m measured) float64 { return float64(m.Connections) }},
+	{"B/op", func(m measured) float64 { return m.Bytes }},
+	{"allocs/op", func(m measured) float64 { return m.Allocs }},
+}
+
+// cold measures the first plaintexts of each set, over HTTP and TLS. The floor is one SDK call on a fresh client and connection.
+func (d *driver) cold(ctx context.Context) error {
+	jobs, err := d.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, network := range []string{"http", "tls"} {
+		for _, set := range bench.Sets {
+			var rows []*row
+			for _, j := range jobs {
+				cold := !slices.Contains([]string{"sdk-map", "aws.CredentialsCache", "secrets-snapshot", "otter"}, j.name)
+				if !cold || !(bench.Contender{Lacks: j.lacks}).Can(set) {
+					continue
+				}
+				of := set.Name
+				if j.name == "floor" {
+					of = "1"
+				}
+				r := &row{name: fmt.Sprintf("Cold/net=%s/refs=%s/how=%s", network, set.Name, j.name), against: "x-floor"}
+				r.run = func(ctx context.Context) (measured, error) {
+					return d.child(ctx, j, nil, "-what", "cold", "-set", of, "-net", network)
+				}
+				rows = append(rows, r)
+				r.base = rows[0]
+			}
+			if err := d.table(ctx, rows, coldFigures...); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// cached measures reads of what is there. The floor is one clock read, one map lookup and one atomic load.
+func (d *driver) cached(ctx context.Context) error {
+	jobs, err := d.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, goroutines := range []string{"1", "2", "64"} {
+		var rows []*row
+		for _, j := range jobs {
+			if !j.read {
+				continue
+			}
+			r := &row{name: fmt.Sprintf("Cached/goroutines=%s/how=%s", goroutines, j.name), against: "x-floor"}
+			r.run = func(ctx context.Context) (measured, error) {
+				return d.child(ctx, j, nil, "-what", "cached", "-goroutines", goroutines)
+			}
+			rows = append(rows, r)
+			r.base = rows[0]
+		}
+		err := d.table(ctx, rows, figure{"ns/op", func(m measured) float64 { return m.NS }}, figure{"allocs/op", func(m measured) float64 { return m.Allocs }})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refresh measures a read that finds 25 values due, and what others notice of it.
+func (d *driver) refresh(ctx context.Context) error {
+	jobs, err := d.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	for _, network := range []string{"http", "tls"} {
+		var rows []*row
+		for _, j := range jobs {
+			what, set := "refresh", "25+25"
+			if j.name == "floor" {
+				what, set = "cold", "1"
+			} else if !j.refresh {
+				continue
+			}
+			r := &row{name: fmt.Sprintf("Refresh/net=%s/how=%s", network, j.name), against: "x-floor"}
+			r.run = func(ctx context.Context) (measured, error) {
+				return d.child(ctx, j, nil, "-what", what, "-set", set, "-net", network)
+			}
+			rows = append(rows, r)
+			r.base = rows[0]
+		}
+		err := d.table(ctx, rows, figure{"ns/op", wall}, figure{"cpu-ns/op", coldFigures[1].value}, figure{"slowest-other-ns", func(m measured) float64 { return float64(m.Max) }})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// memories are the sizes, in MB, that widths are measured at.
+var memories = []int{128, 256, 512, 1024, 1769, 3008}
+
+// width measures the first round of 25 + 25 references over TLS with so much processor as a function of each size has, by the number of calls that may be under
+// way to a service at once. The curves of some sizes become a chart.
+func (d *driver) width(ctx context.Context) error {
+	j := job{program: d.self, name: "secrets"}
+	chart := fleet.Chart{Title: "First round of 25 + 25 references over TLS, by width", X: "calls at once to a service", Y: "ms (median)", Log: true}
+	for _, memory := range memories {
+		group, err := newGroup(float64(memory) / 1769)
+		if err != nil {
+			return err
+		}
+		var rows []*row
+		widths := []int{1, 2, 3, 5, 7, 10, 14, 18, 24, 32}
+		for _, width := range widths {
+			r := &row{name: fmt.Sprintf("Width/net=tls/mb=%d/width=%d", memory, width), against: "x-1"}
+			r.run = func(ctx context.Context) (measured, error) {
+				return d.child(ctx, j, nil, "-what", "cold", "-net", "tls", "-width", fmt.Sprint(width), "-cgroup", group.dir)
+			}
+			rows = append(rows, r)
+			r.base = rows[0]
+		}
+		err = d.table(ctx, rows, coldFigures[:4]...)
+		if err := errors.Join(err, group.remove()); err != nil {
+			return err
+		}
+		if slices.Contains([]int{128, 256, 512, 1769}, memory) { // as many as a reader can tell apart
+			series := fleet.Series{Name: fmt.Sprint(memory, " MB")}
+			for i, r := range rows {
+				series.Points = append(series.Points, fleet.Point{X: float64(widths[i]), Y: r.median(wall) / 1e6})
+			}
+			chart.Series = append(chart.Series, series)
+		}
+	}
+	if d.svg == "" {
+		return nil
+	}
+	return os.WriteFile(d.svg, []byte(chart.SVG()), 0o644)
+}

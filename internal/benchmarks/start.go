@@ -1,0 +1,289 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/lambdasim"
+)
+
+// A binary is a handler as it is deployed: stripped, static, without the runtime's RPC mode.
+type binary struct {
+	name, pkg string
+	tags      []string
+}
+
+// binaries are the handlers, and ours with each backend left out.
+var binaries = []binary{
+	{name: "none", pkg: "none"},
+	{name: "bare-sdk", pkg: "bare"},
+	{name: "hand-written", pkg: "sdk"},
+	{name: "secrets", pkg: "secrets"},
+	{name: "secrets-nokms", pkg: "secrets", tags: []string{"secrets.nokms"}},
+	{name: "secrets-nossm", pkg: "secrets", tags: []string{"secrets.nossm"}},
+	{name: "secrets-nosm", pkg: "secrets", tags: []string{"secrets.nosm"}},
+	{name: "secrets-no-backend", pkg: "secrets", tags: []string{"secrets.nokms", "secrets.nossm", "secrets.nosm"}},
+}
+
+// build builds b for this system and an architecture, and returns its path.
+func (d *driver) build(ctx context.Context, b binary, arch string) (string, error) {
+	dir := filepath.Join(d.dir, "handlers", arch, b.name)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	out := filepath.Join(dir, "bootstrap")
+	if _, err := os.Stat(out); err == nil {
+		return out, nil
+	}
+	source, err := sourceDir()
+	if err != nil {
+		return "", err
+	}
+	had := os.Getenv("GOARCH")
+	defer os.Setenv("GOARCH", had)
+	os.Setenv("GOARCH", arch)
+	return out, lambdasim.Build(ctx, source, "./handler/"+b.pkg, out, b.tags, "-s", "-w")
+}
+
+// sourceDir is where this module lies: below the current directory, or where it was built.
+func sourceDir() (string, error) {
+	_, file, _, ok := runtime.Caller(0)
+	if dir := filepath.Dir(file); ok && filepath.IsAbs(dir) {
+		return dir, nil
+	}
+	return filepath.Abs(".")
+}
+
+// size measures the stripped binaries for both of Lambda's architectures, against the handler with bare SDK clients.
+func (d *driver) size(ctx context.Context) error {
+	for _, arch := range []string{"arm64", "amd64"} {
+		var base float64
+		for _, b := range binaries {
+			path, err := d.build(ctx, b, arch)
+			if err != nil {
+				return err
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				return err
+			}
+			size := float64(info.Size())
+			if b.name == "bare-sdk" {
+				base = size
+			}
+			fmt.Printf("Benchmark%-62s 1\t%.0f bytes", fmt.Sprintf("Size/arch=%s/handler=%s", arch, b.name), size)
+			if base > 0 {
+				fmt.Printf("\t%.0f bytes-over-bare\t%.4f x-bare", size-base, size/base)
+			}
+			fmt.Println()
+		}
+	}
+	return d.inits(ctx)
+}
+
+var initLine = regexp.MustCompile(`^init (\S+) @\S+ ms, (\S+) ms clock, (\d+) bytes, (\d+) allocs`)
+
+// inits prints what the packages of each handler do before main, by GODEBUG=inittrace=1: the sum, and those of the SDK's service modules and ours.
+func (d *driver) inits(ctx context.Context) error {
+	for _, b := range binaries {
+		path, err := d.build(ctx, b, runtime.GOARCH)
+		if err != nil {
+			return err
+		}
+		var clock []float64
+		var bytes, allocs int
+		var packages []string
+		for range min(d.rounds, 7) {
+			f, err := lambdasim.Start(ctx, lambdasim.Config{Binary: path, NoFreeze: true, Env: map[string]string{"GODEBUG": "inittrace=1"}})
+			if err != nil {
+				return err
+			}
+			logs := f.Logs()
+			if err := f.Close(); err != nil {
+				return err
+			}
+			sum := 0.0
+			bytes, allocs, packages = 0, 0, nil
+			for line := range strings.Lines(logs) {
+				m := initLine.FindStringSubmatch(strings.TrimSpace(line))
+				if m == nil {
+					continue
+				}
+				ms, _ := strconv.ParseFloat(m[2], 64)
+				n, _ := strconv.Atoi(m[3])
+				a, _ := strconv.Atoi(m[4])
+				sum, bytes, allocs = sum+ms, bytes+n, allocs+a
+				if strings.Contains(m[1], "/aws-sdk-go-v2/service/") || strings.Contains(m[1], "lambdasecrets") {
+					packages = append(packages, fmt.Sprintf("%s %sms %sB", m[1], m[2], m[3]))
+				}
+			}
+			clock = append(clock, sum)
+		}
+		if len(clock) == 0 || bytes == 0 {
+			return fmt.Errorf("%s printed no inittrace", b.name)
+		}
+		fmt.Printf("Benchmark%-62s %d\t%.0f ns/op\t%d B/op\t%d allocs/op\n", "BeforeMain/handler="+b.name, len(clock), median(clock)*1e6, bytes, allocs)
+		for _, p := range packages {
+			fmt.Printf("  # %s\n", p)
+		}
+	}
+	return nil
+}
+
+// starts are the handlers whose start is measured, and in which way each resolves.
+var starts = []struct {
+	name   string
+	binary int // in binaries
+	when   string
+}{
+	{"none", 0, "never"},
+	{"bare-sdk", 1, "never"},
+	{"sdk-serial", 2, "init"},
+	{"sdk-parallel", 2, "init"},
+	{"sdk-batched", 2, "init"},
+	{"secrets", 3, "init"},
+	{"secrets-batch", 3, "init"},
+}
+
+// start measures exec to the first request for an event, with all of the machine and with the processor of 128 and 1,769 MB: 25 parameters and 25 secrets.
+func (d *driver) start(ctx context.Context) error {
+	for _, network := range []string{"http", "tls"} {
+		for _, memory := range []int{0, 128, 1769} { // 0: no limit
+			if err := d.starts(ctx, "Start", network, memory); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// first measures the first round inside an invocation: 25 parameters and 25 secrets.
+func (d *driver) first(ctx context.Context) error {
+	for _, network := range []string{"http", "tls"} {
+		for _, memory := range []int{128, 1769} {
+			if err := d.starts(ctx, "FirstRound", network, memory); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// starts measures one of the two at one size.
+func (d *driver) starts(ctx context.Context, what, network string, memory int) (err error) {
+	size, limit := strconv.Itoa(memory), ""
+	if memory == 0 {
+		size = "all"
+	} else if what == "Start" {
+		// The simulated Lambda limits the processor from the first event on, as Lambda does; here init is limited too, which is a repeated init.
+		g, err := newGroup(float64(memory) / 1769)
+		if err != nil {
+			return err
+		}
+		limit = g.dir
+		defer func() { err = errors.Join(err, g.remove()) }()
+	}
+	var rows []*row
+	var base *row
+	for _, s := range starts {
+		if what == "FirstRound" && s.when == "never" {
+			continue
+		}
+		path, err := d.build(ctx, binaries[s.binary], runtime.GOARCH)
+		if err != nil {
+			return err
+		}
+		when := s.when
+		if what == "FirstRound" {
+			when = "invoke"
+		}
+		r := &row{name: fmt.Sprintf("%s/net=%s/mb=%s/how=%s", what, network, size, s.name), against: "x-bare"}
+		if what == "FirstRound" {
+			r.against = "x-batched"
+		}
+		r.run = func(ctx context.Context) (measured, error) {
+			return d.function(ctx, path, s.name, when, network, memory, limit)
+		}
+		rows = append(rows, r)
+		if s.name == "bare-sdk" || what == "FirstRound" && s.name == "sdk-batched" {
+			base = r
+		}
+	}
+	for _, r := range rows {
+		r.base = base
+	}
+	return d.table(ctx, rows, coldFigures[:4]...)
+}
+
+// function starts one simulated Lambda, sends it an event, and returns what its start or its first round took.
+func (d *driver) function(ctx context.Context, path, how, when, network string, memory int, limit string) (m measured, err error) {
+	if err := d.reset(); err != nil {
+		return m, err
+	}
+	before, err := d.counted()
+	if err != nil {
+		return m, err
+	}
+	set, err := bench.SetNamed("25+25")
+	if err != nil {
+		return m, err
+	}
+	env := map[string]string{"BENCH_HOW": how, "BENCH_WHEN": when, "AWS_ENDPOINT_URL": d.world.HTTP, "GOMAXPROCS": strconv.Itoa(runtime.NumCPU())}
+	if network == "tls" {
+		env["AWS_ENDPOINT_URL"], env["AWS_CA_BUNDLE"] = d.world.TLS, d.world.CA
+	}
+	if strings.HasPrefix(how, "secrets") {
+		maps.Copy(env, d.world.Environ(set))
+	}
+	cfg := lambdasim.Config{Binary: path, Env: env, Memory: max(128, memory), Region: "eu-west-1", NoFreeze: true, Timeout: 30 * time.Second, InitLimit: 30 * time.Second,
+		CPULimit: memory > 0 && limit == ""}
+	if limit != "" {
+		// A shell moves itself into the group and becomes the handler.
+		cfg.Binary = filepath.Join(filepath.Dir(path), "limited")
+		env["BENCH_GROUP"] = limit
+		if err := os.WriteFile(cfg.Binary, []byte("#!/bin/sh\necho $$ > \"$BENCH_GROUP/cgroup.procs\" && exec \"${0%/*}/bootstrap\"\n"), 0o755); err != nil {
+			return m, err
+		}
+	}
+	f, err := lambdasim.Start(ctx, cfg)
+	if err != nil {
+		return m, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	init := f.Inits()[0]
+	if init.Status != lambdasim.StatusSuccess {
+		return m, fmt.Errorf("init: %s %s: %s", init.Status, init.ErrorType, f.Logs())
+	}
+	result, err := f.Invoke(ctx, []byte(`{}`))
+	if err != nil {
+		return m, err
+	}
+	if result.FunctionError != nil {
+		return m, fmt.Errorf("%v: %s", result.FunctionError, f.Logs())
+	}
+	var answer struct{ Values, Wall, CPU int64 }
+	if err := json.Unmarshal(result.Payload, &answer); err != nil {
+		return m, err
+	}
+	if when != "never" && answer.Values != int64(set.Parameters+set.Secrets) {
+		return m, fmt.Errorf("%d values", answer.Values)
+	}
+	after, err := d.counted()
+	m.Calls, m.Connections = after.Calls, after.Connections-before.Connections
+	m.CPU, m.Wall = time.Duration(answer.CPU), init.Duration
+	if when == "invoke" {
+		m.Wall = time.Duration(answer.Wall)
+	}
+	return m, err
+}
