@@ -101,9 +101,8 @@ const maxAnswer = 16 << 20
 func (c *client) Do(r *http.Request) (*http.Response, error) {
 	c.closeIdle()
 	res, err := c.http.Do(r)
-	wall, _ := c.now()
 	c.mu.Lock()
-	c.used = wall
+	c.used, _ = c.now()
 	c.mu.Unlock()
 	if err == nil {
 		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
@@ -114,9 +113,9 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 // closeIdle closes the idle connections if one of them may be older than IdleTimeout by the wall clock, which goes on while the sandbox is frozen.
 // The transport's own timeout runs on the monotonic clock, which stands still: it bounds what the time frozen since the last closing does not.
 func (c *client) closeIdle() {
-	wall, mono := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	wall, mono := c.now() // under mu: a reading from before another request's would look as if the clock had stepped back
 	idle, frozen := wall.Sub(c.used), wall.Sub(c.closed)-(mono-c.mono)
 	switch {
 	case c.used.IsZero():

@@ -9,6 +9,7 @@ import (
 	"net/http/httptrace"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -280,6 +281,32 @@ func TestUserAgent(t *testing.T) {
 	get(t.Context(), prepare(cfg))
 	if ua := s.Calls()[0].UserAgent; !strings.Contains(ua, UserAgent+"/"+Version) {
 		t.Errorf("user agent %q", ua)
+	}
+}
+
+// Requests that overlap do not take each other's reading of the clock for a step back, which would cost all idle connections.
+func TestOverlappingRequestsCloseNothing(t *testing.T) {
+	t.Parallel()
+	c := prepare(aws.Config{}).HTTPClient.(*client)
+	var wall atomic.Int64
+	c.now = func() (time.Time, time.Duration) {
+		now := wall.Add(1)
+		runtime.Gosched()
+		return time.Unix(0, now), time.Duration(now)
+	}
+	c.closeIdle()
+	first := c.closed
+	var wg sync.WaitGroup
+	for range 32 {
+		wg.Go(func() {
+			for range 100 {
+				c.closeIdle()
+			}
+		})
+	}
+	wg.Wait()
+	if c.closed != first {
+		t.Error("the idle connections were closed though no clock stepped")
 	}
 }
 
