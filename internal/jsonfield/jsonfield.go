@@ -40,9 +40,16 @@ func Explain(name string, err error) (problem, hint string) {
 	case ErrNull:
 		return "field " + name + " is null", "store a value in it"
 	case ErrMissing:
+		if strings.Contains(name, "?") {
+			return "the JSON value has no field " + name, "options stand before the field: ?name=value#field"
+		}
 		return "the JSON value has no field " + name, "check the spelling; fields are case-sensitive"
 	}
-	return "field " + name + ": " + err.Error(), "store JSON without duplicate keys, at most 64 levels deep"
+	hint = "store JSON without duplicate keys, at most 64 levels deep"
+	if err == ErrPath {
+		hint = "write name, a.b.0 or /a/b, with ~0 for ~ and ~1 for / in a key of the latter"
+	}
+	return "field " + name + ": " + err.Error(), hint
 }
 
 // Lookup returns the field of doc that path names. A path that begins with a slash is a JSON Pointer (RFC 6901, ~0 for ~ and

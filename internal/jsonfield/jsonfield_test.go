@@ -215,4 +215,12 @@ func TestExplain(t *testing.T) {
 		}
 		said[problem] = err
 	}
+	for name, want := range map[string]string{`"a"`: "spelling", `"a?ttl=1m"`: "options stand before"} {
+		if _, hint := Explain(name, ErrMissing); !strings.Contains(hint, want) {
+			t.Errorf("%s: %s", name, hint)
+		}
+	}
+	if _, hint := Explain(`"/~2"`, ErrPath); !strings.Contains(hint, "~0 for ~") {
+		t.Error(hint)
+	}
 }
