@@ -130,6 +130,8 @@ func (r Ref) set(key, value string) (Ref, error) {
 		case !printable(value) || resolveAt(value) >= 0 || strings.TrimRightFunc(value, unicode.IsSpace) != value:
 			// Any of these would keep the text from parsing back.
 			err = fail("the field holds a control character, invalid UTF-8, {{resolve: or a space at its end", "")
+		case value[0] == '/' && strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(value), "~"):
+			err = fail("the JSON Pointer has a ~ that is neither ~0 nor ~1", "write ~0 for ~ and ~1 for / in a key")
 		}
 		r.Field = value
 	default:

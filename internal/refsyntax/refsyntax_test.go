@@ -230,6 +230,8 @@ func TestParseErrors(t *testing.T) {
 		{"region", "sm://a?region=x@attacker.example:443/", "not the name of a Region"},
 		{"region empty", "sm://a?region=", "has no value"},
 		{"empty field", "sm://a#", "field is empty"},
+		{"pointer with a bad escape", "sm://a#/b~2", "neither ~0 nor ~1"},
+		{"pointer that ends in a tilde", "sm://a#/b~", "neither ~0 nor ~1"},
 		{"control character in a field", "sm://a#b\x01c", "control character"},
 		{"invalid UTF-8 in a field", "sm://a#\xff", "invalid UTF-8"},
 	}
@@ -363,6 +365,7 @@ func TestWith(t *testing.T) {
 		{"field", "sm://a?ttl=1m", []kv{{"field", "a#b?c%41"}}, "secretsmanager://a?ttl=1m0s#a#b?c%41"},
 		{"field with a space at its end", "sm://a", []kv{{"field", "a "}}, "a space at its end"},
 		{"field that reads like CloudFormation", "sm://a", []kv{{"field", "{{resolve:ssm:b}}"}}, "or a space at its end"},
+		{"tilde in a key", "sm://a", []kv{{"field", "a~2"}}, "secretsmanager://a#a~2"},
 		{"field empty", "sm://a", []kv{{"field", ""}}, "has no value"},
 		{"optional", "sm://a", []kv{{"optional", ""}}, "secretsmanager://a?optional"},
 		{"optional true", "sm://a", []kv{{"optional", "true"}}, "secretsmanager://a?optional"},
