@@ -227,8 +227,8 @@ func (r Ref) withOptions(options string, at int, quote bool) (Ref, error) {
 		key, err := url.PathUnescape(rawKey) // unlike QueryUnescape it leaves a plus sign alone
 		value, err2 := url.PathUnescape(rawValue)
 		name := fmt.Sprintf("the option at byte %d", at)
-		if quote && key != "" {
-			name = fmt.Sprintf("option %q at byte %d", key[:min(len(key), 40)], at)
+		if quote && key != "" && len(key) <= 40 { // what is longer may be a ciphertext in the wrong place
+			name = fmt.Sprintf("option %q at byte %d", key, at)
 		}
 		switch {
 		case err != nil || err2 != nil:

@@ -216,7 +216,8 @@ func TestParseErrors(t *testing.T) {
 
 		{"unknown option", "sm://prod/db?stag=x", `option "stag" at byte 13 is unknown`},
 		{"second option unknown", "sm://prod/db?ttl=1m&stag=x", `option "stag" at byte 20 is unknown`},
-		{"long unknown option", "sm://a?" + strings.Repeat("b", 100), `option "` + strings.Repeat("b", 40) + `" at byte 7`},
+		{"40 bytes of an unknown option", "sm://a?" + strings.Repeat("b", 40), `option "` + strings.Repeat("b", 40) + `" at byte 7`},
+		{"long unknown option, perhaps a ciphertext", "kms://prod/app?" + strings.Repeat("AQICAHg", 30), "the option at byte 15 is unknown"},
 		{"field as an option", "sm://a?field=b", "after #"},
 		{"duplicate option", "sm://a?ttl=1m&ttl=1m", "for the second time"},
 		{"no options", "sm://a?", "has no name"},
