@@ -28,8 +28,11 @@ func cutScheme(text string) (scheme, rest string, ok bool) {
 
 // around reports whether c is what configuration files and office programs leave around a value.
 func around(c rune) bool {
-	return unicode.IsSpace(c) || strings.ContainsRune("\"'`“”„‟‘’‚‛«»‹›\u200b\ufeff", c)
+	return blank(c) || strings.ContainsRune("\"'`“”„‟‘’‚‛«»‹›", c)
 }
+
+// blank reports whether c is white space, or one of the format characters, such as a byte order mark, that nobody sees.
+func blank(c rune) bool { return unicode.IsSpace(c) || unicode.Is(unicode.Cf, c) }
 
 // resolveAt returns the place of a CloudFormation reference in text, or -1.
 func resolveAt(text string) int {

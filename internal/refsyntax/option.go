@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // takesOption reports whether references have such an option, and whether those of the scheme take it.
@@ -127,7 +126,7 @@ func (r Ref) set(key, value string) (Ref, error) {
 		switch {
 		case value == "":
 			err = fail("the field is empty", "write #name, #a.b.0 or #/a/b")
-		case !printable(value) || resolveAt(value) >= 0 || strings.TrimRightFunc(value, unicode.IsSpace) != value:
+		case !printable(value) || resolveAt(value) >= 0 || strings.TrimRightFunc(value, blank) != value:
 			// Any of these would keep the text from parsing back.
 			err = fail("the field holds a control character, invalid UTF-8, {{resolve: or a space at its end", "")
 		case value[0] == '/' && strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(value), "~"):

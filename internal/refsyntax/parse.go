@@ -38,7 +38,7 @@ func parse(text string, quote bool) (Ref, error) {
 	rest, field, hasField := strings.Cut(body, "#")
 	id, options, hasOptions := strings.Cut(rest, "?")
 	// White space at the end of a bare ciphertext belongs to it, and is ignored there.
-	if (scheme != KMS || hasField || hasOptions) && strings.TrimRightFunc(text, unicode.IsSpace) != text {
+	if (scheme != KMS || hasField || hasOptions) && strings.TrimRightFunc(text, blank) != text {
 		return Ref{}, fail("white space stands after the reference", "remove it")
 	}
 	r, err := identify(scheme, id)

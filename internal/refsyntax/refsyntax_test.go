@@ -231,6 +231,7 @@ func TestParseErrors(t *testing.T) {
 		{"region", "sm://a?region=x@attacker.example:443/", "not the name of a Region"},
 		{"region empty", "sm://a?region=", "has no value"},
 		{"empty field", "sm://a#", "field is empty"},
+		{"byte order mark after a field", "sm://a#b\ufeff", "white space stands after"},
 		{"pointer with a bad escape", "sm://a#/b~2", "neither ~0 nor ~1"},
 		{"pointer that ends in a tilde", "sm://a#/b~", "neither ~0 nor ~1"},
 		{"control character in a field", "sm://a#b\x01c", "control character"},
@@ -366,6 +367,7 @@ func TestWith(t *testing.T) {
 		{"field", "sm://a?ttl=1m", []kv{{"field", "a#b?c%41"}}, "secretsmanager://a?ttl=1m0s#a#b?c%41"},
 		{"field with a space at its end", "sm://a", []kv{{"field", "a "}}, "a space at its end"},
 		{"field that reads like CloudFormation", "sm://a", []kv{{"field", "{{resolve:ssm:b}}"}}, "or a space at its end"},
+		{"field with a space at its end that nobody sees", "sm://a", []kv{{"field", "a\u200b"}}, "a space at its end"},
 		{"tilde in a key", "sm://a", []kv{{"field", "a~2"}}, "secretsmanager://a#a~2"},
 		{"field empty", "sm://a", []kv{{"field", ""}}, "has no value"},
 		{"optional", "sm://a", []kv{{"optional", ""}}, "secretsmanager://a?optional"},
@@ -430,7 +432,7 @@ func TestEncryptionContext(t *testing.T) {
 func TestBegins(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"kms:/x", "SSM://", "Sm:/a", "Literal://", " \t'sm://a", "„secretsmanager://a“", "«kms://x", "x {{resolve:a", "{{{ resolve:",
-		"{{a {{resolve:", "\ufeffssm://a", "`ssm://a`"} {
+		"{{a {{resolve:", "\ufeffssm://a", "\u2060ssm://a", "\u200essm://a", "`ssm://a`"} {
 		if !Begins(text) {
 			t.Errorf("Begins(%q) = false", text)
 		}
