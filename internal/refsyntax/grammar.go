@@ -8,6 +8,7 @@ import (
 
 const (
 	maxCiphertext   = 6144 // bytes, the CiphertextBlob of KMS Decrypt
+	ciphertextHint  = "write all of what `aws kms encrypt` prints as CiphertextBlob"
 	referencePrefix = "/aws/reference/secretsmanager/"
 )
 
@@ -32,13 +33,16 @@ func stray(s, extra string) int {
 // decodeCiphertext decodes base64 of either alphabet, padded or not. Strict decoding finds a text that lost its end at one
 // more place than the length does.
 func decodeCiphertext(text string) (string, error) {
+	if i := stray(text, "+/-_= \t\n\v\f\r"); i >= 0 {
+		return "", fail(fmt.Sprintf("the ciphertext is not base64: byte %d of it may not stand there", i), ciphertextHint)
+	}
 	// Line breaks come from base64 without -w0, the URL-safe alphabet from tools that write references as URLs.
 	text = strings.NewReplacer(" ", "", "\t", "", "\n", "", "\v", "", "\f", "", "\r", "", "-", "+", "_", "/").Replace(text)
 	bare := strings.TrimRight(text, "=")
 	b, err := base64.RawStdEncoding.Strict().DecodeString(bare)
 	if err != nil || len(bare) != len(text) && (len(text)%4 != 0 || len(text)-len(bare) > 2) {
 		// The decoder's error tells only an offset, and not the reader's.
-		return "", fail("the ciphertext is not base64, or was cut off", "write all of what `aws kms encrypt` prints as CiphertextBlob")
+		return "", fail("the ciphertext is not base64, or was cut off", ciphertextHint)
 	}
 	return string(b), checkCiphertext(len(b))
 }

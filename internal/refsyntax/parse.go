@@ -213,7 +213,7 @@ func identifySecret(text string) (Ref, error) {
 			continue
 		}
 		if r, err = r.set(key, tail[i]); err != nil {
-			return Ref{}, err
+			return Ref{}, fail(fmt.Sprintf("the %s in the ARN's tail: %s", key, err.(*Error).Problem), err.(*Error).Hint)
 		}
 	}
 	return r, nil

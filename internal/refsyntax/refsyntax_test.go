@@ -173,6 +173,7 @@ func TestParseErrors(t *testing.T) {
 		{"secret name empty", "sm://?region=eu-west-1", "name is empty"},
 		{"secret name too long", "sm://" + strings.Repeat("a", 513), "512 bytes"},
 		{"tail unfinished", "sm://" + secretARN + ":user", "after it nothing or :json-key:stage:version-id"},
+		{"stage in the version's place", "sm://" + secretARN + ":user::AWSPREVIOUS", "the version in the ARN's tail: not a version id"},
 		{"tail too long", "sm://" + secretARN + "::::", "not of a secret"},
 		{"stage twice", "sm://" + secretARN + "::a:?stage=a", "for the second time"},
 		{"version twice", "sm://" + secretARN + ":::" + versionID + "?version=" + versionID, "for the second time"},
@@ -191,7 +192,8 @@ func TestParseErrors(t *testing.T) {
 		{"ARN of a document", "ssm://arn:aws:ssm:eu-west-1:123456789012:document/a", "not of a parameter"},
 		{"ARN and another region", "ssm://" + ssmARN + "?region=eu-west-2", "another Region"},
 
-		{"no base64", "kms://hunter2!", "not base64"},
+		{"no base64", "kms://hunter2!", "not base64: byte 7 of it"},
+		{"quotes around the ciphertext", `kms://"AQ=="`, "not base64: byte 0 of it"},
 		{"ciphertext cut off", "kms://AQICA", "not base64"},
 		{"wrong padding", "kms://AQ=", "not base64"},
 		{"padding in the middle", "kms://AQ==AQ==", "not base64"},
