@@ -1,13 +1,17 @@
 package secrets_test
 
 import (
+	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/endpoint"
 )
 
 func TestSecretsManagerAnswersForAnother(t *testing.T) {
@@ -64,5 +68,58 @@ func TestRefusedDeclarationIsNotQuoted(t *testing.T) {
 		secrets.WithCheck(func(string, secrets.Ref) error { return errors.New("not allowed") }))
 	if seen := fmt.Sprintf("%v %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen, "TOKEN") || !strings.Contains(seen, "not allowed") || strings.Contains(seen, mistake) {
 		t.Errorf("shows %s", seen)
+	}
+}
+
+// Nor does what AWS makes of it, in an error or in the log; that of a whole ARN, which is no plaintext, is told.
+func TestFailedDeclarationIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	const mistake = "correct-horse-battery"
+	const arn = "arn:aws:secretsmanager:" + region + ":123456789012:secret:" + mistake + "-AbCdEf"
+	for _, row := range []struct {
+		name, text string
+		scheme     secrets.Scheme
+		shown      string // in Detail
+	}{
+		{"parameter", mistake, secrets.SSM, "ssm://(21 bytes)"},
+		{"path", "/" + mistake, secrets.SSM, "ssm://(22 bytes)"},
+		{"selector", "a:" + mistake, secrets.SSM, "ssm://(23 bytes)"},
+		{"tree", "/" + mistake + "/*", secrets.SSM, "ssm://(24 bytes)"},
+		{"secret", mistake, secrets.SecretsManager, "secretsmanager://(21 bytes)"},
+		{"secret through Parameter Store", "/aws/reference/secretsmanager/" + mistake, secrets.SSM, "ssm://(51 bytes)"},
+		{"ARN", arn, secrets.SecretsManager, arn},
+	} {
+		for _, do := range []endpoint.Action{"", endpoint.Deny, endpoint.Throttle, endpoint.Truncated} {
+			t.Run(row.name+" "+string(do), func(t *testing.T) {
+				t.Parallel()
+				f := newFakeAWS(t)
+				if do != "" {
+					f.Fault(endpoint.Fault{Do: do})
+				}
+				var out strings.Builder
+				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"), secrets.WithLogger(textLog(&out)))
+				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+				defer cancel()
+				seen := []error{env.Warm(ctx)}
+				_, err := env.Get(ctx, "TOKEN")
+				seen = append(seen, err, env.Refresh(ctx))
+				_, err = env.RevealAll(ctx)
+				seen = append(seen, err, env.Stats().Errors["TOKEN"], env.Refs()[0].Err)
+				for _, err := range seen {
+					inJSON, _ := json.Marshal(err)
+					if text := fmt.Sprintf("%v %+v %s %s", err, err, inJSON, secrets.Detail(err)); err == nil || !strings.Contains(text, "TOKEN") || !strings.Contains(text, row.shown) ||
+						row.text != arn && strings.Contains(text, mistake) {
+						t.Errorf("shows %s", text)
+					}
+				}
+				if row.text != arn && strings.Contains(out.String(), mistake) || out.Len() == 0 {
+					t.Errorf("the log shows %s", out.String())
+				}
+			})
+		}
+	}
+	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}), secrets.WithVars(secrets.SSM, "TOKEN"), secrets.WithLocalValues(nil))
+	if err == nil || strings.Contains(secrets.Detail(err), mistake) {
+		t.Errorf("shows %v", err)
 	}
 }

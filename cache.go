@@ -131,12 +131,12 @@ func (g *generation) living(life time.Duration) *generation {
 
 // An entry is one source: what was fetched, and what is going on.
 type entry struct {
-	source   Ref
-	fields   []string // declared ones, fixed before the first read
-	names    []string // of declared variables, for the log
-	declared bool
-	optional bool                       // all of them are: absence is no news
-	gen      atomic.Pointer[generation] // nil: nothing to serve
+	source, shown Ref      // what is fetched; the same, as the log may print it
+	fields        []string // declared ones, fixed before the first read
+	names         []string // of declared variables, for the log
+	declared      bool
+	optional      bool                       // all of them are: absence is no news
+	gen           atomic.Pointer[generation] // nil: nothing to serve
 
 	// The rest stands under Cache.mu.
 	ttl, stale time.Duration
@@ -174,7 +174,7 @@ func (c *Cache) entry(ref Ref, declared bool) *entry {
 	source := ref.Source()
 	e := c.entries[source]
 	if e == nil {
-		e = &entry{source: source, declared: declared, ttl: forever, stale: forever, used: c.flights + 1}
+		e = &entry{source: source, shown: source, declared: declared, ttl: forever, stale: forever, used: c.flights + 1}
 		c.entries[source] = e
 	}
 	ttl, stale := ref.data().Bounds(c.ttl, c.cacheConfig.stale)
@@ -863,10 +863,10 @@ func (e *ResolveError) orGone(source Ref, gone error, after time.Duration) *Reso
 
 // note queues a log line about e and err, which may be nil, to be written without the lock: loggers block, and Detail calls methods of errors that are not ours.
 func (c *Cache) note(level slog.Level, event string, e *entry, err *ResolveError, args ...any) {
-	args = append([]any{"reference", e.source.String(), "variables", e.names}, args...)
+	args = append([]any{"reference", e.shown.String(), "variables", e.names}, args...)
 	c.notes = append(c.notes, func() {
 		if err != nil {
-			args = append(args, "error", err.Detail())
+			args = append(args, "error", err.named("", e.shown).Detail())
 		}
 		c.logger().Log(context.Background(), level, event, args...)
 	})

@@ -43,7 +43,7 @@ func (e *ResolveError) Detail() string {
 	b.WriteString(e.Error())
 	add := func(label, text string) {
 		if text != "" {
-			b.WriteString("; " + label + clip(text, 1000))
+			b.WriteString("; " + label + clip(e.Ref.data().Unquote(text), 1000))
 		}
 	}
 	if e.Variable != "" && e.Ref.invalid() == nil {

@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unique"
 
 	"github.com/lambdasecrets/secrets/internal/awsconf"
 	"github.com/lambdasecrets/secrets/internal/par"
@@ -32,10 +34,10 @@ type Env struct {
 }
 
 type variable struct {
-	name  string
-	ref   Ref // as written
-	entry *entry
-	slot  int // in generation.values
+	name       string
+	ref, shown Ref // as written; as errors may print it
+	entry      *entry
+	slot       int // in generation.values
 }
 
 // New reads the environment and the options, and makes no call and no client. Everything that is wrong with them comes back as one error, an
@@ -54,10 +56,7 @@ func New(opts ...Option) (*Env, error) {
 	}
 	environ := c.environ
 	e := &Env{vars: map[string]*variable{}, environ: func() map[string]string { return environ }, config: c}
-	e.home = c.environ["AWS_REGION"]
-	if e.home == "" {
-		e.home = c.environ["AWS_DEFAULT_REGION"]
-	}
+	e.home = cmp.Or(c.environ["AWS_REGION"], c.environ["AWS_DEFAULT_REGION"])
 	if c.aws != nil && c.aws.Region != "" {
 		e.home = c.aws.Region
 	}
@@ -122,7 +121,7 @@ func (e *Env) scan() (map[string]Ref, []*ResolveError) {
 		if err := e.allowed(name, ref); err != nil {
 			errs = append(errs, err)
 		} else if c.local != nil && ref.Scheme() != Literal && !ref.optional() {
-			bad(name, ref, "WithLocalValues has no value for it", "add one: with local values nothing is fetched from AWS")
+			bad(name, e.shown(name, ref), "WithLocalValues has no value for it", "add one: with local values nothing is fetched from AWS")
 		}
 	}
 	return refs, errs
@@ -134,28 +133,29 @@ func literal(value string) Ref {
 
 // allowed checks a reference, before any call.
 func (e *Env) allowed(name string, ref Ref) *ResolveError {
-	refuse := func(problem, hint string) *ResolveError {
-		shown := ref
-		if e.config.vars[name] != "" {
-			shown = Ref{} // its text may be a plaintext that somebody put there by mistake
-		}
-		return &ResolveError{Variable: name, Ref: shown, kind: ErrInvalidReference, problem: problem, hint: hint}
+	refuse := func(problem, hint string, cause error) *ResolveError {
+		return &ResolveError{Variable: name, Ref: e.shown(name, ref), kind: ErrInvalidReference, problem: problem, hint: hint, cause: cause}
 	}
 	if d := ref.data(); d.problem != "" {
-		return refuse(d.problem, d.hint)
+		return refuse(d.problem, d.hint, nil)
 	}
 	if r := ref.Region(); r != "" && e.home != "" && refsyntax.Partition(r) != refsyntax.Partition(e.home) {
 		return refuse(fmt.Sprintf("it is in Region %s of partition %s, and this function runs in %s", r, refsyntax.Partition(r), refsyntax.Partition(e.home)),
-			"credentials are good in one partition only: keep a copy of the secret in this one")
+			"credentials are good in one partition only: keep a copy of the secret in this one", nil)
 	}
 	for _, check := range e.config.check {
 		if err := check(name, ref); err != nil {
-			refused := refuse("WithCheck refuses it: "+clip(err.Error(), 500), "")
-			refused.cause = err
-			return refused
+			return refuse("WithCheck refuses it: "+clip(err.Error(), 500), "", err)
 		}
 	}
 	return nil
+}
+
+// shown returns ref as errors and the log may print it: the text of a declared variable, unless it is an ARN, may be a plaintext that somebody put there by mistake.
+func (e *Env) shown(name string, ref Ref) Ref {
+	d := ref.data()
+	d.Unquoted = e.config.vars[name] != "" && !strings.HasPrefix(d.ID, "arn:")
+	return Ref{unique.Make(d)}
 }
 
 // declare makes a variable of a name and its reference.
@@ -166,8 +166,8 @@ func (e *Env) declare(name string, ref Ref) {
 	source := ref.inRegion(e.home)
 	entry := c.entry(source, true)
 	entry.optional = ref.optional() && (entry.optional || len(entry.names) == 0)
-	entry.names = append(entry.names, name)
-	v := &variable{name: name, ref: ref, entry: entry}
+	entry.names, entry.shown = append(entry.names, name), e.shown(name, source)
+	v := &variable{name: name, ref: ref, shown: e.shown(name, ref), entry: entry}
 	if f := ref.Field(); f != "" {
 		if v.slot = slices.Index(entry.fields, f) + 1; v.slot == 0 {
 			entry.fields = append(entry.fields, f)
@@ -361,11 +361,11 @@ func (e *Env) payOff(ctx context.Context) {
 // answer returns what an ask brought for v.
 func (v *variable) answer(a *ask) (Value, *ResolveError) {
 	if a.gen == nil {
-		return Value{}, a.err.named(v.name, v.ref)
+		return Value{}, a.err.named(v.name, v.shown)
 	}
 	s := a.gen.values[v.slot]
 	if s.err != nil {
-		return Value{}, s.err.named(v.name, v.ref)
+		return Value{}, s.err.named(v.name, v.shown)
 	}
 	return a.mark(s.value), nil
 }
@@ -500,7 +500,7 @@ func (e *Env) Refs() []RefInfo {
 			r.ARN, r.Version, r.FetchedAt, r.Age = g.arn, v.Version(), v.FetchedAt(), now.Since(g.at)
 		}
 		if entry.fail != nil {
-			r.Err = entry.fail.err.named(name, ref)
+			r.Err = entry.fail.err.named(name, e.shown(name, ref))
 		}
 		return r
 	}

@@ -169,7 +169,7 @@ func (c *Cache) seek(e *entry, of uint64) *search {
 	s.number, s.begun = c.searches, now
 	if e.source.Scheme() == SecretsManager && e.source.Stage() == "" {
 		// Not one of c.entries: it is asked for by nobody else, and gone after the rotation.
-		s.pending = &entry{source: e.source.With("stage", "AWSPENDING"), optional: true, ttl: e.ttl, stale: e.stale}
+		s.pending = &entry{source: e.source.With("stage", "AWSPENDING"), shown: e.shown.With("stage", "AWSPENDING"), optional: true, ttl: e.ttl, stale: e.stale}
 	}
 	e.search = s
 	return s

@@ -215,7 +215,7 @@ func WithEnviron(environ map[string]string) Option {
 
 // WithVars declares variables whose text does not say what it is: bare ciphertext (KMS; the form that the Lambda console's helper leaves, tried
 // first with the console's encryption context), a bare parameter name or ARN (SSM), a bare secret name or ARN (SecretsManager). A declared variable must be set. Its
-// text is never quoted in an error. With [Literal] the text is the value, even if it looks like a reference.
+// text is quoted in no error or log line, unless it is an ARN. With [Literal] the text is the value, even if it looks like a reference.
 func WithVars(scheme Scheme, names ...string) Option {
 	return option(func(c *config) {
 		switch scheme {

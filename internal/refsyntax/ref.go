@@ -54,6 +54,9 @@ type Ref struct {
 
 	TTL, Stale                 time.Duration // meaningless unless HasTTL, HasStale
 	HasTTL, HasStale, Optional bool
+
+	// Unquoted marks a copy that is for errors and logs only: [Ref.Shown] tells its length. It is no part of the reference.
+	Unquoted bool
 }
 
 // Text returns the reference as [Parse] reads it, exact and canonical: equal Refs have equal texts. It holds the whole
@@ -127,7 +130,23 @@ func (r Ref) Shown() string {
 	case Literal:
 		return fmt.Sprintf("literal://(%d bytes)", len(r.ID))
 	}
+	if r.Unquoted {
+		return fmt.Sprintf("%s://(%d bytes)", r.Scheme, len(r.WireName()))
+	}
 	return r.Text()
+}
+
+// Unquote takes the name and the selector out of text, such as AWS's message about r, if r is marked as Unquoted. What has less than 4 bytes
+// stays: it is in every other word.
+func (r Ref) Unquote(text string) string {
+	if r.Unquoted {
+		for _, s := range []string{strings.TrimSuffix(BaseName(r.ID), "*"), r.Selector()} {
+			if len(s) > 3 {
+				text = strings.ReplaceAll(text, s, "(not shown)")
+			}
+		}
+	}
+	return text
 }
 
 // Bounds returns the TTL and the stale bound that r states, or the given ones.

@@ -34,3 +34,27 @@ func TestShownAndBounds(t *testing.T) {
 		}
 	}
 }
+
+func TestUnquoted(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ name, text, said, shown, unquoted string }{
+		{"name and selector", "ssm://battery:staple", "no parameter/battery has staple", "ssm://(14 bytes)", "no parameter/(not shown) has (not shown)"},
+		{"path", "ssm:///a/battery", "on arn:aws:ssm:eu-west-1:1:parameter/a/battery", "ssm://(10 bytes)", "on arn:aws:ssm:eu-west-1:1:parameter/(not shown)"},
+		{"tree", "ssm:///battery/*", "below /battery/", "ssm://(10 bytes)", "below /(not shown)"},
+		{"secret", "sm://battery", "battery-AbCdEf", "secretsmanager://(7 bytes)", "(not shown)-AbCdEf"},
+		{"too short to be told apart", "sm://the", "the secret", "secretsmanager://(3 bytes)", "the secret"},
+		{"ciphertext", "kms://AQID?context=none", "x", "kms://(3 bytes)?context=none", "x"},
+	} {
+		r, err := Parse(tc.text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Unquote(tc.said) != tc.said {
+			t.Errorf("%s: unmarked, and says %s", tc.name, r.Unquote(tc.said))
+		}
+		r.Unquoted = true
+		if r.Shown() != tc.shown || r.Unquote(tc.said) != tc.unquoted {
+			t.Errorf("%s: %s, %s", tc.name, r.Shown(), r.Unquote(tc.said))
+		}
+	}
+}
