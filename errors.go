@@ -158,7 +158,7 @@ func awsError(operation string, ref Ref, err error) *ResolveError {
 		return done
 	}
 	safe := awserr.Copy(operation, hidden(ref), err)
-	return &ResolveError{Ref: ref, Operation: operation, Code: safe.Code, RequestID: safe.RequestID, kind: kinds[safe.Class], cause: safe, problem: string(safe.Reason)}
+	return &ResolveError{Ref: ref, Operation: operation, Code: safe.Code, RequestID: safe.RequestID, kind: kinds[safe.Class], cause: safe, problem: string(safe.Reason), region: ref.Region()}
 }
 
 // hidden returns the text that an error about ref must not quote.
@@ -192,5 +192,5 @@ func providerError(ref Ref, err error) *ResolveError {
 
 // garbledError says that an answer made no sense. It is passing: the next one may.
 func garbledError(operation string, ref Ref, problem string) *ResolveError {
-	return &ResolveError{Ref: ref, Operation: operation, kind: ErrUnavailable, problem: problem}
+	return &ResolveError{Ref: ref, Operation: operation, kind: ErrUnavailable, problem: problem, region: ref.Region()}
 }

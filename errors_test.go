@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
@@ -166,6 +167,11 @@ var failings = []struct {
 		{name: "GetParametersByPath", ref: "ssm:///app/*", do: policy(allowNone)},
 		{name: "GetSecretValue", ref: "sm://prod/db", do: policy(allowNone)},
 		{name: "GetSecretValue through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/prod/db", do: policy(allowSSM)},
+		{name: "Parameter Store's reference to a secret", ref: "ssm:///aws/reference/secretsmanager/prod/db", do: policy(allowNone)},
+		{name: "GetSecretValue in a batch", ref: "sm://prod/db", do: func(f *fakeAWS) string {
+			f.st.PutSecret("prod/other", "canary")
+			return policy(`{"Effect":"Allow","Action":"secretsmanager:BatchGetSecretValue","Resource":"*"},{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"*:prod/other-??????"}`)(f)
+		}, opts: []secrets.Option{secrets.WithBatchGetSecretValue(), secrets.WithRef("OTHER", secrets.Secret("prod/other"))}},
 		{name: "absent secret", ref: "sm://prod/none", do: policy(allowNone)},
 		{name: "Decrypt", do: func(f *fakeAWS) string { policy(allowNone)(f); return sealed(nil, "?context=none", nil)(f) }},
 		{name: "Decrypt with a key named", do: func(f *fakeAWS) string { policy(allowNone)(f); return sealed(nil, "?key=KEY&context=none", nil)(f) }},
@@ -174,9 +180,11 @@ var failings = []struct {
 			return kmsRef(other.Encrypt(other.CreateKey(), []byte("canary"), nil)) + "?context=none"
 		}},
 		{name: "parameter's key", ref: param, do: func(f *fakeAWS) string { underKey(f); f.SetPolicy(`{"Statement":` + allowSSM + `}`); return "" }},
+		{name: "parameter's key, named", ref: param, do: fails("AccessDeniedException", user+"kms:Decrypt on resource: arn:aws:kms:eu-west-1:123456789012:key/its-key because no identity-based policy allows the kms:Decrypt action (Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException)")},
 		{name: "secret's key", ref: "sm://prod/db", do: func(f *fakeAWS) string { underKey(f); f.SetPolicy(`{"Statement":` + allowSM + `}`); return "" }},
 		{name: "without a reason", ref: param, do: faulty(endpoint.Fault{Do: endpoint.DenyBare})},
 		{name: "explicit deny", ref: "sm://prod/db", do: policy(allowSM + `,{"Effect":"Deny","Action":"*","Resource":"*"}`)},
+		{name: "explicit deny of a policy that is not named", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db with an explicit deny")},
 		{name: "service control policy", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.DenySCP})},
 		{name: "permissions boundary", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db because no permissions boundary allows the ssm:GetParameter action")},
 		{name: "session policy", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db because no session policy allows the ssm:GetParameter action")},
@@ -186,6 +194,8 @@ var failings = []struct {
 			return sealed(nil, "?context=none", nil)(f)
 		}},
 		{name: "secret's resource policy", ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf", do: policy(allowSM)},
+		{name: "another account's secret, role", ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf",
+			do: fails("AccessDeniedException", user+"secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf because no identity-based policy allows the secretsmanager:GetSecretValue action")},
 		{name: "another account's parameter", ref: "ssm://arn:aws:ssm:eu-west-1:999999999999:parameter/app/db", do: policy(allowSSM)},
 		{name: "another account's secret under the default key", ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf",
 			do: fails("InvalidParameterException", "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key.")},
@@ -374,6 +384,9 @@ func TestErrorsGolden(t *testing.T) {
 				if form := leaks(walk(err)+fmt.Sprintf("%+v %#v", err, err), "canary"); form != "" {
 					t.Errorf("%s, %s: %q is reachable from the error", kind, row.name, form)
 				}
+				if of := madeOf(err, "github.com/aws/", "net/"); of != "" {
+					t.Errorf("%s, %s: a %s is reachable from the error", kind, row.name, of)
+				}
 				mu.Lock()
 				texts[row] = text
 				mu.Unlock()
@@ -487,13 +500,47 @@ func TestChain(t *testing.T) {
 		"html":      {ref: param, do: faulty(endpoint.Fault{Do: endpoint.HTML503})},
 	} {
 		err := fail(t, row)
-		var operation *smithy.OperationError
-		var response *awshttp.ResponseError
-		var garbled *smithy.DeserializationError
-		if errors.As(err, &operation) || errors.As(err, &response) || errors.As(err, &garbled) {
-			t.Errorf("%s: the chain holds an error of the SDK", name)
+		if of := madeOf(err, "github.com/aws/", "net/"); of != "" {
+			t.Errorf("%s: the chain holds a %s", name, of)
 		}
 	}
+	if madeOf(&smithy.OperationError{Err: errors.New("x")}, "github.com/aws/") == "" || madeOf(fmt.Errorf("x: %w", &net.OpError{}), "net/") == "" {
+		t.Error("an error of the SDK is not seen: the test is void")
+	}
+}
+
+// madeOf returns the first struct of one of these packages that v reaches, by whatever field of whatever error in its chain, or "".
+func madeOf(v any, packages ...string) string {
+	seen := map[reflect.Value]bool{}
+	var step func(v reflect.Value) string
+	step = func(v reflect.Value) string {
+		switch v.Kind() {
+		case reflect.Pointer, reflect.Interface:
+			if !v.IsNil() && !seen[v] {
+				seen[v] = true
+				return step(v.Elem())
+			}
+		case reflect.Struct:
+			for _, p := range packages {
+				if strings.HasPrefix(v.Type().PkgPath()+"/", p) {
+					return v.Type().String()
+				}
+			}
+			for i := range v.NumField() {
+				if of := step(v.Field(i)); of != "" {
+					return of
+				}
+			}
+		case reflect.Array, reflect.Slice:
+			for i := range v.Len() {
+				if of := step(v.Index(i)); of != "" {
+					return of
+				}
+			}
+		}
+		return ""
+	}
+	return step(reflect.ValueOf(v))
 }
 
 func TestRetryable(t *testing.T) {

@@ -51,10 +51,14 @@ func (c Case) Next() string {
 	case Invalid:
 		return c.invalid()
 	}
-	if c.Status >= 500 {
+	switch {
+	case c.Status >= 500:
 		return "it is retried by itself; if it stays, see the AWS Health Dashboard for " + c.Region
+	case c.Code != "":
+		return "it is retried by itself; if it stays, look the code up, or give AWS Support the request id"
 	}
-	return ""
+	// AWS answered, and the answer makes no sense.
+	return "it is retried by itself; if it stays, see whether HTTPS_PROXY or AWS_ENDPOINT_URL leads elsewhere, and who answers there"
 }
 
 func (c Case) service() string {
@@ -181,8 +185,11 @@ func onUse(expr string) func() *regexp.Regexp {
 	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }
 
-// Account returns the account of the caller as AWS's message names it, or "".
+// Account returns the account of the caller as AWS's message names it, or "". So does a nil e.
 func (e *Error) Account() string {
+	if e == nil {
+		return ""
+	}
 	if m := userIn().FindStringSubmatch(e.Message); m != nil {
 		return m[1]
 	}
@@ -227,6 +234,9 @@ func (c Case) denied() string {
 		}
 		return "ask who manages the " + policy + "; an Allow in the role's policy does not help"
 	}
+	if strings.Contains(c.Message, "explicit deny") {
+		return "a Deny in some policy matches " + who + ", its own or one above it (resource, boundary, session, organization, VPC endpoint): find it and narrow it; another Allow does not help"
+	}
 	switch {
 	case action == "kms:Decrypt":
 		return allow + ", in its policy and in the key's; KMS says the same where the key is in another Region or account, or gone, and where a policy asks for an encryption context"
@@ -238,8 +248,12 @@ func (c Case) denied() string {
 	return allow + c.besides(action)
 }
 
+// scope is where the value is, and its key: in the account of its ARN, else in the caller's.
 func (c Case) scope() iam.Scope {
 	s := iam.Scope{Region: c.Region, Account: c.Account()}
+	if arn := strings.SplitN(c.ID, ":", 6); c.service() != "kms" && len(arn) == 6 {
+		s.Account = arn[4]
+	}
 	if s.Region == "" {
 		s.Region = "REGION"
 	}
@@ -261,10 +275,8 @@ func (c Case) actions(action string) string {
 func (c Case) resource(action string) string {
 	id := c.ID
 	switch {
-	case action == "kms:Decrypt" && c.service() != "kms":
-		id = "KEY-ID"
 	case action == "kms:Decrypt":
-		if id = c.Key; c.Resource() != "" {
+		if id = c.Key; strings.Contains(c.Resource(), ":key/") {
 			id = c.Resource()
 		} else if id == "" || strings.Contains(id, "alias/") {
 			id = "KEY-ID"
@@ -296,11 +308,15 @@ func (c Case) absent() string {
 
 // besides adds what an encrypted value takes.
 func (c Case) besides(action string) string {
+	key := "; under a customer managed key also kms:Decrypt on " + c.scope().KeyARN("KEY-ID") + ", in the key's policy too"
+	secret, ok := iam.ReferenceSecret(c.ID)
 	switch {
 	case action == "kms:Decrypt":
 		return ", and in the key's policy"
+	case strings.HasPrefix(action, "ssm:Get") && ok:
+		return "; and secretsmanager:GetSecretValue on " + c.scope().SecretARN(secret) + key
 	case strings.HasPrefix(action, "ssm:Get"), action == "secretsmanager:GetSecretValue":
-		return "; under a customer managed key also kms:Decrypt on " + c.scope().KeyARN("KEY-ID") + ", in the key's policy too"
+		return key
 	}
 	return ""
 }
