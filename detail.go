@@ -7,20 +7,33 @@ import (
 	"strings"
 
 	"github.com/lambdasecrets/secrets/internal/awserr"
+	"github.com/lambdasecrets/secrets/internal/guard"
 )
 
 // Detail returns what a log should say of err: for every failure in it one line with variable, reference, kind, AWS's code, message and request
 // id, the Region and endpoint that were asked, and what to do. It contains no plaintext and no ciphertext. For an error that is not of this package it
 // returns err.Error().
 func Detail(err error) string {
-	var d interface{ Detail() string }
+	var ours *ResolveError
 	switch {
 	case err == nil:
 		return ""
-	case errors.As(err, &d):
-		return d.Detail()
+	case !errors.As(err, &ours):
+		return err.Error()
 	}
-	return err.Error()
+	switch e := err.(type) {
+	case interface{ Detail() string }:
+		return e.Detail()
+	case interface{ Unwrap() []error }:
+		text := ""
+		for _, err := range e.Unwrap() {
+			text += "\n" + Detail(err)
+		}
+		return text[1:]
+	case interface{ Unwrap() error }:
+		return Detail(e.Unwrap())
+	}
+	return ours.Detail()
 }
 
 // Detail returns one line per failure.
@@ -28,22 +41,20 @@ func (f *failures) Detail() string {
 	if len(f.errs) == 1 && !f.full {
 		return f.errs[0].Detail()
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "secrets: %s:", f.doing)
+	text := "secrets: " + f.doing + ":"
 	for _, e := range f.errs {
-		b.WriteString("\n  " + strings.TrimPrefix(e.Detail(), "secrets: "))
+		text += "\n  " + strings.TrimPrefix(e.Detail(), "secrets: ")
 	}
-	return b.String()
+	return text
 }
 
 // Detail returns one line for the log: what Error says, and the reference, AWS's message, the Region and endpoint that were asked, the IAM action and
 // resource to allow, the encryption contexts that were tried, and the next step.
 func (e *ResolveError) Detail() string {
-	var b strings.Builder
-	b.WriteString(e.Error())
+	all := e.Error()
 	add := func(label, text string) {
 		if text != "" {
-			b.WriteString("; " + label + clip(e.Ref.data().Unquote(text), 1000))
+			all += "; " + label + clip(e.Ref.data().Unquote(text), 1000)
 		}
 	}
 	if e.Variable != "" && e.Ref.invalid() == nil {
@@ -57,21 +68,15 @@ func (e *ResolveError) Detail() string {
 			add("", fmt.Sprintf("HTTP status %d", said.Status))
 		}
 	} else if e.cause != nil && e.problem == "" {
-		add("", e.cause.Error())
+		add("", guard.Text(e.cause))
 	}
-	if e.region != "" {
-		where := "Region " + e.region
-		if said != nil && said.Account() != "" {
-			where += ", account " + said.Account()
-		}
-		add("", where)
-	}
+	add("Region ", strings.TrimSuffix(e.region+", account "+said.Account(), ", account "))
 	if e.Code == "" { // otherwise it was AWS that answered
 		add("endpoint ", e.host)
 	}
 	add("encryption contexts tried: ", strings.Join(e.contexts, ", "))
 	add("next: ", e.next())
-	return b.String()
+	return all
 }
 
 // next returns what to do about e.
@@ -80,12 +85,10 @@ func (e *ResolveError) next() string {
 		return e.hint
 	}
 	d := e.Ref.data()
-	c := awserr.Case{Operation: e.Operation, ID: d.ID, Key: d.Key, Version: d.Version + d.Stage, Region: e.region, Host: e.host}
+	c := awserr.Case{Error: awserr.Error{Class: awserr.Class(slices.Index(kinds[:], e.kind))}, Operation: e.Operation, ID: d.ID, Key: d.Key, Version: d.Version + d.Stage, Region: e.region, Host: e.host}
 	var said *awserr.Error
 	if errors.As(e.cause, &said) {
 		c.Error = *said
-	} else {
-		c.Class = awserr.Class(slices.Index(kinds[:], e.kind))
 	}
 	return c.Next()
 }

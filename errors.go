@@ -56,25 +56,21 @@ type ResolveError struct {
 
 // Error returns one line: variable or reference, kind, operation, AWS code, request id.
 func (e *ResolveError) Error() string {
-	var b strings.Builder
-	b.WriteString("secrets: ")
+	text := "secrets: "
 	if e.Variable != "" {
-		b.WriteString(e.Variable + ": ")
+		text += clip(e.Variable, 120) + ": "
 	} else if e.Ref.invalid() == nil {
-		b.WriteString(awserr.Clip(e.Ref.String(), 120) + ": ")
+		text += clip(e.Ref.String(), 120) + ": "
 	}
-	b.WriteString(e.kind.Error())
-	var in []string
-	if e.Operation+e.Code != "" {
-		in = append(in, strings.TrimSpace(e.Operation+" "+e.Code))
-	}
+	text += e.kind.Error()
+	in := strings.TrimSpace(e.Operation + " " + e.Code)
 	if e.RequestID != "" {
-		in = append(in, "request "+e.RequestID)
+		in = strings.TrimPrefix(in+", request "+e.RequestID, ", ")
 	}
-	if len(in) > 0 {
-		b.WriteString(" (" + strings.Join(in, ", ") + ")")
+	if in != "" {
+		text += " (" + clip(in, 250) + ")" // all three may be somebody else's: a Provider's, or those of who answers in AWS's place
 	}
-	return b.String()
+	return text
 }
 
 // Unwrap returns the kind and the cause.
@@ -169,20 +165,21 @@ func hidden(ref Ref) string {
 	return ""
 }
 
-// providerError makes an error of a Provider that is not ours fit into the same frame. Its kind is the Err… variable that it wraps; without one it
-// is passing. An AWS SDK error is copied as awsError does; others stay in the chain, unprinted but for Detail.
+// providerError makes an error of a Provider that is not ours fit into the same frame. Its kind is the Err… variable that it wraps, a passing one if it wraps several;
+// else that of AWS's code; else it is passing. An AWS SDK error is copied as awsError does; others stay in the chain, unprinted but for Detail.
 func providerError(ref Ref, err error) *ResolveError {
 	var e *ResolveError
 	if errors.As(err, &e) {
 		return e
 	}
 	var api smithy.APIError
+	var call *smithy.OperationError // holds request and response where there is no code
 	var garbled *smithy.DeserializationError
-	if errors.As(err, &api) || errors.As(err, &garbled) {
-		return awsError("", ref, err)
-	}
 	e = &ResolveError{Ref: ref, kind: ErrUnavailable, cause: err}
-	for _, kind := range []error{ErrNotFound, ErrAccessDenied, ErrThrottled, ErrDecrypt, ErrField, ErrInvalidReference, ErrNotReference} {
+	if errors.As(err, &api) || errors.As(err, &call) || errors.As(err, &garbled) {
+		e = awsError("", ref, err)
+	}
+	for _, kind := range []error{ErrNotFound, ErrAccessDenied, ErrDecrypt, ErrField, ErrInvalidReference, ErrNotReference, ErrThrottled, ErrUnavailable} {
 		if errors.Is(err, kind) {
 			e.kind = kind
 		}

@@ -3,6 +3,7 @@ package secrets_test
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -541,6 +543,52 @@ func madeOf(v any, packages ...string) string {
 		return ""
 	}
 	return step(reflect.ValueOf(v))
+}
+
+// One line per failure, however the program put them together, and whatever stands beside them.
+func TestDetailOfJoinedErrors(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t, config(""), map[string]string{"A": "ssm:///a"})
+	_, one := env.Get(t.Context(), "ONE")
+	_, two := env.Get(t.Context(), "TWO")
+	first, second, other := secrets.Detail(one), secrets.Detail(two), errors.New("other")
+	for name, tc := range map[string]struct {
+		err  error
+		want string
+	}{
+		"one":             {one, first},
+		"wrapped":         {fmt.Errorf("load: %w", one), first},
+		"joined":          {errors.Join(one, two), first + "\n" + second},
+		"joined, wrapped": {fmt.Errorf("load: %w", errors.Join(one, fmt.Errorf("again: %w", two))), first + "\n" + second},
+		"with another's":  {errors.Join(other, two), "other\n" + second},
+		"another's":       {fmt.Errorf("%w, %w", other, other), "other, other"},
+		"none":            {nil, ""},
+	} {
+		if got := secrets.Detail(tc.err); got != tc.want {
+			t.Errorf("%s:\n%s\nwant\n%s", name, got, tc.want)
+		}
+	}
+}
+
+// Nobody can put a second line, or a very long one, into what goes to the invoker.
+func TestErrorIsOneShortLine(t *testing.T) {
+	t.Parallel()
+	odd := "a\nb\r\u0085\u2028\x1b[31m\u009b\u202e" + strings.Repeat("c", 5000)
+	env := newEnv(t, config(""), map[string]string{"A": "ssm:///a"})
+	_, unknown := env.Get(t.Context(), odd)
+	_, invalid := env.Resolve(t.Context(), secrets.Secret(odd))
+	body, _ := json.Marshal(map[string]string{"__type": odd, "message": odd})
+	aws, cfg := answer(0, body)
+	aws.status = 400
+	coded := secrets.NewSSM(cfg).Fetch(t.Context(), []secrets.Ref{secrets.SSMParameter("/a")})[0].Err
+	changed := *unknown.(*secrets.ResolveError) // as a provider may change one of ours
+	changed.Operation, changed.Code, changed.RequestID = odd, odd, odd
+	for name, err := range map[string]error{"variable": unknown, "reference": invalid, "answer": coded, "provider": &changed} {
+		text, detail := err.Error(), secrets.Detail(err)
+		if strings.ContainsFunc(text+detail, func(r rune) bool { return !unicode.IsPrint(r) }) || len(text) > 500 || len(detail) > 3500 {
+			t.Errorf("%s: %d and %d bytes: %.200q", name, len(text), len(detail), text)
+		}
+	}
 }
 
 func TestRetryable(t *testing.T) {

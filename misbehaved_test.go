@@ -3,11 +3,19 @@ package secrets_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"github.com/lambdasecrets/secrets"
 )
@@ -58,6 +66,13 @@ func TestMisbehavedProviders(t *testing.T) {
 		{"returns an error whose methods panic", func(context.Context, []secrets.Ref) []secrets.Result {
 			return []secrets.Result{{Err: errorTree{}}}
 		}, "panicked with", secrets.ErrUnavailable},
+		{"returns a typed nil of its own", func(context.Context, []secrets.Ref) []secrets.Result {
+			var none *os.PathError
+			return []secrets.Result{{Err: none}}
+		}, "panicked with", secrets.ErrUnavailable},
+		{"returns an error whose text panics", func(context.Context, []secrets.Ref) []secrets.Result {
+			return []secrets.Result{{Err: panicking{canary}}}
+		}, "panicked with a string", secrets.ErrAccessDenied},
 		{"returns an error of its own", func(context.Context, []secrets.Ref) []secrets.Result {
 			return []secrets.Result{{Err: errorOfMine{errors.New("odd")}}}
 		}, "odd", secrets.ErrUnavailable},
@@ -100,11 +115,60 @@ func TestMisbehavedProviders(t *testing.T) {
 	}
 }
 
+// panicking is a denial that cannot say so. A lasting failure is logged from the flight's goroutine, where a panic would be the end of the function.
+type panicking struct{ with any }
+
+func (p panicking) Error() string      { panic(p.with) }
+func (panicking) Is(target error) bool { return target == secrets.ErrAccessDenied }
+
 // errorTree is an error whose chain leads into a nil pointer.
 type errorTree struct{ next *errorTree }
 
 func (e errorTree) Error() string   { return "tree" }
 func (e errorTree) Unwrap() []error { return []error{e.next} }
+
+// The kind that a provider states wins over what AWS's code means to this package, and what it brings of the SDK's stays outside.
+func TestProviderWrapsSDKErrors(t *testing.T) {
+	t.Parallel()
+	response := &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 503, Header: http.Header{"Canary": {"canary"}}}}, Err: errors.New("canary")}
+	code := func(code string) error {
+		return &smithy.OperationError{ServiceID: "S3", OperationName: "GetObject", Err: &smithy.GenericAPIError{Code: code, Message: "said"}}
+	}
+	for _, tc := range []struct {
+		name string
+		err  error
+		kind error
+		code string
+	}{
+		{"a code", code("AccessDenied"), secrets.ErrAccessDenied, "AccessDenied"},
+		{"a code of another service", code("NoSuchKey"), secrets.ErrUnavailable, "NoSuchKey"},
+		{"the same, classified", fmt.Errorf("%w: %w", secrets.ErrNotFound, code("NoSuchKey")), secrets.ErrNotFound, "NoSuchKey"},
+		{"lasting, classified as passing", fmt.Errorf("%w: %w", secrets.ErrUnavailable, code("AccessDenied")), secrets.ErrUnavailable, "AccessDenied"},
+		{"two kinds", errors.Join(secrets.ErrThrottled, secrets.ErrNotFound), secrets.ErrThrottled, ""},
+		{"a response without a code", fmt.Errorf("wrapped: %w", &smithy.OperationError{ServiceID: "S3", OperationName: "GetObject", Err: response}), secrets.ErrUnavailable, ""},
+		{"a request that was not answered", &smithy.OperationError{Err: &smithyhttp.RequestSendError{Err: &url.Error{Op: "Post", URL: "https://canary", Err: io.EOF}}}, secrets.ErrUnavailable, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				c, err := secrets.NewCache(fetcher(func([]secrets.Ref) []secrets.Result { return []secrets.Result{{Err: tc.err}} }), secrets.WithLogger(quiet()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+				defer cancel()
+				err = c.Fetch(ctx, []secrets.Ref{secrets.Secret("a")})[0].Err
+				var e *secrets.ResolveError
+				if !errors.As(err, &e) || e.Unwrap()[0] != tc.kind || e.Code != tc.code {
+					t.Errorf("%v; want %v, code %q", err, tc.kind, tc.code)
+				}
+				if of := madeOf(err, "github.com/aws/", "net/"); of != "" || leaks(walk(err)+secrets.Detail(err), "canary") != "" {
+					t.Errorf("%s reaches a %s, or what it holds", secrets.Detail(err), of)
+				}
+			})
+		})
+	}
+}
 
 // A provider that ignores its context keeps its goroutine, and nobody else: who waits leaves in time, and the next reader starts anew.
 func TestProviderThatNeverReturns(t *testing.T) {

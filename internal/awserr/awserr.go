@@ -13,8 +13,10 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/aws/smithy-go"
 )
@@ -88,11 +90,11 @@ func Copy(operation, blob string, err error) *Error {
 		e.Status = status.HTTPStatusCode()
 	}
 	if errors.As(err, &request) {
-		e.RequestID = request.ServiceRequestID()
+		e.RequestID = scrub(blob, request.ServiceRequestID(), 100)
 	}
 	// UnknownError is the SDK's own word for an answer without a code.
 	if errors.As(err, &api) && api.ErrorCode() != "" && api.ErrorCode() != "UnknownError" {
-		e.Code, e.Fault, e.Message = api.ErrorCode(), api.ErrorFault(), scrub(blob, api.ErrorMessage())
+		e.Code, e.Fault, e.Message = scrub(blob, api.ErrorCode(), 100), api.ErrorFault(), scrub(blob, api.ErrorMessage(), 1000)
 	} else {
 		e.Reason = reason(err, e.Status)
 	}
@@ -136,27 +138,31 @@ func reason(err error, status int) Reason {
 	return Broken
 }
 
-// scrub takes blob, in the forms in which it travels, out of AWS's message, and bounds its length.
-func scrub(blob, message string) string {
+// scrub takes blob, in the forms in which it travels, out of what AWS, or who answers in its place, says, and shortens that to n bytes.
+func scrub(blob, said string, n int) string {
 	if len(blob) > 15 { // shorter ones are in every other word
 		raw := []byte(blob)
 		for _, form := range []string{blob, base64.StdEncoding.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw)} {
-			message = strings.ReplaceAll(message, form, "(ciphertext)")
+			said = strings.ReplaceAll(said, form, "(ciphertext)")
 		}
 	}
-	return Clip(message, 1000)
+	return Clip(said, n)
 }
 
-// Clip puts s on one line and shortens it to n bytes.
+// Clip shortens s to n bytes and puts it on one line, without what a terminal or a log viewer would obey: control characters, and those that turn the
+// direction of the text.
 func Clip(s string, n int) string {
-	s = strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r == 0x85 || r == 0x2028 || r == 0x2029 {
+	more := ""
+	if len(s) > n {
+		for n > 0 && !utf8.RuneStart(s[n]) { // not half a rune
+			n--
+		}
+		s, more = s[:n], "…"
+	}
+	return strings.Map(func(r rune) rune {
+		if !strconv.IsPrint(r) {
 			return ' '
 		}
 		return r
-	}, s)
-	if len(s) > n {
-		s = strings.ToValidUTF8(s[:n], "") + "…"
-	}
-	return s
+	}, s) + more
 }

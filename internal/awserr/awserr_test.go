@@ -114,7 +114,8 @@ func TestClip(t *testing.T) {
 	}{
 		{"short", 10, "short"},
 		{"a\nb\rc\x00d\u2028e\u0085f", 20, "a b c d e f"},
-		{"längst", 2, "l…"}, // not half a rune
+		{"a\x1b[31m\u009bb\u202ec\xff", 30, "a [31m b c\ufffd"}, // what terminals and viewers would obey
+		{"längst", 2, "l…"},                                     // not half a rune
 		{"abcdef", 3, "abc…"},
 	} {
 		if got := Clip(tc.in, tc.n); got != tc.want {

@@ -24,6 +24,17 @@ func Call(f func() (problem string)) (problem string) {
 	return problem
 }
 
+// Text returns the text of err, or that there is none because its Error panics, as that of a nil pointer may. It starts no goroutine as [Call] does: who logs does not
+// wait for another.
+func Text(err error) (text string) {
+	defer func() {
+		if p := recover(); p != nil {
+			text = fmt.Sprintf("the provider's error panicked with a %T", p)
+		}
+	}()
+	return err.Error()
+}
+
 // Nil reports whether x is nil, or an interface that holds a nil pointer, map, func, slice or channel.
 func Nil(x any) bool {
 	if x == nil {

@@ -2,6 +2,7 @@ package guard
 
 import (
 	"errors"
+	"os"
 	"runtime"
 	"testing"
 )
@@ -41,5 +42,15 @@ func TestNil(t *testing.T) {
 		if got := Nil(test.x); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+}
+
+func TestText(t *testing.T) {
+	t.Parallel()
+	if got := Text(errors.New("text")); got != "text" {
+		t.Errorf("%q", got)
+	}
+	if got := Text((*os.PathError)(nil)); got != "the provider's error panicked with a runtime.errorString" && got != "the provider's error panicked with a runtime.errorAddressString" {
+		t.Errorf("%q", got)
 	}
 }
