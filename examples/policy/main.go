@@ -39,7 +39,7 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 	flags.StringVar(&p.account, "account", "", "the `account` of parameters, secrets and keys (else the placeholder ACCOUNT)")
 	flags.StringVar(&p.key, "key", "", "`ARN` of the KMS key of ciphertexts that name none, and of encrypted parameters and secrets; "+
 		"without it those are taken to be under the default keys, which need no permission")
-	flags.StringVar(&p.function, "function", "", "`name` of the function, which the Lambda console binds ciphertexts to (else the placeholder FUNCTION)")
+	flags.StringVar(&p.function, "function", "", "`name` of the function, which the Lambda console binds ciphertexts to (else AWS_LAMBDA_FUNCTION_NAME of the input, else the placeholder FUNCTION)")
 	flags.StringVar(&vars, "vars", "", "variables that WithVars declares, as `scheme:NAME,…`: kms:DB_PASSWORD,ssm:TOKEN")
 	flags.BoolVar(&p.batch, "batch", false, "the function uses WithBatchGetSecretValue")
 	if err := flags.Parse(args); err != nil {
@@ -68,6 +68,11 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 	declared, err := parseVars(vars)
 	if err != nil {
 		return err
+	}
+	for name := range declared {
+		if !slices.ContainsFunc(environments, func(environ map[string]string) bool { _, ok := environ[name]; return ok }) {
+			return fmt.Errorf("-vars: the input has no variable %s", name)
+		}
 	}
 	for _, environ := range environments {
 		if err := p.add(environ, declared); err != nil {

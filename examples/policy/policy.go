@@ -64,7 +64,7 @@ func (p *printer) add(environ map[string]string, declared map[string]secrets.Sch
 		scope := iam.Scope{Region: or(ref.Region, or(region, "REGION")), Account: or(p.account, "ACCOUNT")}
 		switch secrets.Scheme(ref.Scheme) {
 		case secrets.KMS:
-			p.ciphertext(scope, ref)
+			p.ciphertext(scope, ref, or(p.function, or(environ["AWS_LAMBDA_FUNCTION_NAME"], "FUNCTION")))
 		case secrets.SSM:
 			p.parameter(scope, ref)
 		case secrets.SecretsManager:
@@ -82,9 +82,8 @@ func or(a, b string) string {
 }
 
 // ciphertext allows kms:Decrypt on its key, bound to its encryption context where that is known.
-func (p *printer) ciphertext(scope iam.Scope, ref refsyntax.Ref) {
+func (p *printer) ciphertext(scope iam.Scope, ref refsyntax.Ref, function string) {
 	c := condition{}
-	function := or(p.function, "FUNCTION")
 	switch ref.Context {
 	case refsyntax.ContextNone:
 	case "", refsyntax.ContextConsole: // tried without a context and with the function's name: allow both, and nothing else
@@ -197,12 +196,12 @@ func (c condition) merge(d condition) bool {
 // notes says what is left to fill in.
 func (p *printer) notes() []string {
 	var notes []string
-	all := fmt.Sprint(p.text())
-	for _, placeholder := range []struct{ name, flag, what string }{
-		{"REGION", "-region", "the function's Region"}, {"ACCOUNT", "-account", "the account that holds parameters, secrets and keys"},
-		{"KEY-ID", "-key", "the key that ciphertexts are under"}, {"FUNCTION", "-function", "the function's name"},
+	all := "\n" + strings.Join(p.text(), "\n") + "\n"
+	for _, placeholder := range []struct{ name, within, flag, what string }{ // within: a parameter, too, may be called so
+		{"REGION", ":REGION:", "-region", "the function's Region"}, {"ACCOUNT", ":ACCOUNT:", "-account", "the account that holds parameters, secrets and keys"},
+		{"KEY-ID", ":key/KEY-ID\n", "-key", "the key that ciphertexts are under"}, {"FUNCTION", "\nFUNCTION\n", "-function", "the function's name"},
 	} {
-		if strings.Contains(all, placeholder.name) {
+		if strings.Contains(all, placeholder.within) {
 			notes = append(notes, fmt.Sprintf("replace %s: %s (or run again with %s)", placeholder.name, placeholder.what, placeholder.flag))
 		}
 	}

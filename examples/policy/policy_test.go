@@ -182,9 +182,13 @@ func TestRead(t *testing.T) {
 		want     []map[string]string
 	}{
 		{"lines", "A=1\r\n# comment\n\nexport B=\"x y\"\nC='='\nD=a=b\n", []map[string]string{{"A": "1", "B": "x y", "C": "=", "D": "a=b"}}},
+		{"comments", "\ufeffA=sm://a#b # the field\r\nexport\tB='sm://b#c'\t# quoted\nC=\"a # b\"\nD=\"open\nE=#\nexporter=1\n",
+			[]map[string]string{{"A": "sm://a#b", "B": "sm://b#c", "C": "a # b", "D": "\"open", "E": "#", "exporter": "1"}}},
 		{"sam local", `{"Orders": {"A": "1", "N": 2}, "Parameters": {"A": "2"}}`, []map[string]string{{"A": "1"}, {"A": "2"}}},
 		{"terraform", `{"a": {"sensitive": true, "type": "string", "value": "1"}, "env": {"sensitive": false, "type": ["map", "string"], "value": {"B": "2"}}, "n": {"sensitive": false, "type": "number", "value": 3}}`,
 			[]map[string]string{{"B": "2"}, {"a": "1"}}},
+		{"terraform, lists", `{"functions": {"sensitive": true, "type": ["list", ["object", {}]], "value": [{"name": "f", "env": {"A": "1"}}, ["x", {"B": "2"}]]}}`,
+			[]map[string]string{{"A": "1"}, {"name": "f"}, {"B": "2"}}},
 		{"Lambda", `{"Environment": {"Variables": {"A": "1"}}, "FunctionName": "f"}`, []map[string]string{{"A": "1"}, {"FunctionName": "f"}}},
 	} {
 		got, err := read([]byte(tc.in))
@@ -212,10 +216,15 @@ func TestPlaceholders(t *testing.T) {
 			"replace REGION", "replace ACCOUNT", "replace KEY-ID", "replace FUNCTION", "-key"}, nil},
 		{"all told", []string{"-region", "cn-north-1", "-account", "123456789012", "-key", "1-2", "-function", "f"},
 			[]string{"arn:aws-cn:ssm:cn-north-1:123456789012:parameter/app/db", "arn:aws-cn:kms:cn-north-1:123456789012:key/1-2", "ssm.cn-north-1.amazonaws.com.cn"}, []string{"replace", "ACCOUNT", "REGION"}},
+		{"told by the input", []string{"-vars", "literal:X"}, []string{`"orders"`, ":eu-west-1:", "replace ACCOUNT"}, []string{"replace FUNCTION", "replace REGION"}},
 		{"batch", []string{"-batch"}, []string{"secretsmanager:BatchGetSecretValue", `"*"`}, nil},
 	} {
 		var out, notes bytes.Buffer
-		if err := run(tc.args, strings.NewReader(in), &out, &notes); err != nil {
+		given := in
+		if tc.name == "told by the input" {
+			given += "Q=ssm:///app/FUNCTION/REGION\nX=x\nAWS_REGION=eu-west-1\nAWS_LAMBDA_FUNCTION_NAME=orders\n"
+		}
+		if err := run(tc.args, strings.NewReader(given), &out, &notes); err != nil {
 			t.Fatal(err)
 		}
 		text := out.String() + notes.String()
@@ -230,7 +239,7 @@ func TestPlaceholders(t *testing.T) {
 			}
 		}
 	}
-	for name, args := range map[string][]string{"scheme": {"-vars", "x:P"}, "no name": {"-vars", "kms"}, "two files": {"a", "b"}, "no file": {"/nonexistent"}, "flag": {"-nothing"}} {
+	for name, args := range map[string][]string{"scheme": {"-vars", "x:P"}, "no name": {"-vars", "kms"}, "no such variable": {"-vars", "kms:PASSWROD"}, "two files": {"a", "b"}, "no file": {"/nonexistent"}, "flag": {"-nothing"}} {
 		if err := run(args, strings.NewReader(in), io.Discard, io.Discard); err == nil {
 			t.Errorf("%s: no error", name)
 		}
