@@ -10,9 +10,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/guard"
 )
 
-// Detail returns what a log should say of err: for every failure in it one line with variable, reference, kind, AWS's code, message and request
-// id, the Region and endpoint that were asked, and what to do. It contains no plaintext and no ciphertext. For an error that is not of this package it
-// returns err.Error().
+// Detail returns what a log should say of err: for every failure in it one line with variable, reference, kind, AWS's code, message and request id, the Region and
+// endpoint that were asked, and what to do. It contains no plaintext and no ciphertext. For an error that is not of this package it returns err.Error().
 func Detail(err error) string {
 	var ours *ResolveError
 	switch {

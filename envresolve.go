@@ -372,7 +372,9 @@ func (v *variable) answer(a *ask) (Value, *ResolveError) {
 
 func (e *Env) unknown(name string) *ResolveError {
 	err := &ResolveError{Variable: name, kind: ErrNotReference}
-	if text, set := e.environ()[name]; !set {
+	if text, set := e.environ()[name]; refsyntax.Begins(name) {
+		err.Variable, err.Ref, err.problem, err.hint = "", makeRef(refsyntax.Parse(name)), "a reference stands where the name of a variable should", "name its variable, or use Resolve"
+	} else if !set {
 		err.problem, err.hint = "the variable is not set", "set it to a reference, or check the spelling"
 	} else if err.problem = "the variable holds no reference"; strings.HasPrefix(text, "arn:") {
 		err.hint = "write sm:// or ssm:// before the ARN, or declare the variable: WithVars(secrets.SecretsManager, " + strconv.Quote(name) + ")"

@@ -33,9 +33,8 @@ var (
 	ErrNotReference = errors.New("not a reference")
 )
 
-// A ResolveError says which reference could not be resolved, and why. Its kind is one of the Err… variables, for [errors.Is];
-// a [smithy.APIError] in its chain carries AWS's code, message and fault, and nothing of the request, the response or the value; the code
-// is "" where AWS did not answer.
+// A ResolveError says which reference could not be resolved, and why. Its kind is one of the Err… variables, for [errors.Is]; a [smithy.APIError] in its chain carries
+// AWS's code, message and fault, and nothing of the request, the response or the value; the code is "" where AWS did not answer.
 //
 // Error is one short line, because Lambda shows it to the invoker. [ResolveError.Detail] is for the log.
 type ResolveError struct {

@@ -294,6 +294,9 @@ func TestEnvDoesNotLeak(t *testing.T) {
 		see("EnvMutate", err)
 		_, err = env.Resolve(ctx, secrets.Ciphertext([]byte(cipher)))
 		see("Resolve", err)
+		_, err = env.Get(ctx, environ["BAD"]) // the text where its variable's name should stand
+		see("Get of a text", []any{err, secrets.Detail(err)})
+		see("Refresh of a text", env.Refresh(ctx, environ["BAD"], environ["K"]))
 		see("Refresh", env.Refresh(ctx))
 		see("Snapshot", env.Snapshot(ctx))
 		see("Do", env.Do(ctx, "P", func(v secrets.Value) error { return fmt.Errorf("refused: %v", v) }))
