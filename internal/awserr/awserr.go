@@ -92,9 +92,9 @@ func Copy(operation, blob string, err error) *Error {
 	if errors.As(err, &request) {
 		e.RequestID = scrub(blob, request.ServiceRequestID(), 100)
 	}
-	// UnknownError is the SDK's own word for an answer without a code.
+	// UnknownError is the SDK's own word for an answer without a code, or without a message.
 	if errors.As(err, &api) && api.ErrorCode() != "" && api.ErrorCode() != "UnknownError" {
-		e.Code, e.Fault, e.Message = scrub(blob, api.ErrorCode(), 100), api.ErrorFault(), scrub(blob, api.ErrorMessage(), 1000)
+		e.Code, e.Fault, e.Message = scrub(blob, api.ErrorCode(), 100), api.ErrorFault(), scrub(blob, strings.TrimPrefix(api.ErrorMessage(), "UnknownError"), 1000)
 	} else {
 		e.Reason = reason(err, e.Status)
 	}

@@ -91,6 +91,14 @@ func TestCopyWithoutCode(t *testing.T) {
 	}
 }
 
+// Where AWS says nothing besides the code, the SDK says UnknownError: not AWS's words, and no help.
+func TestCopyOfNoMessage(t *testing.T) {
+	t.Parallel()
+	if e := Copy("ssm:GetParameter", "", answered(400, &smithy.GenericAPIError{Code: "ThrottlingException", Message: "UnknownError"})); e.Message != "" || e.Class != Throttled {
+		t.Errorf("%+v", e)
+	}
+}
+
 func TestCopyHidesCiphertext(t *testing.T) {
 	t.Parallel()
 	blob := "\x01\x02\x03\xff\xfe\xfdcanary??>>"
