@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/smithy-go"
+
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/endpoint"
 )
@@ -107,6 +109,10 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 				seen = append(seen, err, env.Stats().Errors["TOKEN"], env.Refs()[0].Err)
 				for _, err := range seen {
 					inJSON, _ := json.Marshal(err)
+					var api smithy.APIError
+					if errors.As(err, &api) && row.text != arn && strings.Contains(api.ErrorMessage(), mistake) {
+						t.Errorf("the chain holds %s", api.ErrorMessage())
+					}
 					if text := fmt.Sprintf("%v %+v %s %s", err, err, inJSON, secrets.Detail(err)); err == nil || !strings.Contains(text, "TOKEN") || !strings.Contains(text, row.shown) ||
 						row.text != arn && strings.Contains(text, mistake) {
 						t.Errorf("shows %s", text)

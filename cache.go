@@ -627,7 +627,7 @@ func (e *entry) answer(r Result, at clock.Moment) answer {
 		if err == nil || err.kind == nil {
 			err = garbledError("", e.source, "the provider returned an empty *ResolveError")
 		}
-		return answer{err: err}
+		return answer{err: err.named("", e.shown)}
 	}
 	if r.Value.IsZero() {
 		return answer{err: garbledError("", e.source, "the provider returned neither a value nor an error")}

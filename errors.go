@@ -84,6 +84,10 @@ func (e *ResolveError) Unwrap() []error {
 func (e *ResolveError) named(variable string, ref Ref) *ResolveError {
 	c := *e
 	c.Variable, c.Ref = variable, ref
+	if said, ok := c.cause.(*awserr.Error); ok && ref.data().Unquoted {
+		unquoted := *said
+		unquoted.Message, c.cause = ref.data().Unquote(said.Message), &unquoted
+	}
 	return &c
 }
 

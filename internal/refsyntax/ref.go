@@ -140,7 +140,8 @@ func (r Ref) Shown() string {
 // stays: it is in every other word.
 func (r Ref) Unquote(text string) string {
 	if r.Unquoted {
-		for _, s := range []string{strings.TrimSuffix(BaseName(r.ID), "*"), r.Selector()} {
+		name := strings.TrimSuffix(BaseName(r.ID), "*")
+		for _, s := range []string{name, strings.TrimPrefix(name, referencePrefix[1:]), r.Selector()} {
 			if len(s) > 3 {
 				text = strings.ReplaceAll(text, s, "(not shown)")
 			}
