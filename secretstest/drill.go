@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -21,21 +23,20 @@ import (
 // not use the network, and must leave no goroutine behind.
 //
 // f does what one invocation does, with the Env that it is given, and returns the plaintext that it used, and its error. It is called many times, as
-// invocations are, each with a deadline of 3 seconds, Lambda's default timeout. Every subtest stands for a new execution environment, and has an Env
-// of its own. What f writes to standard output and error, log and slog is searched for the plaintext; a logger that was made of os.Stdout before is
-// not seen.
+// invocations are, each with a deadline of 3 seconds, Lambda's default timeout, and each in a goroutine of its own. Every subtest stands for a new execution
+// environment, and has an Env of its own. What f writes to os.Stdout, os.Stderr, log and slog is searched for the plaintext; the builtin println is not seen.
 //
 // The variables that f reads are found by the errors it returns, or are named: "DB_PASSWORD", or with the shape of their value, in which %s is the
-// plaintext: `DB={"user":"app","password":"%s"}`. They all hold the same plaintext.
+// plaintext: `DB={"user":"app","password":"%s"}`. They all hold the same plaintext; a shape without %s, "DB_PORT=5432", stays as it is.
 //
-// Drill replaces the process's standard output and loggers while f runs. It cannot be used in a parallel test.
+// Drill takes over the process's standard output, error and loggers while f runs. It cannot be used in a parallel test.
 func Drill(t *testing.T, f func(ctx context.Context, env *secrets.Env) (used string, err error), vars ...string) {
 	t.Helper()
 	notOnLambda()
 	t.Setenv("SECRETSTEST_DRILL", t.Name()) // which fails in parallel tests
 	logs := filepath.Join(t.TempDir(), "logs")
 	if len(vars) == 0 {
-		capture(t, logs, func() { vars = discover(t, f) })
+		bubble(t, func(t *testing.T) { vars = discover(t, f, logs) })
 	}
 	if len(vars) == 0 {
 		t.Fatal(`Drill cannot tell which variables the function reads, because it does not return the error of env.Get. Name them: Drill(t, f, "DB_PASSWORD")`)
@@ -47,28 +48,102 @@ func Drill(t *testing.T, f func(ctx context.Context, env *secrets.Env) (used str
 		{"rotation", rotation}, {"freeze", freeze}, {"throttling", throttling}, {"denial", denial}, {"absence", absence}, {"cold start under throttling", coldStart},
 	} {
 		t.Run(s.name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) { s.run(newDrill(t, f, vars, logs)) })
+			bubble(t, func(t *testing.T) { s.run(newDrill(t, f, vars, logs)) })
 		})
 	}
 }
 
+// bubble is synctest.Test, which panics if a goroutine is left in the bubble. That it does not say what this means for a function is why bubble says it before.
+func bubble(t *testing.T, run func(t *testing.T)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		before := goroutines()
+		run(t)
+		for id, stack := range goroutines() {
+			if before[id] == "" {
+				t.Errorf("it leaves a goroutine behind: Lambda freezes it between invocations, with its timers and connections, and it takes the time of later ones. Drill ends here:\n%s", stack)
+				break
+			}
+		}
+	})
+}
+
 // discover finds the variables that f reads: an Env without any says in its error which one was asked for.
-func discover(t *testing.T, f func(context.Context, *secrets.Env) (string, error)) (vars []string) {
+func discover(t *testing.T, f func(context.Context, *secrets.Env) (string, error), logs string) (vars []string) {
 	t.Helper()
 	environ := map[string]string{}
 	for {
-		var err error
-		func() {
-			defer func() { recover() }() // an f that ignores its error may panic, and has to be told the variables
-			_, err = f(t.Context(), Env(t, environ))
-		}()
+		r := call(t, f, Env(t, environ), logs, func() {}) // an f that ignores its error may panic, and has to be told the variables
 		var missing *secrets.ResolveError
-		if !errors.As(err, &missing) || !errors.Is(err, secrets.ErrNotReference) || environ[missing.Variable] != "" {
+		if !errors.As(r.err, &missing) || !errors.Is(r.err, secrets.ErrNotReference) || environ[missing.Variable] != "" {
 			return vars
 		}
 		environ[missing.Variable] = "to-find-the-next-one"
 		vars = append(vars, missing.Variable)
 	}
+}
+
+const (
+	timeout = 3 * time.Second  // Lambda's default
+	longest = 15 * time.Minute // that it can be set to
+)
+
+// A returned is how one call of f ended.
+type returned struct {
+	used     string
+	err      error
+	panicked any
+	took     time.Duration // no less than longest if it did not end
+	printed  string
+}
+
+// call calls f once, as Lambda would. If it does not end, relief is called for it to find what it may be waiting for.
+func call(t *testing.T, f func(context.Context, *secrets.Env) (string, error), env *secrets.Env, logs string, relief func()) returned {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	r := returned{took: 2 * longest}
+	r.printed = capture(t, logs, func() {
+		began, ended := time.Now(), make(chan returned, 1)
+		go func() {
+			e := returned{panicked: "runtime.Goexit, as by FailNow of a test"}
+			defer func() {
+				if e.panicked != nil {
+					if p := recover(); p != nil {
+						e.panicked = p
+					}
+				}
+				e.took = time.Since(began)
+				ended <- e
+			}()
+			e.used, e.err = f(ctx, env)
+			e.panicked = nil
+		}()
+		for range 2 {
+			select {
+			case r = <-ended:
+			case <-time.After(longest):
+				relief()
+				continue
+			}
+			break
+		}
+		synctest.Wait() // for what is still being logged
+	})
+	return r
+}
+
+// goroutines returns those of bubbles: id → stack.
+func goroutines() map[string]string {
+	synctest.Wait()
+	text := make([]byte, 1<<20)
+	all := map[string]string{}
+	for stack := range strings.SplitSeq(string(text[:runtime.Stack(text, true)]), "\n\n") {
+		if id, state, _ := strings.Cut(stack, "["); strings.Contains(strings.SplitN(state, "\n", 2)[0], "synctest bubble") {
+			all[id] = stack
+		}
+	}
+	return all
 }
 
 // A drill is one subtest: one execution environment and what happens to it.
@@ -116,36 +191,32 @@ type outcome struct {
 	bad  bool // already reported: a panic, a timeout
 }
 
-// invoke calls f once, as Lambda would.
-func (d *drill) invoke() (o outcome) {
+// invoke calls f once.
+func (d *drill) invoke() outcome {
 	d.t.Helper()
-	const timeout = 3 * time.Second
-	ctx, cancel := context.WithTimeout(d.t.Context(), timeout)
-	defer cancel()
-	began := time.Now()
-	var panicked any
-	printed := capture(d.t, d.logs, func() {
-		defer func() { panicked = recover() }()
-		o.used, o.err = d.f(ctx, d.env)
-		synctest.Wait() // for what is still being logged
-	})
-	if panicked != nil {
-		printed += fmt.Sprint(panicked)
-		d.t.Errorf("it panics: the invocation fails, and Lambda starts the environment anew, with another init, again and again while this lasts: %s", d.hide(fmt.Sprint(panicked)))
+	r := call(d.t, d.f, d.env, d.logs, func() { d.fake.Heal(); d.rotate() })
+	o := outcome{used: r.used, err: r.err}
+	switch {
+	case r.panicked != nil:
+		r.printed += fmt.Sprint(r.panicked)
+		d.t.Errorf("it panics: the invocation fails, and Lambda starts the environment anew, with another init, again and again while this lasts: %s", d.hide(fmt.Sprint(r.panicked)))
 		o.bad = true
-	}
-	if took := time.Since(began); took > timeout {
-		d.t.Errorf("it takes %v and does not heed its context: Lambda kills it after its timeout (%v by default), with the environment", took, timeout)
+	case r.took > timeout:
+		took := r.took.Round(time.Millisecond).String()
+		if r.took >= longest {
+			took = "for ever"
+		}
+		d.t.Errorf("it takes %s and does not heed its context: Lambda kills it after its timeout (%v by default), with the environment", took, timeout)
 		o.bad = true
 	}
 	if o.err != nil {
-		printed += o.err.Error()
+		r.printed += o.err.Error()
 		if o.used != "" {
 			d.t.Error("it returns an error and says that it used a value: which of them would the caller see?")
 		}
 	}
 	for _, value := range d.known {
-		if strings.Contains(printed, value) && !d.leak {
+		if strings.Contains(r.printed, value) && !d.leak {
 			d.leak = true
 			d.t.Error("it prints the plaintext, in its output, log, panic or error: production has it in CloudWatch Logs, for everybody who may read them, and an error goes to the invoker too")
 		}
@@ -159,22 +230,35 @@ func (d *drill) expect(o outcome, circumstances string) bool {
 	current := d.known[len(d.known)-1]
 	switch {
 	case o.bad:
+	case errors.Is(o.err, secrets.ErrNotReference):
+		d.t.Errorf("%s: it asks another Env than the one it is given, kept from an earlier environment, or a variable that Drill was not told of: %s", circumstances, d.hide(o.err.Error()))
 	case o.err != nil:
 		d.t.Errorf("%s: it fails, though there is a good value: %s", circumstances, d.hide(o.err.Error()))
 	case o.used == current:
 		return true
-	case o.used == "":
-		d.t.Errorf("%s: it returns no error and goes on with an empty value: an unauthenticated call, or an empty signing key", circumstances)
 	default:
-		what := "a value that this Env never gave it: one kept from an earlier environment, in a package variable"
-		for _, old := range d.known {
-			if old == o.used {
-				what = "the old value, which is refused since"
-			}
-		}
-		d.t.Errorf("%s: it uses %s. It has to ask env.Get each time, which costs nothing, and to keep no string", circumstances, what)
+		d.t.Errorf("%s: it %s", circumstances, d.misuse(o.used))
 	}
 	return false
+}
+
+// misuse says what is wrong with using a value that is not the current one.
+func (d *drill) misuse(used string) string {
+	const ask = "It has to ask env.Get each time, which costs nothing, and to keep no string"
+	_, notRef := secrets.ParseRef(used)
+	switch {
+	case used == "":
+		return "returns no error and goes on with an empty value: an unauthenticated call, or an empty signing key"
+	case used == secrets.Value{}.String():
+		return "uses " + used + " as the value: a secrets.Value was printed, and every login would be refused. Reveal returns the plaintext"
+	case notRef == nil:
+		return "uses the reference itself as the value: every login would be refused. env.Get returns what it stands for"
+	case slices.Contains(d.known, used):
+		return "uses the old value, which is refused since. " + ask
+	case slices.ContainsFunc(d.known, func(value string) bool { return strings.Contains(used, value) }):
+		return "uses a text with the plaintext in it, rather than the plaintext: the whole secret where a field was meant, or a DSN"
+	}
+	return "uses a value that this Env never gave it: a default, or one kept from an earlier environment, in a package variable. " + ask
 }
 
 // expectError reports o if the function went on without a value.
@@ -182,12 +266,14 @@ func (d *drill) expectError(o outcome, circumstances string) bool {
 	d.t.Helper()
 	switch {
 	case o.bad:
-	case o.err == nil && o.used == "":
+	case o.err != nil:
+		return true
+	case o.used == "":
 		d.t.Errorf("%s: it ignores the error of env.Get and goes on with an empty value: an unauthenticated call, or an empty signing key", circumstances)
-	case o.err == nil:
+	case slices.Contains(d.known, o.used):
 		d.t.Errorf("%s: it goes on with a value that it kept. What has been revoked must stop working", circumstances)
 	default:
-		return true
+		d.t.Errorf("%s: it goes on, though there is no value, and %s", circumstances, d.misuse(o.used))
 	}
 	return false
 }
@@ -216,6 +302,10 @@ const (
 func rotation(d *drill) {
 	if !d.begin() {
 		return
+	}
+	fetched := d.fake.Rounds()
+	if d.expect(d.invoke(), "at once again") && d.fake.Rounds() > fetched {
+		d.t.Error("it fetches in every invocation, as by Env.Refresh: AWS is asked, billed and waited for each time, and throttles sooner. env.Get fetches when the TTL has passed")
 	}
 	rotated := time.Now()
 	d.rotate()
@@ -265,6 +355,7 @@ func throttling(d *drill) {
 	d.fake.Heal()
 	d.rotate()
 	time.Sleep(backoff)
+	d.invoke() // one caller asks, and whoever else asks in this invocation is still served the old value
 	if d.expect(d.invoke(), "30 s after ten minutes of throttling, in which the secret was rotated") {
 		d.t.Log("production would have seen: the old value, for ten minutes, and no failed invocation; then the new one")
 	}
@@ -323,14 +414,15 @@ func capture(t *testing.T, path string, f func()) string {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	stdout, stderr, logger, out, flags := os.Stdout, os.Stderr, slog.Default(), log.Writer(), log.Flags()
+	// What the pointers point to, rather than the variables: a logger that was made of os.Stdout before holds the pointer.
+	stdout, stderr, logger, out, flags := *os.Stdout, *os.Stderr, slog.Default(), log.Writer(), log.Flags()
 	defer func() {
-		os.Stdout, os.Stderr = stdout, stderr
+		*os.Stdout, *os.Stderr = stdout, stderr
 		slog.SetDefault(logger) // which changes package log too
 		log.SetOutput(out)
 		log.SetFlags(flags)
 	}()
-	os.Stdout, os.Stderr = file, file
+	*os.Stdout, *os.Stderr = *file, *file
 	slog.SetDefault(slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	f()
 	printed, err := os.ReadFile(path)

@@ -3,8 +3,10 @@ package secretstest_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -184,6 +186,30 @@ func TestFake(t *testing.T) {
 				t.Errorf("fetched %d times, want 2", n)
 			}
 		},
+		"used by many at once": func(t *testing.T, fake *secretstest.Fake, env *secrets.Env, clock *secretstest.Clock) {
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					for range 20 {
+						fake.Fail("sm://prod/db", secrets.ErrThrottled, 1)
+						fake.Set("sm://prod/db", `{"password":"two"}`)
+						fake.Heal()
+						env.Refresh(t.Context(), "DB")
+						clock.Advance(time.Second)
+						if fake.Fetched("sm://prod/db") == 0 || fake.Rounds() == 0 {
+							t.Error("nothing was fetched")
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if err := env.Refresh(t.Context(), "DB"); err != nil {
+				t.Error(err)
+			}
+			if got := reveal(t, env, "DB"); got != "two" {
+				t.Errorf("in the end: %q", got)
+			}
+		},
 		"counts": func(t *testing.T, fake *secretstest.Fake, env *secrets.Env, _ *secretstest.Clock) {
 			if err := env.Warm(t.Context()); err != nil {
 				t.Fatal(err)
@@ -205,7 +231,7 @@ func TestFake(t *testing.T) {
 				})
 				env := fake.Env(map[string]string{
 					"DB": "sm://prod/db#password", "URL": "ssm:///app/url", "KEY": "kms://Y2lwaGVydGV4dA", "PLAIN": "x", "AWS_REGION": "eu-west-1",
-				}, secrets.WithClock(clock.Now))
+				}, secrets.WithClock(clock.Now), secrets.WithLogger(slog.New(slog.DiscardHandler)))
 				test(t, fake, env, clock)
 			})
 		})
