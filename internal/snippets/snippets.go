@@ -63,6 +63,9 @@ var names = map[string]string{
 	"event":  `var event Event`,
 	"handle": `func handle(ctx context.Context, event Event) (Reply, error) { return Reply{}, nil }`,
 	"query":  `func query(ctx context.Context, password string, event Event) (Reply, error) { return Reply{}, nil }`,
+	// Of README.md, where they are declared in full.
+	"Order": `type Order struct{ ID string }`,
+	"sign":  `func sign(ctx context.Context, order Order) (signature string, err error) { return "", nil }`,
 	// Of docs/rotation.md.
 	"poolConfig": `var poolConfig *pgxpool.Config`,
 	"newPool":    `func newPool(ctx context.Context, v secrets.Value) (*pgxpool.Pool, error) { return nil, nil }`,
