@@ -11,6 +11,7 @@ import (
 	"go/token"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,72 @@ func TestAPI(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Every exported name says in a comment more than its name: functions, types, their methods and fields, constants and variables.
+func TestComments(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{".", "secretstest"} {
+		pkg, err := build.ImportDir(dir, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range pkg.GoFiles {
+			fset := token.NewFileSet()
+			file, err := parser.ParseFile(fset, filepath.Join(dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said := func(comments ...*ast.CommentGroup) bool {
+				return slices.ContainsFunc(comments, func(c *ast.CommentGroup) bool { return len(strings.Fields(c.Text())) > 1 })
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				var names []*ast.Ident
+				ok := false
+				switch n := n.(type) {
+				case *ast.FuncDecl:
+					if recv := n.Recv; recv == nil || ast.IsExported(receiver(recv.List[0].Type)) {
+						names, ok = []*ast.Ident{n.Name}, said(n.Doc)
+					}
+					n.Body, n.Type.TypeParams = nil, nil // nothing in them is exported
+				case *ast.GenDecl:
+					for _, spec := range n.Specs {
+						switch spec := spec.(type) {
+						case *ast.TypeSpec:
+							if !spec.Name.IsExported() {
+								return false
+							}
+							spec.TypeParams = nil
+							names, ok = append(names, spec.Name), said(n.Doc, spec.Doc)
+						case *ast.ValueSpec:
+							names, ok = append(names, spec.Names...), said(n.Doc, spec.Doc, spec.Comment)
+						}
+					}
+				case *ast.Field:
+					names, ok = n.Names, said(n.Doc, n.Comment)
+				}
+				for _, id := range names {
+					if id.IsExported() && !ok {
+						t.Errorf("%s: %s has no comment that says more than its name", fset.Position(id.Pos()), id.Name)
+					}
+				}
+				return true
+			})
+		}
+	}
+}
+
+// receiver returns the name of a receiver's type.
+func receiver(typ ast.Expr) string {
+	switch typ := typ.(type) {
+	case *ast.StarExpr:
+		return receiver(typ.X)
+	case *ast.IndexExpr:
+		return receiver(typ.X)
+	case *ast.Ident:
+		return typ.Name
+	}
+	return ""
 }
 
 // api returns the exported declarations of the package in dir, without comments, in the order of go doc.

@@ -45,7 +45,7 @@ type Cache struct {
 	stats    Stats
 }
 
-// NewCache returns a Cache in front of next.
+// NewCache returns a Cache in front of next, with the defaults of its options; [Cache.Fetch] is how it is read. A nil next and options with wrong values are errors.
 func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 	cfg := newCacheConfig()
 	for _, o := range opts {

@@ -105,6 +105,32 @@ func ExampleParseRef() {
 	// secrets: invalid reference; the parameter name has a slash and does not start with one; next: write ssm:///app/banner
 }
 
+// A reference's own TTL wins over the Env's: after a minute the banner is fetched again, and the key is not.
+func ExampleWithTTL() {
+	var passed time.Duration // a clock to move; secretstest has one for tests
+	start := time.Now()
+	env, _ := secrets.New(
+		secrets.WithEnviron(map[string]string{"BANNER": "ssm:///app/banner?ttl=30s", "API_KEY": "ssm:///app/api-key"}),
+		secrets.WithTTL(time.Hour),
+		secrets.WithClock(func() (time.Time, time.Duration) { return start.Add(passed), passed }),
+		secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+			fmt.Println("fetching", ref)
+			return secrets.NewValue("some text", "1"), nil
+		})))
+	for range 2 {
+		for _, name := range []string{"BANNER", "API_KEY"} {
+			if _, err := env.Get(context.Background(), name); err != nil {
+				fmt.Println(err)
+			}
+		}
+		passed = time.Minute
+	}
+	// Output:
+	// fetching ssm:///app/banner
+	// fetching ssm:///app/api-key
+	// fetching ssm:///app/banner
+}
+
 // An optional reference that is absent does not fail a warm; Get still tells.
 func ExampleEnv_Warm_optional() {
 	env, _ := secrets.New(secrets.WithEnviron(map[string]string{"BANNER": "ssm:///app/banner?optional"}), store(nil), secrets.WithLogger(slog.New(slog.DiscardHandler)))

@@ -65,7 +65,7 @@ func Secret(id string) Ref { return makeRef(refsyntax.Secret(id)) }
 func Ciphertext(blob []byte) Ref { return makeRef(refsyntax.Ciphertext(blob)) }
 
 // With returns r with one option set: region, stage, version, key, ttl, stale, optional, context (none or console),
-// context.NAME, or field. The value is taken as it is, without percent-decoding. For a parameter, stage is the label.
+// context.NAME, or field. The value is taken as it is, without percent-decoding; ttl and stale as "30s", optional as "true". For a parameter, stage is the label.
 // An option that the reference cannot have makes an invalid Ref.
 func (r Ref) With(key, value string) Ref {
 	d := r.data()

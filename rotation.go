@@ -221,7 +221,7 @@ func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
 	})
 }
 
-// Close closes what was built, when its last user is done. A later Do builds anew.
+// Close closes what was built: at once, or when the last Do that uses it is done, for which it does not wait. A later Do builds anew.
 func (d *Derived[T]) Close() { d.holder.Close() }
 
 // A Snapshot is one reading of all variables, with one generation per source: user and password of one secret belong together even while it rotates. Reading it asks no

@@ -44,7 +44,7 @@
 // # Providers
 //
 // [Env] stands on a [Cache], the cache on a [Provider] per scheme: [NewKMS], [NewSSM], [NewSecretsManager], or your own by
-// [WithProvider]. Each layer can be used alone.
+// [WithProvider]. Each layer can be used alone. In tests, package secretstest makes an Env of a map; on a laptop, [WithLocalValues] does.
 //
 // # Errors
 //
@@ -79,15 +79,15 @@ type Provider interface {
 // A Result is a Provider's answer for one reference: a Value, or an error that wraps one of the Err… kinds if it is known (an error
 // that wraps none is taken as passing). The zero Result is a provider's bug and becomes an error.
 type Result struct {
-	Value Value
+	Value Value  // what was fetched; ignored if Err is set
 	ARN   string // of the parameter, secret or key that the value came from, for Env.Refs; may be ""
-	Err   error
+	Err   error  // why there is no Value, or nil
 }
 
 // A ProviderFunc is a [Provider] that fetches one reference at a time, up to 32 at once.
 type ProviderFunc func(ctx context.Context, ref Ref) (Value, error)
 
-// Fetch calls f for every ref, in parallel.
+// Fetch calls f for every ref, up to 32 at once (fewer in a small function), and waits for all of them.
 func (f ProviderFunc) Fetch(ctx context.Context, refs []Ref) []Result {
 	results := make([]Result, len(refs))
 	par.Do(ctx, len(refs), func(i int) { results[i].Value, results[i].Err = f(ctx, refs[i]) })
@@ -232,7 +232,7 @@ func WithVars(scheme Scheme, names ...string) Option {
 	})
 }
 
-// WithRef adds a name that is not in the environment: Get(ctx, name) resolves ref. It wins over a variable of that name.
+// WithRef adds a name that need not be in the environment: Get(ctx, name) resolves ref. It wins over a variable of that name. An invalid ref is an error of [New].
 func WithRef(name string, ref Ref) Option {
 	return option(func(c *config) {
 		if had, ok := c.refs[name]; name == "" || ok && had != ref {
