@@ -93,6 +93,9 @@ func (f *Fake) Delete(ref string) {
 // cache within one read: ErrThrottled once is not seen at all.
 func (f *Fake) Fail(ref string, err error, n int) {
 	f.t.Helper()
+	if err == nil {
+		f.t.Fatalf("secretstest: Fail(%q): the error is nil; Heal ends failures", ref)
+	}
 	h := &fault{of: f.pattern(ref), err: fmt.Errorf("secretstest: told to fail: %w", err), left: n}
 	if n == 0 {
 		h.left = -1
