@@ -7,8 +7,10 @@ import (
 	"time"
 )
 
-// maxPause is the longest time between two builds that fail.
-const maxPause = 30 * time.Second
+const (
+	maxPause = 30 * time.Second       // the longest time between two builds that fail
+	reserve  = 250 * time.Millisecond // what a rebuild leaves of its caller's deadline, or a quarter of it: the old one is there, and of no use to a caller whose time is up
+)
 
 // A Holder holds a T that is built from a V. Make it with New. It is safe for concurrent use.
 type Holder[V value[V], T any] struct {
@@ -18,9 +20,9 @@ type Holder[V value[V], T any] struct {
 
 	mu      sync.Mutex
 	current *built[V, T]
-	going   *building[V] // or nil
-	fails   int          // builds that failed since the last success
-	retry   time.Time    // no build before, while there is an old one to use
+	going   *building[V, T] // or nil
+	fails   int             // builds that failed since the last success
+	retry   time.Time       // no build before, while there is an old one to use
 }
 
 type value[V any] interface {
@@ -28,7 +30,7 @@ type value[V any] interface {
 	FetchedAt() time.Time // orders them
 }
 
-type built[V, T any] struct {
+type built[V value[V], T any] struct {
 	it      T
 	from    V
 	users   int
@@ -36,11 +38,13 @@ type built[V, T any] struct {
 }
 
 // A building is a build that is going on.
-type building[V any] struct {
-	from   V
-	done   chan struct{} // closed when it is over
-	err    error         // why it failed, unless its caller gave up
-	closed bool          // Close came meanwhile
+type building[V value[V], T any] struct {
+	from    V
+	waiters int           // those who will be users of the result
+	done    chan struct{} // closed when it is over
+	b       *built[V, T]  // the result, or nil
+	err     error         // why it failed, unless its caller's time was up
+	closed  bool          // Close came meanwhile
 }
 
 // New returns a Holder that builds by build, closes each result once by end, and tells failed when a build begins to fail while there is an old
@@ -77,57 +81,86 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (*built[V, T
 	for {
 		h.mu.Lock()
 		b, going := h.current, h.going
-		// Who read the value before it changed must not turn the clock back.
-		fits := b != nil && (b.from.Equal(v) || !need && v.FetchedAt().Before(b.from.FetchedAt()))
-		if fits || b != nil && !need && (going != nil || time.Now().Before(h.retry)) {
+		if b != nil && (b.fits(v, need) || !need && (going != nil || ctx.Err() != nil || time.Now().Before(h.retry))) {
 			b.users++
 			h.mu.Unlock()
 			return b, nil
 		}
-		if going != nil {
+		if going == nil {
+			spare := b != nil && !need
+			going = &building[V, T]{from: v, done: make(chan struct{})}
+			h.going = going
 			h.mu.Unlock()
-			select {
-			case <-going.done:
-				if going.err != nil && going.from.Equal(v) {
-					return nil, going.err
-				}
-				continue
-			case <-ctx.Done():
-				return nil, ctx.Err()
+			b, err := h.rebuild(ctx, going, spare)
+			if err == nil || !spare {
+				return b, err
 			}
+			continue // with the old one
 		}
-		going = &building[V]{from: v, done: make(chan struct{})}
-		h.going = going
+		going.waiters++
 		h.mu.Unlock()
-		b, err := h.rebuild(ctx, going)
-		if err == nil || need {
-			return b, err
+		b, err := h.wait(ctx, going)
+		switch {
+		case b != nil && b.fits(v, need):
+			return b, nil
+		case b != nil:
+			h.release(b)
+		case err != nil && (ctx.Err() != nil || going.from.Equal(v)):
+			return nil, err
 		}
-		h.mu.Lock()
-		if b = h.current; b != nil {
-			b.users++
-			err = nil
-		}
-		h.mu.Unlock()
-		return b, err
 	}
 }
 
-// rebuild builds and replaces what there is. The caller becomes a user of the result.
-func (h *Holder[V, T]) rebuild(ctx context.Context, going *building[V]) (b *built[V, T], err error) {
+// fits reports whether b will do for v. Who read the value before it changed, and does not need it, must not turn the clock back.
+func (b *built[V, T]) fits(v V, need bool) bool {
+	return b.from.Equal(v) || !need && v.FetchedAt().Before(b.from.FetchedAt())
+}
+
+// wait returns the result of a build, of which the caller is a user then, or why there is none.
+func (h *Holder[V, T]) wait(ctx context.Context, going *building[V, T]) (*built[V, T], error) {
+	select {
+	case <-going.done:
+		return going.b, going.err
+	case <-ctx.Done():
+	}
+	h.mu.Lock()
+	going.waiters--
+	b := going.b // it was finished at the same moment
+	h.mu.Unlock()
+	if b != nil {
+		h.release(b)
+	}
+	return nil, ctx.Err()
+}
+
+// rebuild builds and replaces what there is. The caller becomes a user of the result. With spare it has an old one to go on with, and must have time to.
+func (h *Holder[V, T]) rebuild(ctx context.Context, going *building[V, T], spare bool) (b *built[V, T], err error) {
+	if deadline, ok := ctx.Deadline(); ok && spare {
+		left := time.Until(deadline)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, left-min(reserve, left/4))
+		defer cancel()
+	}
 	defer func() { // also when build panics
 		var old *built[V, T]
 		report := false
+		gone := ctx.Err()
 		h.mu.Lock()
 		switch {
-		case b != nil && going.closed:
-			b.retired = true // nobody else gets it
 		case b != nil:
-			old, h.current, h.fails, h.retry = h.current, b, 0, time.Time{}
-		case ctx.Err() == nil:
+			b.users += going.waiters
+			if going.b = b; going.closed {
+				b.retired = true // nobody else gets it
+			} else {
+				old, h.current, h.fails, h.retry = h.current, b, 0, time.Time{}
+			}
+		case gone != context.Canceled:
 			h.retry = time.Now().Add(min(maxPause, time.Second<<min(h.fails, 5)))
 			h.fails++
-			going.err, report = err, err != nil && h.fails == 1 && h.current != nil
+			report = err != nil && h.fails == 1 && h.current != nil
+			if gone == nil {
+				going.err = err
+			}
 		}
 		h.going = nil
 		close(going.done)

@@ -3,6 +3,8 @@ package holder
 import (
 	"context"
 	"errors"
+	"runtime"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -45,15 +47,17 @@ func TestUseOfAnOldValue(t *testing.T) {
 	}
 }
 
-// While builds fail, the old one is used and the pauses grow to 30 seconds; a caller who gives up opens none.
+// While builds fail, the old one is used and the pauses grow to 30 seconds; a caller who gives up opens none, and one whose time is up does not build.
 func TestPauses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		builds, reports := 0, 0
+		over, giveUp := context.WithCancel(t.Context())
 		h := New(func(ctx context.Context, v version) (int, error) {
 			if v == 1 {
 				return 1, nil
 			}
 			builds++
+			giveUp()
 			return 0, errors.Join(errors.New("broken"), ctx.Err())
 		}, func(int) {}, func(version, error) { reports++ })
 		use := func(ctx context.Context, v version) {
@@ -62,8 +66,7 @@ func TestPauses(t *testing.T) {
 			}
 		}
 		use(t.Context(), 1)
-		over, cancel := context.WithCancel(t.Context())
-		cancel()
+		use(over, 2)
 		use(over, 2)
 		if use(t.Context(), 2); builds != 2 {
 			t.Errorf("%d builds, want one for him who gave up and one for the next", builds)
@@ -77,6 +80,129 @@ func TestPauses(t *testing.T) {
 		}
 		if reports != 1 {
 			t.Errorf("%d reports, want 1", reports)
+		}
+	})
+}
+
+// A rebuild that hangs leaves its caller time for the old one, and keeps the next ones from waiting for the same.
+func TestHangingRebuild(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		builds, reports := 0, 0
+		h := New(func(ctx context.Context, v version) (version, error) {
+			if v == 2 {
+				builds++
+				<-ctx.Done()
+			}
+			return v, ctx.Err()
+		}, func(version) {}, func(version, error) { reports++ })
+		invoke := func(v version) (took time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			began := time.Now()
+			if from, err := h.Use(ctx, v, false, func(version) error { return ctx.Err() }); err != nil || from != 1 {
+				t.Errorf("version %d, %v; want the old one, and time to use it", from, err)
+			}
+			return time.Since(began)
+		}
+		invoke(1)
+		if took := invoke(2); took != 3*time.Second-reserve {
+			t.Errorf("the first took %v", took)
+		}
+		for range 10 {
+			if took := invoke(2); took != 0 {
+				t.Errorf("one of the next took %v", took)
+			}
+		}
+		if builds != 1 || reports != 1 {
+			t.Errorf("%d builds, %d reports, want one of each", builds, reports)
+		}
+	})
+}
+
+// Close while a build goes on: those who wait for it get it, the last of them closes it, and one who gave up is not waited for.
+func TestCloseWhileBuilding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		builds, open, served := 0, 0, 0
+		var mu sync.Mutex
+		h := New(func(_ context.Context, v version) (version, error) {
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			builds++
+			open++
+			return v, nil
+		}, func(version) {
+			mu.Lock()
+			defer mu.Unlock()
+			open--
+		}, nil)
+		over, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		use := func(ctx context.Context, want error) {
+			wg.Go(func() {
+				_, err := h.Use(ctx, 1, false, func(version) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if served++; open != 1 {
+						t.Error("closed while in use")
+					}
+					return nil
+				})
+				if err != want {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			})
+		}
+		use(t.Context(), nil)
+		synctest.Wait()
+		for range 10 {
+			use(t.Context(), nil)
+			use(over, context.Canceled)
+		}
+		time.Sleep(500 * time.Millisecond)
+		h.Close()
+		cancel()
+		wg.Wait()
+		if builds != 1 || open != 0 || served != 11 {
+			t.Errorf("%d builds, %d open, %d served, want 1, 0 and 11", builds, open, served)
+		}
+	})
+}
+
+// A build that does not return, by a panic or runtime.Goexit, takes down its caller only.
+func TestBuildDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		builds, served := 0, 0
+		h := New(func(_ context.Context, v version) (version, error) {
+			builds++
+			time.Sleep(time.Second)
+			switch builds {
+			case 1:
+				runtime.Goexit()
+			case 2:
+				panic("broken")
+			}
+			return v, nil
+		}, func(version) {}, nil)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		for range 10 {
+			wg.Go(func() {
+				defer func() { recover() }()
+				h.Use(t.Context(), 1, false, func(version) error {
+					mu.Lock()
+					defer mu.Unlock()
+					served++
+					return nil
+				})
+			})
+		}
+		wg.Wait()
+		if builds != 3 || served != 8 {
+			t.Errorf("%d builds and %d served, want 3 and 8", builds, served)
+		}
+		if h.current.users != 0 {
+			t.Errorf("%d users are left", h.current.users)
 		}
 	})
 }
