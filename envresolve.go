@@ -329,23 +329,23 @@ func (e *Env) Get(ctx context.Context, name string) (Value, error) {
 			return s.value, nil
 		}
 	}
-	a, err := e.read(ctx, v)
-	if err != nil {
-		return Value{}, err
-	}
-	return a.mark(a.gen.values[v.slot].value), nil
+	_, value, err := e.read(ctx, v)
+	return value, err
 }
 
-// read is Get's slow path.
-func (e *Env) read(ctx context.Context, v *variable) (*ask, error) {
-	ctx = par.WithWidth(ctx, e.width())
-	e.payOff(ctx)
-	a := &ask{entry: v.entry}
-	e.cache.settle(ctx, []*ask{a}, reading)
-	if _, err := v.answer(a); err != nil {
-		return nil, err
+// read is Get without its fast return, and tells the generation too.
+func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error) {
+	a := &ask{entry: v.entry, gen: v.entry.fresh(e.cache.now())}
+	if a.gen == nil {
+		ctx = par.WithWidth(ctx, e.width())
+		e.payOff(ctx)
+		e.cache.settle(ctx, []*ask{a}, reading)
 	}
-	return a, nil
+	value, err := v.answer(a)
+	if err != nil {
+		return nil, Value{}, err
+	}
+	return a.gen, value, nil
 }
 
 // payOff does the round that Warm left to the first read after a snapshot, in the time that Warm has: an endpoint that does not answer must not

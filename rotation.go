@@ -61,12 +61,11 @@ func (e *Env) do(ctx context.Context, name string, f func(v Value, again bool) e
 	if v == nil {
 		return e.unknown(name)
 	}
-	a, err := e.read(ctx, v)
+	g, value, err := e.read(ctx, v)
 	if err != nil {
 		return err
 	}
-	seen, value := a.gen.number, a.mark(a.gen.values[v.slot].value)
-	tried := []Value{value}
+	seen, tried := g.number, []Value{value}
 	for err = f(value, false); e.config.isRejected(err); {
 		next, from := e.newer(ctx, v, seen, tried)
 		if next == nil {
