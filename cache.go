@@ -641,7 +641,7 @@ func (e *entry) answer(r Result, at clock.Moment) answer {
 // generation makes a generation of a result.
 func (e *entry) generation(r Result, at clock.Moment) *generation {
 	g := &generation{arn: r.ARN, at: at, values: make([]slot, 1, 1+len(e.fields))}
-	g.values[0].value = r.Value.stamped(time.Unix(0, at.Wall))
+	g.values[0].value = r.Value.stamped(at)
 	for _, f := range e.fields {
 		v, err := g.values[0].value.field(e.source, f)
 		g.values = append(g.values, slot{v, err})

@@ -133,17 +133,14 @@ func (e *Env) newer(ctx context.Context, v *variable, seen uint64, tried []Value
 			g, err = look(own, s.number+1) // the rotation may have ended, and taken AWSPENDING away, since the first look
 		}
 	}
-	if g != nil {
-		return g, own
-	}
-	if err == nil || !err.passing() {
+	if g == nil && (err == nil || !err.passing()) {
 		c.mu.Lock()
 		if !s.over {
 			s.over, s.vain = true, s.vain+1
 		}
 		c.unlock()
 	}
-	return nil, nil
+	return g, own
 }
 
 // seek returns the search for another value than e's generation of: the one that goes on, or a new one; nil while the last one that was in vain is too recent.
@@ -180,11 +177,10 @@ func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 	g := e.generation(Result{Value: from.values[0].value, ARN: from.arn}, from.at)
 	c.mu.Lock()
 	defer c.unlock()
-	if g0 := e.gen.Load(); g0 == nil || g0.number != refused {
-		return // somebody was faster, or AWSCURRENT has moved on
+	if g0 := e.gen.Load(); g0 != nil && g0.number == refused { // else somebody was faster, or AWSCURRENT has moved on
+		c.flights++
+		c.install(&call{entry: e, flight: &flight{start: c.flights}}, g, 0, c.now())
 	}
-	c.flights++
-	c.install(&call{entry: e, flight: &flight{start: c.flights}}, g, 0, c.now())
 }
 
 // A Derived holds what is built from a secret: a connection pool, a client, a signing key.
@@ -204,7 +200,7 @@ func Derive[T any](env *Env, name string, build func(ctx context.Context, v Valu
 	}
 	return &Derived[T]{env: env, name: name, holder: holder.New(build, close, func(v Value, err error) {
 		env.config.logger().Error("secrets.derive", "variable", name, "version", v.Version(), "error", Detail(err))
-	})}
+	}, Value.before)}
 }
 
 // Do runs f with what was built from the value, building it first where there is none. When the value has changed, one caller rebuilds while the others go on with the

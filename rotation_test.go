@@ -627,6 +627,32 @@ func TestDeriveKeepsTheOldOne(t *testing.T) {
 	})
 }
 
+// What is built follows the value also after the wall clock was turned back.
+func TestDeriveClockStepsBack(t *testing.T) {
+	var back atomic.Int64
+	base := time.Now()
+	v := &vault{current: "a", accepted: "a"}
+	env := v.env(t, secrets.WithClock(func() (time.Time, time.Duration) {
+		return time.Now().Add(-time.Duration(back.Load())), time.Since(base)
+	}))
+	d := secrets.Derive(env, "DB_PASSWORD", func(_ context.Context, p secrets.Value) (string, error) { return p.Reveal(), nil }, nil)
+	for _, want := range []string{"a", "b"} {
+		v.set(want, "", want)
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Do(t.Context(), func(got string) error {
+			if got != want {
+				t.Errorf("built from %s, want %s", got, want)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		back.Store(int64(time.Hour))
+	}
+}
+
 // Callers who wait for a first build share its failure; but not that of a caller who gave up.
 func TestDeriveFirstBuildFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

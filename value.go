@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/jsonfield"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
@@ -30,7 +31,7 @@ type Value struct {
 type valueData struct {
 	plain   func() string // a closure, because reflection can walk into a string but not into a captured variable
 	version string
-	fetched time.Time
+	at      clock.Moment // just before the request was sent, or zero
 }
 
 // NewValue returns a Value that holds plaintext, for a [Provider] to return. The version is the backend's own name of
@@ -107,20 +108,23 @@ func (v Value) Version() string {
 // FetchedAt returns the wall-clock time just before the request for this Value was sent: what it holds was current
 // then or later. It is the zero time for a Value that has not been through a [Cache].
 func (v Value) FetchedAt() time.Time {
-	if v.d == nil {
+	if v.d == nil || v.d.at == (clock.Moment{}) {
 		return time.Time{}
 	}
-	return v.d.fetched
+	return time.Unix(0, v.d.at.Wall)
 }
+
+// before reports whether v was fetched before w, by the clock that never goes back.
+func (v Value) before(w Value) bool { return v.d.at.Mono < w.d.at.Mono }
 
 // Stale reports whether this Value outlived its TTL because its refresh failed: it was current at FetchedAt, and is
 // served under the bounds of [WithMaxStale] and [WithDeniedGrace].
 func (v Value) Stale() bool { return v.stale }
 
-// stamped returns v as the cache keeps it: fetched at t.
-func (v Value) stamped(t time.Time) Value {
+// stamped returns v as the cache keeps it.
+func (v Value) stamped(at clock.Moment) Value {
 	d := *v.d
-	d.fetched = t
+	d.at = at
 	return Value{d: &d}
 }
 

@@ -17,6 +17,7 @@ type Holder[V value[V], T any] struct {
 	build  func(context.Context, V) (T, error)
 	end    func(T)
 	failed func(V, error)
+	before func(V, V) bool
 
 	mu      sync.Mutex
 	current *built[V, T]
@@ -25,10 +26,7 @@ type Holder[V value[V], T any] struct {
 	retry   time.Time       // no build before, while there is an old one to use
 }
 
-type value[V any] interface {
-	Equal(V) bool
-	FetchedAt() time.Time // orders them
-}
+type value[V any] interface{ Equal(V) bool }
 
 type built[V value[V], T any] struct {
 	it      T
@@ -48,9 +46,9 @@ type building[V value[V], T any] struct {
 }
 
 // New returns a Holder that builds by build, closes each result once by end, and tells failed when a build begins to fail while there is an old
-// one to use.
-func New[V value[V], T any](build func(context.Context, V) (T, error), end func(T), failed func(V, error)) *Holder[V, T] {
-	return &Holder[V, T]{build: build, end: end, failed: failed}
+// one to use. Before reports whether the one value is older than the other.
+func New[V value[V], T any](build func(context.Context, V) (T, error), end func(T), failed func(V, error), before func(V, V) bool) *Holder[V, T] {
+	return &Holder[V, T]{build: build, end: end, failed: failed, before: before}
 }
 
 // Use runs f with what was built from v, building it first where there is none, and returns the value it was built from. Unless need, f may get what was built from
@@ -81,7 +79,7 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (*built[V, T
 	for {
 		h.mu.Lock()
 		b, going := h.current, h.going
-		if b != nil && (b.fits(v, need) || !need && (going != nil || ctx.Err() != nil || time.Now().Before(h.retry))) {
+		if b != nil && (h.fits(b, v, need) || !need && (going != nil || ctx.Err() != nil || time.Now().Before(h.retry))) {
 			b.users++
 			h.mu.Unlock()
 			return b, nil
@@ -101,7 +99,7 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (*built[V, T
 		h.mu.Unlock()
 		b, err := h.wait(ctx, going)
 		switch {
-		case b != nil && b.fits(v, need):
+		case b != nil && h.fits(b, v, need):
 			return b, nil
 		case b != nil:
 			h.release(b)
@@ -112,8 +110,8 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (*built[V, T
 }
 
 // fits reports whether b will do for v. Who read the value before it changed, and does not need it, must not turn the clock back.
-func (b *built[V, T]) fits(v V, need bool) bool {
-	return b.from.Equal(v) || !need && v.FetchedAt().Before(b.from.FetchedAt())
+func (h *Holder[V, T]) fits(b *built[V, T], v V, need bool) bool {
+	return b.from.Equal(v) || !need && h.before(v, b.from)
 }
 
 // wait returns the result of a build, of which the caller is a user then, or why there is none.

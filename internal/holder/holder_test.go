@@ -10,11 +10,11 @@ import (
 	"time"
 )
 
-// version is a value that was fetched at a second.
+// version is a value; the smaller is older.
 type version int
 
-func (v version) Equal(w version) bool { return v == w }
-func (v version) FetchedAt() time.Time { return time.Unix(int64(v), 0) }
+func (v version) Equal(w version) bool  { return v == w }
+func (v version) before(w version) bool { return v < w }
 
 // Who read an old value, and does not need it, gets what is there; who needs it gets it.
 func TestUseOfAnOldValue(t *testing.T) {
@@ -31,7 +31,7 @@ func TestUseOfAnOldValue(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h := New(func(_ context.Context, v version) (version, error) { return v, nil }, func(version) {}, nil)
+			h := New(func(_ context.Context, v version) (version, error) { return v, nil }, func(version) {}, nil, version.before)
 			use := func(v version, need bool) (got version) {
 				from, err := h.Use(t.Context(), v, need, func(it version) error { got = it; return nil })
 				if err != nil || from != got {
@@ -59,7 +59,7 @@ func TestPauses(t *testing.T) {
 			builds++
 			giveUp()
 			return 0, errors.Join(errors.New("broken"), ctx.Err())
-		}, func(int) {}, func(version, error) { reports++ })
+		}, func(int) {}, func(version, error) { reports++ }, version.before)
 		use := func(ctx context.Context, v version) {
 			if _, err := h.Use(ctx, v, false, func(int) error { return nil }); err != nil {
 				t.Error(err)
@@ -94,7 +94,7 @@ func TestHangingRebuild(t *testing.T) {
 				<-ctx.Done()
 			}
 			return v, ctx.Err()
-		}, func(version) {}, func(version, error) { reports++ })
+		}, func(version) {}, func(version, error) { reports++ }, version.before)
 		invoke := func(v version) (took time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
@@ -135,7 +135,7 @@ func TestCloseWhileBuilding(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			open--
-		}, nil)
+		}, nil, version.before)
 		over, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		use := func(ctx context.Context, want error) {
@@ -183,7 +183,7 @@ func TestBuildDoesNotReturn(t *testing.T) {
 				panic("broken")
 			}
 			return v, nil
-		}, func(version) {}, nil)
+		}, func(version) {}, nil, version.before)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		for range 10 {
