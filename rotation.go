@@ -165,7 +165,7 @@ func (c *Cache) seek(e *entry, of uint64) *search {
 	s.number, s.begun = c.searches, now
 	if e.source.Scheme() == SecretsManager && e.source.Stage() == "" {
 		// Not one of c.entries: it is asked for by nobody else, and gone after the rotation.
-		s.pending = &entry{source: e.source.With("stage", "AWSPENDING"), shown: e.shown.With("stage", "AWSPENDING"), optional: true, ttl: e.ttl, stale: e.stale}
+		s.pending = &entry{source: e.source.With("stage", "AWSPENDING"), shown: e.shown.With("stage", "AWSPENDING"), names: e.names, optional: true, ttl: e.ttl, stale: e.stale}
 	}
 	e.search = s
 	return s
@@ -190,8 +190,9 @@ type Derived[T any] struct {
 	holder *holder.Holder[Value, T]
 }
 
-// Derive returns a holder for what build makes of a variable's value. Nothing happens until [Derived.Do]. The context that build gets is that of the
-// caller who needs the result: it must not be kept in what is built. close, which may be nil, is called once for everything that was built and replaced, when its last user is done.
+// Derive returns a holder for what build makes of a variable's value. Nothing happens until [Derived.Do]. The context that build gets is that of the caller who needs the
+// result: it must not be kept in what is built. An error of build is logged, so it must not quote the value, as those of many parsers do. close, which may be nil, is called
+// once for everything that was built and replaced, when its last user is done.
 //
 // Where a library asks for the password per connection (pgx.BeforeConnect, driver.Connector), give it [Env.Get] instead: that needs no rebuild.
 func Derive[T any](env *Env, name string, build func(ctx context.Context, v Value) (T, error), close func(T)) *Derived[T] {
@@ -216,7 +217,8 @@ func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
 	})
 }
 
-// Close closes what was built: at once, or when the last Do that uses it is done, for which it does not wait. A later Do builds anew.
+// Close closes what was built: at once, or when the last Do that uses it is done, for which it does not wait. A later Do builds anew, and so does one that runs if its credential is
+// refused then.
 func (d *Derived[T]) Close() { d.holder.Close() }
 
 // A Snapshot is one reading of all variables, with one generation per source: user and password of one secret belong together even while it rotates. Reading it asks no

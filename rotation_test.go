@@ -365,6 +365,125 @@ func TestDoGivenUp(t *testing.T) {
 	})
 }
 
+// A role that may not read AWSPENDING: the caller sees the database's own error, the log says what to allow and for which variables, and there is no flood. The next rotation
+// works as it can: from AWSCURRENT.
+func TestDoPendingDenied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "a", accepted: "a"}
+		var log strings.Builder
+		env := v.env(t, secrets.WithLogger(textLog(&log)), secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			value, err := v.fetch(ctx, ref)
+			if ref.Stage() == "AWSPENDING" {
+				return secrets.Value{}, fmt.Errorf("kept to AWSCURRENT: %w", secrets.ErrAccessDenied)
+			}
+			return value, err
+		})))
+		do := func() error {
+			return env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
+		}
+		warm := v.calls()
+		v.set("a", "b", "b")
+		for range 100 {
+			if err := do(); err != errDatabase {
+				t.Fatal(err)
+			}
+		}
+		if n := v.calls() - warm; n != 2 {
+			t.Errorf("%d fetches, want 2", n)
+		}
+		if s := log.String(); strings.Count(s, "secrets.denied") != 1 || !strings.Contains(s, "stage=AWSPENDING") || !strings.Contains(s, `variables="[DB_PASSWORD DB_USER]"`) {
+			t.Errorf("logged:\n%s", s)
+		}
+		v.set("b", "", "b")
+		time.Sleep(10 * time.Second)
+		if err := do(); err != nil {
+			t.Errorf("after AWSCURRENT has moved: %v", err)
+		}
+	})
+}
+
+// The database takes back what a rotation changed, and AWSPENDING stays where AWS leaves it.
+func TestDoRolledBack(t *testing.T) {
+	v := &vault{current: "a", accepted: "a"}
+	env := v.env(t)
+	for _, s := range []struct {
+		name                       string
+		current, pending, accepted string
+		err                        error
+		calls                      int
+	}{
+		{"the database goes first", "a", "b", "b", nil, 2},
+		{"and takes it back", "a", "b", "a", nil, 1},
+		{"once more", "a", "b", "b", nil, 2},
+		{"AWSCURRENT has moved, the label AWSPENDING stays on it", "b", "b", "b", nil, 0},
+		{"so it is not another value", "b", "b", "neither", errDatabase, 2},
+	} {
+		v.set(s.current, s.pending, s.accepted)
+		before := v.calls()
+		if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != s.err {
+			t.Errorf("%s: %v", s.name, err)
+		}
+		if n := v.calls() - before; n != s.calls {
+			t.Errorf("%s: %d fetches, want %d", s.name, n, s.calls)
+		}
+	}
+}
+
+// What is fetched again after a refusal, by the form of the reference. Without a value f does not run.
+func TestDoByReference(t *testing.T) {
+	tests := []struct {
+		name, ref string
+		asked     string // what is fetched, one letter each: c for the reference itself, p for AWSPENDING
+		runs      int
+		err       error
+	}{
+		{"secret", "sm://db", "cpc", 1, errDatabase},
+		{"field of a secret", "sm://db#password", "cpc", 1, errDatabase},
+		{"secret with a stated stage", "sm://db?stage=AWSCURRENT", "c", 1, errDatabase},
+		{"secret with a pinned version", "sm://db?version=0123456789abcdef0123456789abcdef", "", 1, errDatabase},
+		{"parameter", "ssm:///db", "c", 1, errDatabase},
+		{"parameter with a label", "ssm:///db:blue", "c", 1, errDatabase},
+		{"parameter with a pinned version", "ssm:///db:3", "", 1, errDatabase},
+		{"ciphertext", "kms://AAAA", "", 1, errDatabase},
+		{"literal", "text", "", 1, errDatabase},
+		{"missing optional secret", "sm://gone?optional", "", 0, secrets.ErrNotFound},
+		{"missing field", "sm://db#nope", "", 0, secrets.ErrField},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			asked, runs := "", 0
+			options := []secrets.Option{secrets.WithEnviron(map[string]string{"X": test.ref}), secrets.WithLogger(quiet()),
+				secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+					switch {
+					case ref.Stage() == "AWSPENDING":
+						asked += "p"
+						return secrets.Value{}, secrets.ErrNotFound
+					case ref.ID() == "gone":
+						return secrets.Value{}, secrets.ErrNotFound
+					}
+					asked += "c"
+					return secrets.NewValue(`{"password":"a"}`, "1"), nil
+				}))}
+			if test.ref == "text" {
+				options = append(options, secrets.WithVars(secrets.Literal, "X"))
+			}
+			env, err := secrets.New(options...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			env.Warm(t.Context())
+			asked = ""
+			err = env.Do(t.Context(), "X", func(secrets.Value) error {
+				runs++
+				return fmt.Errorf("log in: %w", secrets.Rejected(errDatabase))
+			})
+			if !errors.Is(err, test.err) || asked != test.asked || runs != test.runs {
+				t.Errorf("%v after %d runs, asked for %q; want %v, %d, %q", err, runs, asked, test.err, test.runs, test.asked)
+			}
+		})
+	}
+}
+
 // What Do needed the pending version for is nobody else's business, and over with the rotation.
 func TestDoLeavesNoPending(t *testing.T) {
 	v := &vault{current: "a", accepted: "a"}
