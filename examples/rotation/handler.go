@@ -118,7 +118,7 @@ func byBeforeConnect(a *app) (func(context.Context) error, func(), error) {
 // byConnector is the same for database/sql, with Env.Do around each new connection, so that it also withstands a single-user rotation.
 func byConnector(a *app) (func(context.Context) error, func(), error) {
 	db := sql.OpenDB(connector{a})
-	db.SetMaxIdleConns(1) // so that there are new connections all the time
+	db.SetMaxIdleConns(0) // a new connection for each query: one that is kept would not notice a rotation here
 	return func(ctx context.Context) error {
 		var one int
 		return db.QueryRowContext(ctx, "SELECT 1").Scan(&one)
