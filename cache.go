@@ -529,18 +529,18 @@ func (f *flight) run(ctx context.Context) {
 			for i, call := range open {
 				call.late(answers[i].err)
 			}
-			c.unlock()
+			c.mu.Unlock()
 			return
 		}
 		if interrupted(at, now) && !thawed {
 			thawed = true // ask once more: it is from before the freeze
-			c.unlock()
+			c.mu.Unlock()
 			continue
 		}
 		open = f.take(open, answers, draw, now)
 		f.calls, f.over = open, len(open) == 0
 		left := time.Until(f.until) - reserve
-		c.unlock()
+		c.mu.Unlock() // what is to be logged is written by those who wait, before they return: the sandbox may be frozen then
 		if len(open) == 0 {
 			return
 		}

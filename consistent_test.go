@@ -159,6 +159,30 @@ func TestCachedReadsAllocateNothing(t *testing.T) {
 	}
 }
 
+// What is to be logged is written before the caller has its answer: the sandbox may be frozen right after, and nothing runs in the background.
+func TestLogsBeforeAnswers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		journal, _ := newJournal()
+		env := p.one(t, secrets.WithLogger(loggerThat(journal, func() { time.Sleep(time.Millisecond) })), secrets.WithTTL(ttl))
+		expect(t, env, "a-1")
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if n := journal.count("secrets.version"); n != 1 {
+			t.Errorf("%d lines about the version when Refresh returned, want 1", n)
+		}
+		p.fail(errDenied)
+		if err := env.Refresh(t.Context()); err == nil {
+			t.Fatal("no error")
+		}
+		if n := journal.count("secrets.denied"); n != 1 {
+			t.Errorf("%d lines about the denial when Refresh returned, want 1", n)
+		}
+	})
+}
+
 // A logger may read from the Env whose events it is given.
 func TestLoggersMayRead(t *testing.T) {
 	t.Parallel()
