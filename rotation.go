@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
@@ -191,7 +192,7 @@ type Derived[T any] struct {
 }
 
 // Derive returns a holder for what build makes of a variable's value. Nothing happens until [Derived.Do]. The context that build gets is that of the caller who needs the
-// result: it must not be kept in what is built. An error of build is logged, so it must not quote the value, as those of many parsers do. close, which may be nil, is called
+// result: it must not be kept in what is built. An error of build is logged: the whole value is taken out of it, but it must not quote parts of it, as those of many parsers do. close, which may be nil, is called
 // once for everything that was built and replaced, when its last user is done.
 //
 // Where a library asks for the password per connection (pgx.BeforeConnect, driver.Connector), give it [Env.Get] instead: that needs no rebuild.
@@ -200,7 +201,11 @@ func Derive[T any](env *Env, name string, build func(ctx context.Context, v Valu
 		close = func(T) {}
 	}
 	return &Derived[T]{env: env, name: name, holder: holder.New(build, close, func(v Value, err error) {
-		env.config.logger().Error("secrets.derive", "variable", name, "version", v.Version(), "error", Detail(err))
+		text := Detail(err)
+		if plain := v.Reveal(); len(plain) > 3 { // shorter ones are in every other word
+			text = strings.ReplaceAll(text, plain, redacted)
+		}
+		env.config.logger().Error("secrets.derive", "variable", name, "version", v.Version(), "error", text)
 	}, Value.before)}
 }
 

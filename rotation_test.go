@@ -706,7 +706,7 @@ func TestDeriveKeepsTheOldOne(t *testing.T) {
 		builds, broken := 0, false
 		d := secrets.Derive(env, "DB_PASSWORD", func(ctx context.Context, p secrets.Value) (string, error) {
 			if builds++; broken {
-				return "", errors.New("cannot build")
+				return "", fmt.Errorf("cannot parse postgres://app:%s@db/app", p.Reveal())
 			}
 			return p.Reveal(), nil
 		}, nil)
@@ -720,7 +720,7 @@ func TestDeriveKeepsTheOldOne(t *testing.T) {
 		if got := use(); got != "a" {
 			t.Errorf("got %s", got)
 		}
-		v.set("b", "", "b")
+		v.set("canary", "", "canary")
 		broken = true
 		env.Refresh(t.Context())
 		for range 100 {
@@ -731,12 +731,12 @@ func TestDeriveKeepsTheOldOne(t *testing.T) {
 		if builds != 2 {
 			t.Errorf("%d builds, want one more that failed", builds)
 		}
-		if !strings.Contains(log.String(), "secrets.derive") {
-			t.Error("the failed rebuild was not logged")
+		if said := log.String(); !strings.Contains(said, "secrets.derive") || !strings.Contains(said, "postgres://app:[REDACTED]@db") || strings.Contains(said, "app:canary") {
+			t.Errorf("the failed rebuild was not logged, or with its password: %s", said)
 		}
 		time.Sleep(time.Second)
 		broken = false
-		if got := use(); got != "b" {
+		if got := use(); got != "canary" {
 			t.Errorf("after the backoff: got %s", got)
 		}
 		var fresh = secrets.Derive(env, "DB_PASSWORD", func(context.Context, secrets.Value) (int, error) { return 0, errDatabase }, nil)
