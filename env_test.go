@@ -26,6 +26,8 @@ func TestLocalValues(t *testing.T) {
 		{"declared variables", nil, []secrets.Option{secrets.WithVars(secrets.KMS, "DB")}, ""},
 		{"a reference without a value", map[string]string{"KEY": "ssm:///app/key"}, nil, "KEY: "},
 		{"an optional one", map[string]string{"KEY": "ssm:///app/key?optional"}, nil, ""},
+		{"references that a check would refuse as values", map[string]string{"DB": "sm://prod/db#password", "EMPTY": "ssm:///x"}, []secrets.Option{secrets.WithCheck(noValues)}, ""},
+		{"a reference without a value that a check refuses", map[string]string{"KEY": "literal://x"}, []secrets.Option{secrets.WithCheck(noValues)}, "KEY: invalid reference; reference literal://(1 bytes); WithCheck refuses it"},
 		{"on Lambda", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f"}, nil, "refused on Lambda"},
 		{"under sam local", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_SAM_LOCAL": "true"}, nil, ""},
 	}
@@ -52,6 +54,14 @@ func TestLocalValues(t *testing.T) {
 			}
 		})
 	}
+}
+
+// noValues is a check for production, where every variable is to come from AWS.
+func noValues(_ string, r secrets.Ref) error {
+	if r.Scheme() == secrets.Literal {
+		return errors.New("values belong in a store")
+	}
+	return nil
 }
 
 func TestNoReferencesNoCalls(t *testing.T) {

@@ -114,15 +114,16 @@ func (e *Env) scan() (map[string]Ref, []*ResolveError) {
 			refs[name] = makeRef(refsyntax.Parse(text))
 		}
 	}
-	for name, value := range c.local {
-		refs[name] = literal(value)
-	}
+	maps.DeleteFunc(refs, func(name string, _ Ref) bool { _, local := c.local[name]; return local }) // what they refer to is not fetched
 	for name, ref := range refs {
 		if err := e.allowed(name, ref); err != nil {
 			errs = append(errs, err)
 		} else if c.local != nil && ref.Scheme() != Literal && !ref.optional() {
 			bad(name, e.shown(name, ref), "WithLocalValues has no value for it", "add one: with local values nothing is fetched from AWS")
 		}
+	}
+	for name, value := range c.local {
+		refs[name] = literal(value)
 	}
 	return refs, errs
 }

@@ -292,7 +292,7 @@ func WithKMSKeys(arns ...string) Option {
 }
 
 // WithCheck adds a function that may refuse references, by variable and reference, before any call: to allow only named variables, paths or Regions.
-// [New] calls it for every variable, [Env.Resolve] with an empty name. Its error is shown as the reason.
+// [New] calls it for every variable without a local value, [Env.Resolve] with an empty name. Its error is shown as the reason.
 func WithCheck(f func(name string, r Ref) error) Option {
 	return option(func(c *config) {
 		if f == nil {
@@ -306,8 +306,4 @@ func WithCheck(f func(name string, r Ref) error) Option {
 func (c *config) fail(err error) { c.errs = append(c.errs, err) }
 
 // copied returns a copy of m that is not nil.
-func copied(m map[string]string) map[string]string {
-	c := make(map[string]string, len(m))
-	maps.Copy(c, m)
-	return c
-}
+func copied(m map[string]string) map[string]string { return maps.Collect(maps.All(m)) }
