@@ -3,6 +3,8 @@ package secrets_test
 import (
 	"bytes"
 	"context"
+	"database/sql/driver"
+	"encoding"
 	"encoding/base64"
 	"encoding/gob"
 	"encoding/hex"
@@ -10,6 +12,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"expvar"
+	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -166,8 +169,34 @@ var exits = map[string]func(v any) string{
 	"walk":       walk,
 	"deep equal": func(v any) string { return fmt.Sprint(reflect.DeepEqual(v, "x"), reflect.ValueOf(v)) },
 	"sprint":     func(v any) string { return fmt.Sprint(v, " ", v) + fmt.Sprintln(v) },
-	"json error": func(v any) string {
-		return fmt.Sprint(json.Unmarshal([]byte(`"x"`), v), json.Unmarshal([]byte(`{"x":1}`), &v))
+	"json error": func(v any) string { // no text: a Value would hold it from then on, and the other exits find no canary
+		return fmt.Sprint(json.Unmarshal([]byte(`5`), v), json.Unmarshal([]byte(`{"x":1}`), &v))
+	},
+	"json, key": func(v any) string {
+		p, _ := v.(*secrets.Value)
+		b, err := json.Marshal(map[*secrets.Value]any{p: v})
+		return string(b) + fmt.Sprint(err)
+	},
+	"sql": func(v any) string {
+		arg, err := driver.DefaultParameterConverter.ConvertValue(v)
+		return fmt.Sprint(arg, err)
+	},
+	"scan": func(v any) string { _, err := fmt.Sscan("x", v); return fmt.Sprint(err) },
+	"flag": func(v any) string {
+		var b bytes.Buffer
+		flags := flag.NewFlagSet("f", flag.ContinueOnError)
+		flags.SetOutput(&b)
+		if m, ok := v.(secrets.Value); ok {
+			flags.TextVar(new(secrets.Value), "v", m, "usage")
+		}
+		return fmt.Sprint(b.String(), flags.Parse([]string{"-h"}), b.String())
+	},
+	"append": func(v any) string { // newer encoders ask for this one first
+		if a, ok := v.(encoding.TextAppender); ok {
+			b, err := a.AppendText(nil)
+			return string(b) + fmt.Sprint(err)
+		}
+		return ""
 	},
 	"type": func(v any) string { return fmt.Sprintf("%T %p", v, v) },
 }
