@@ -25,7 +25,7 @@ const (
 // Ref carries its error until it is used. Printing a Ref shows a ciphertext's length only; [Ref.Text] is exact.
 // The zero Ref is invalid.
 type Ref struct {
-	// A handle rather than the struct: comparing is one word, and fmt and reflection see an address where a ciphertext is.
+	// A handle rather than the struct: comparing is one word, and fmt and encoders see an address where a ciphertext is. A walker that follows pointers sees the ciphertext.
 	h unique.Handle[refData]
 }
 
