@@ -120,12 +120,12 @@ func TestSixtyVariables(t *testing.T) {
 
 func TestNewReportsEverything(t *testing.T) {
 	_, err := secrets.New(secrets.WithEnviron(map[string]string{
-		"A": "SSM:///x", "B": "ssm://app/db", "C": " sm://prod/db", "D": "{{resolve:ssm:/x}}", "E": "sm://x?stag=1", "AWS_X": "ssm:///x", "OK": "plain", "F": "kms://!!",
+		"A": "SSM:///x", "B": "ssm://app/db", "C": " sm://prod/db", "D": "{{resolve:ssm:/x}}", "E": "sm://x?stag=1", "AWS_X": "ssm:///x", "LAMBDA_X": "sm://x", "_X": "sm://x", "AWS_REGION": region, "OK": "plain", "F": "kms://!!",
 	}))
 	if !errors.Is(err, secrets.ErrInvalidReference) {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"A", "B", "C", "D", "E", "F", "AWS_X"} {
+	for _, name := range []string{"A", "B", "C", "D", "E", "F", "AWS_X", "LAMBDA_X", "_X"} {
 		if !strings.Contains(err.Error(), "\n  "+name+": ") {
 			t.Errorf("%s is not reported", name)
 		}
