@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -99,7 +100,8 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 					f.Fault(endpoint.Fault{Do: do})
 				}
 				var out strings.Builder
-				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"), secrets.WithLogger(textLog(&out)))
+				var mu sync.Mutex // a flight that nobody waits for any more may still log
+				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"), secrets.WithLogger(textLog(&locked{w: &out, mu: &mu})))
 				ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 				defer cancel()
 				seen := []error{env.Warm(ctx)}
@@ -118,6 +120,8 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 						t.Errorf("shows %s", text)
 					}
 				}
+				mu.Lock()
+				defer mu.Unlock()
 				if row.text != arn && strings.Contains(out.String(), mistake) || out.Len() == 0 {
 					t.Errorf("the log shows %s", out.String())
 				}

@@ -509,27 +509,29 @@ func TestDoLeavesNoPending(t *testing.T) {
 
 // The log says what was denied, and of a declared variable its length.
 func TestDoMayNotReadPending(t *testing.T) {
-	t.Parallel()
-	for text, shown := range map[string]string{"sm://prod/db": "reference=\"secretsmanager://prod/db?stage=AWSPENDING\"", "prod/db": `reference="secretsmanager://(`} {
-		v := &vault{current: "a", accepted: "b"}
-		var log strings.Builder
-		opts := []secrets.Option{secrets.WithEnviron(map[string]string{"DB": text}), secrets.WithLogger(textLog(&log)),
-			secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
-				if ref.Stage() == "AWSPENDING" {
-					return secrets.Value{}, secrets.ErrAccessDenied
-				}
-				return v.fetch(ctx, ref)
-			}))}
-		if text == "prod/db" {
-			opts = append(opts, secrets.WithVars(secrets.SecretsManager, "DB"))
+	synctest.Test(t, func(t *testing.T) {
+		for text, shown := range map[string]string{"sm://prod/db": "reference=\"secretsmanager://prod/db?stage=AWSPENDING\"", "prod/db": `reference="secretsmanager://(`} {
+			v := &vault{current: "a", accepted: "b"}
+			var log strings.Builder
+			opts := []secrets.Option{secrets.WithEnviron(map[string]string{"DB": text}), secrets.WithLogger(textLog(&log)),
+				secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+					if ref.Stage() == "AWSPENDING" {
+						return secrets.Value{}, secrets.ErrAccessDenied
+					}
+					return v.fetch(ctx, ref)
+				}))}
+			if text == "prod/db" {
+				opts = append(opts, secrets.WithVars(secrets.SecretsManager, "DB"))
+			}
+			if err := v.env(t, opts...).Do(t.Context(), "DB", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != errDatabase {
+				t.Error(err)
+			}
+			synctest.Wait() // the flight logs after it has told its callers
+			if !strings.Contains(log.String(), "secrets.denied "+shown) || shown[len(shown)-1] == '(' && strings.Contains(log.String(), "prod/db") {
+				t.Errorf("%s: want %s in %s", text, shown, log.String())
+			}
 		}
-		if err := v.env(t, opts...).Do(t.Context(), "DB", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != errDatabase {
-			t.Error(err)
-		}
-		if !strings.Contains(log.String(), "secrets.denied "+shown) || shown[len(shown)-1] == '(' && strings.Contains(log.String(), "prod/db") {
-			t.Errorf("%s: want %s in %s", text, shown, log.String())
-		}
-	}
+	})
 }
 
 // A value that works under AWSPENDING is kept where the provider names no versions, too, and never put in place of one that came later.
