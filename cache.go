@@ -164,10 +164,10 @@ type failure struct {
 	reported bool // secrets.stale was logged
 }
 
-func (f *failure) resting(now clock.Moment) bool { return f != nil && now.Since(f.at) < f.window }
+func (f *failure) resting(now clock.Moment) bool { return f != nil && now.Within(f.window, f.at) }
 
 // recent reports whether the backend is known to fail: one caller tries, the others need not wait with it.
-func (f *failure) recent(now clock.Moment) bool { return f != nil && now.Since(f.at) < 2*maxWindow }
+func (f *failure) recent(now clock.Moment) bool { return f != nil && now.Within(2*maxWindow, f.at) }
 
 // entry returns the entry of ref's source, a new one if need be, under mu.
 func (c *Cache) entry(ref Ref, declared bool) *entry {

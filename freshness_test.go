@@ -59,6 +59,41 @@ func TestAge(t *testing.T) {
 	}
 }
 
+// A failure is remembered for as long as both clocks say, and no longer by either: a clock that stepped back must not lengthen it.
+func TestWindowByBothClocks(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name       string
+		wall, mono time.Duration // by which the clocks go on
+		asks       bool
+	}{
+		{"no time", 0, 0, false},
+		{"half a second", time.Second / 2, time.Second / 2, false},
+		{"a second", time.Second, time.Second, true},
+		{"a frozen sandbox", time.Hour, 0, true},
+		{"the wall clock stands still", 0, time.Hour, true},
+		{"the wall clock was set back", -time.Hour, 0, true},
+		{"the monotonic clock began anew", 0, -time.Hour, true},
+		{"a restored snapshot, much later", 24 * time.Hour, -time.Hour, true},
+		{"both stepped back", -time.Hour, -time.Hour, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				clock, p := newClocks(), &script{}
+				env := p.one(t, secrets.WithClock(clock.now))
+				p.fail(secrets.ErrAccessDenied)
+				env.Get(t.Context(), "A")
+				p.fail(nil)
+				clock.shift(test.wall, test.mono)
+				if _, err := env.Get(t.Context(), "A"); (err == nil) != test.asks || p.count() != 1 && !test.asks {
+					t.Errorf("asks anew: %v, want %v", err == nil, test.asks)
+				}
+			})
+		})
+	}
+}
+
 // A value is as old as its question: what the backend took does not count as fresh.
 func TestAgeCountsFromTheRequest(t *testing.T) {
 	t.Parallel()
