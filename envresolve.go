@@ -232,10 +232,10 @@ func (e *Env) newMux() mux {
 // Env, and [Env.Get] resolves inside the invocation: a panic in init would cost a second init, on every environment, while AWS is busy.
 func MustWarm(ctx context.Context, opts ...Option) *Env {
 	e, err := New(opts...)
-	if err != nil {
-		panic(Detail(err))
+	if err == nil {
+		err = e.Warm(ctx)
 	}
-	if err := e.Warm(ctx); err != nil && !Retryable(err) {
+	if err != nil && (e == nil || !Retryable(err)) {
 		panic(Detail(err))
 	}
 	return e
@@ -248,9 +248,13 @@ func MustWarm(ctx context.Context, opts ...Option) *Env {
 // In an image that SnapStart is about to snapshot (AWS_LAMBDA_INITIALIZATION_TYPE=snap-start), Warm fetches nothing, so that the snapshot holds no plaintext; the
 // first read does its work.
 func (e *Env) Warm(ctx context.Context) error {
-	first := !e.warmed.Swap(true)
-	kind := e.environ()["AWS_LAMBDA_INITIALIZATION_TYPE"]
+	first, kind := !e.warmed.Swap(true), e.environ()["AWS_LAMBDA_INITIALIZATION_TYPE"]
 	if kind == "snap-start" && first {
+		e.cache.mu.Lock()
+		defer e.cache.unlock()
+		for _, v := range e.order {
+			v.entry.wanted = true // of reads that come together after the restore, the first to launch a flight takes along its whole group
+		}
 		e.owed.Store(true)
 		return nil
 	}
@@ -259,7 +263,7 @@ func (e *Env) Warm(ctx context.Context) error {
 }
 
 func (e *Env) warm(ctx context.Context, kind string, first bool) error {
-	if _, ok := ctx.Deadline(); !ok {
+	if _, ok := ctx.Deadline(); !ok || kind == "restore" { // the deadline of a read is the invocation's
 		budget := 2 * time.Second
 		if kind == "provisioned-concurrency" || kind == "lambda-managed-instances" {
 			budget = 30 * time.Second
@@ -275,11 +279,13 @@ func (e *Env) warm(ctx context.Context, kind string, first bool) error {
 	began := time.Now()
 	slow := time.AfterFunc(time.Second, func() {
 		var waiting []string
+		e.cache.mu.Lock()
 		for _, v := range e.order {
-			if v.entry.gen.Load() == nil {
+			if v.entry.call != nil {
 				waiting = append(waiting, v.name)
 			}
 		}
+		e.cache.unlock()
 		e.config.logger().Warn("secrets.warm", "waiting", waiting, "for", time.Second.String())
 	})
 	asks := asksFor(e.order)
@@ -295,9 +301,7 @@ func (e *Env) warm(ctx context.Context, kind string, first bool) error {
 func asksFor(vars []*variable) map[*entry]*ask {
 	asks := map[*entry]*ask{}
 	for _, v := range vars {
-		if asks[v.entry] == nil {
-			asks[v.entry] = &ask{entry: v.entry}
-		}
+		asks[v.entry] = &ask{entry: v.entry}
 	}
 	return asks
 }
@@ -353,9 +357,7 @@ func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error)
 // take the whole invocation from those that do.
 func (e *Env) payOff(ctx context.Context) {
 	if e.owed.Load() && e.owed.Swap(false) {
-		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-		defer cancel()
-		e.warm(ctx, "", false) // it logs its error, and each read returns its own
+		e.warm(ctx, "restore", false) // it logs its error, and each read returns its own
 	}
 }
 

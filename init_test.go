@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -46,13 +45,18 @@ func TestWarmBudget(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
-					if id == "a" {
+					switch id {
+					case "a":
 						return "a", nil
+					case "none":
+						return "", secrets.ErrNotFound
 					}
 					return hang(ctx, call, id)
 				}}
 				var log bytes.Buffer
-				env := p.env(t, on(test.kind), secrets.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				vars := on(test.kind)
+				vars["NONE"] = "sm://none?optional" // it has its answer, so nobody waits for it
+				env := p.env(t, vars, secrets.WithLogger(textLog(&log)))
 				ctx := t.Context()
 				if test.deadline > 0 {
 					c, cancel := context.WithTimeout(ctx, test.deadline)
@@ -93,6 +97,47 @@ func TestWarmOutlastsASecond(t *testing.T) {
 			}
 		})
 	}
+}
+
+// What failed for good is not waited for any more, and one such failure among passing ones decides: a retry cannot cure the whole.
+func TestWarmOfEverything(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
+			switch id {
+			case "denied":
+				return "", secrets.ErrAccessDenied
+			case "throttled":
+				return "", secrets.ErrThrottled
+			case "/hangs":
+				return hang(ctx, call, id)
+			}
+			return id, nil
+		}}
+		var log bytes.Buffer
+		vars := map[string]string{"A": "sm://a", "DENIED": "sm://denied", "THROTTLED": "sm://throttled", "HANGS": "ssm:///hangs"}
+		env := p.env(t, vars, secrets.WithLogger(textLog(&log)))
+		var err error
+		took(t, "the warm", 1500*time.Millisecond, 2*time.Second, func() { err = env.Warm(t.Context()) })
+		for _, want := range []error{secrets.ErrAccessDenied, secrets.ErrThrottled, secrets.ErrUnavailable} {
+			if !errors.Is(err, want) {
+				t.Errorf("the error says nothing of %q: %v", want, err)
+			}
+		}
+		if secrets.Retryable(err) {
+			t.Error("a denial is retryable")
+		}
+		if !strings.Contains(log.String(), `waiting="[HANGS THROTTLED]"`) {
+			t.Errorf("what it waits for:\n%s", log.String())
+		}
+		took(t, "Get of what resolved", 0, 0, func() { expect(t, env, "a") })
+		defer func() {
+			if text := fmt.Sprint(recover()); !strings.Contains(text, "DENIED: access denied") || !strings.Contains(text, "THROTTLED: throttled") || !strings.Contains(text, "HANGS: unavailable") {
+				t.Errorf("MustWarm panicked with %s", text)
+			}
+		}()
+		secrets.MustWarm(t.Context(), secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+	})
 }
 
 // MustWarm panics where a retry cannot help, and only there.
@@ -180,6 +225,41 @@ func TestSnapStart(t *testing.T) {
 	}
 }
 
+// Readers who come together after a restore share the round: one that comes before the first has begun it takes along all of its scheme.
+func TestSnapStartTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		vars := on("snap-start")
+		vars["C"], vars["D"] = "ssm:///c", "ssm:///d"
+		env := p.env(t, vars)
+		if err := env.Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx := &asked{Context: t.Context(), ask: sync.OnceFunc(func() { mustGet(t, env, "B") })}
+		if _, err := env.Get(ctx, "C"); err != nil {
+			t.Error(err)
+		}
+		for _, name := range []string{"A", "B", "C", "D"} {
+			mustGet(t, env, name)
+		}
+		if n := p.count(); n != 2 {
+			t.Errorf("%d calls, want one for each scheme", n)
+		}
+	})
+}
+
+// asked is a context that calls ask when it is asked for its deadline, which a first read does before it begins anything.
+type asked struct {
+	context.Context
+	ask func()
+}
+
+func (a *asked) Deadline() (time.Time, bool) {
+	a.ask()
+	return a.Context.Deadline()
+}
+
 // After a restore, a backend that hangs takes from the first read what it would take from a warm, and nothing from later ones.
 func TestSnapStartHang(t *testing.T) {
 	t.Parallel()
@@ -191,7 +271,7 @@ func TestSnapStartHang(t *testing.T) {
 			return hang(ctx, call, id)
 		}}
 		var log bytes.Buffer
-		env := p.env(t, on("snap-start"), secrets.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+		env := p.env(t, on("snap-start"), secrets.WithLogger(textLog(&log)))
 		if err := env.Warm(t.Context()); err != nil {
 			t.Fatal(err)
 		}
