@@ -30,9 +30,9 @@ func start(t *testing.T) (*endpoint.Server, aws.Config) {
 }
 
 // startPipe is start inside a bubble.
-func startPipe(t *testing.T) (*endpoint.Server, aws.Config) {
+func startPipe(t *testing.T, opts ...endpoint.Options) (*endpoint.Server, aws.Config) {
 	t.Helper()
-	s, p := endpoint.New(endpoint.Options{}), endpoint.NewPipe()
+	s, p := endpoint.New(append(opts, endpoint.Options{})[0]), endpoint.NewPipe()
 	go s.Serve(p)
 	cfg := base("http://ssm.aws.test")
 	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DialContext = p.DialContext })

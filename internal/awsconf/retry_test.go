@@ -7,6 +7,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/lambdasecrets/secrets/internal/endpoint"
 )
@@ -54,6 +55,32 @@ func TestRetries(t *testing.T) {
 				s.Fault(tc.fault)
 				if err := get(within(t, time.Minute), cfg); err != nil {
 					t.Errorf("the last attempt was good: %v", err)
+				}
+			})
+		})
+	}
+}
+
+// A clock that is off, as in a sandbox that was restored from a snapshot, costs attempts and no call; so does one that is set right later.
+func TestSkewedClock(t *testing.T) {
+	t.Parallel()
+	for _, ahead := range []time.Duration{20 * time.Minute, -20 * time.Minute} {
+		t.Run(ahead.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				off := ahead // of the service's clock
+				s, cfg := startPipe(t, endpoint.Options{Now: func() time.Time { return time.Now().Add(off) }})
+				s.Fault(endpoint.Fault{Do: endpoint.Skew})
+				c := ssm.NewFromConfig(prepare(cfg))
+				for call := range 6 {
+					if call == 3 {
+						off = 0
+					}
+					before, began := len(s.Calls()), time.Now()
+					_, err := c.GetParameter(within(t, time.Minute), &ssm.GetParameterInput{Name: aws.String("/a")})
+					if n, took := len(s.Calls())-before, time.Since(began); err != nil || n > 3 || took > time.Second {
+						t.Errorf("call %d, the clock being off by %v: %d attempts in %v: %v", call, off, n, took, err)
+					}
 				}
 			})
 		})
