@@ -84,13 +84,14 @@ func handle(ctx context.Context, e event) (any, error) {
 	case "ticks":
 		return ticks.Load(), nil
 	case "sleep":
+		fmt.Println("sleep", e.Arg)
 		time.Sleep(duration(e.Arg))
 		return now, nil
 	case "spin":
-		n := 0
-		for end := time.Now().Add(duration(e.Arg)); time.Now().Before(end); n++ {
+		before := processorTime()
+		for end := time.Now().Add(duration(e.Arg)); time.Now().Before(end); {
 		}
-		return n, nil
+		return processorTime() - before, nil
 	case "deadline":
 		end, _ := ctx.Deadline()
 		return time.Until(end).Milliseconds(), nil
@@ -118,6 +119,15 @@ func handle(ctx context.Context, e event) (any, error) {
 		return string(body), err
 	}
 	return nil, fmt.Errorf("unknown event %q", e.Do)
+}
+
+// processorTime is what the process has used, in nanoseconds.
+func processorTime() int64 {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		panic(err)
+	}
+	return u.Utime.Nano() + u.Stime.Nano()
 }
 
 func duration(s string) time.Duration {
