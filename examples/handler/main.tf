@@ -2,7 +2,7 @@
 #
 #   CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -o build/bootstrap .
 #   terraform init
-#   terraform apply -target=aws_kms_alias.orders          # the key first: the signing key is encrypted under it
+#   terraform apply -target=aws_kms_alias.orders          # the key first: the signing key is encrypted under it. What it asks for is not used yet: write anything
 #   aws kms encrypt --key-id alias/orders --encryption-context LambdaFunctionName=orders \
 #     --plaintext fileb://signing-key --query CiphertextBlob --output text
 #   terraform apply                                       # asks for the plaintexts, and for that ciphertext
@@ -49,6 +49,8 @@ variable "signing_key" {
   description = "Ciphertext in base64, as aws kms encrypt prints it."
   type        = string
 }
+
+data "aws_partition" "current" {}
 
 data "aws_region" "current" {}
 
@@ -101,7 +103,7 @@ resource "aws_iam_role" "function" {
 
 resource "aws_iam_role_policy_attachment" "log" {
   role       = aws_iam_role.function.name
-  policy_arn = "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
+  policy_arn = "arn:${data.aws_partition.current.partition}:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole"
 }
 
 resource "aws_iam_role_policy" "secrets" {
@@ -123,7 +125,7 @@ resource "aws_iam_role_policy" "secrets" {
         Resource = aws_kms_key.orders.arn
         Condition = {
           StringEquals = {
-            "kms:ViaService"                  = "secretsmanager.${data.aws_region.current.region}.amazonaws.com"
+            "kms:ViaService"                  = "secretsmanager.${data.aws_region.current.region}.${data.aws_partition.current.dns_suffix}"
             "kms:EncryptionContext:SecretARN" = aws_secretsmanager_secret.database.arn
           }
         }
@@ -141,7 +143,7 @@ resource "aws_iam_role_policy" "secrets" {
         Resource = aws_kms_key.orders.arn
         Condition = {
           StringEquals = {
-            "kms:ViaService"                      = "ssm.${data.aws_region.current.region}.amazonaws.com"
+            "kms:ViaService"                      = "ssm.${data.aws_region.current.region}.${data.aws_partition.current.dns_suffix}"
             "kms:EncryptionContext:PARAMETER_ARN" = aws_ssm_parameter.api_key.arn
           }
         }

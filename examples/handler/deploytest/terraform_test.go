@@ -48,6 +48,7 @@ func terraform(t *testing.T, store *endpoint.Store) deployment {
 	}
 	p.vars["api_key"], p.vars["database_password"] = cty.StringVal(apiKey), cty.StringVal("a-password")
 	p.set(p.data, "aws_region", "current", "region", region)
+	p.set(p.data, "aws_partition", "current", "partition", "aws", "dns_suffix", "amazonaws.com")
 	p.set(p.data, "archive_file", "function", "output_path", "function.zip", "output_base64sha256", "")
 
 	d := deployment{underKey: map[string]string{}}
@@ -79,6 +80,10 @@ func terraform(t *testing.T, store *endpoint.Store) deployment {
 	}
 	if err := json.Unmarshal([]byte(p.str("aws_iam_role_policy secrets", "policy")), &d.policy); err != nil {
 		t.Fatal(err)
+	}
+
+	if log := p.str("aws_iam_role_policy_attachment log", "policy_arn"); log != "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole" {
+		t.Errorf("for the log, the role has %s", log)
 	}
 
 	const function = "aws_lambda_function orders"
