@@ -314,7 +314,7 @@ func TestOverlappingRequestsCloseNothing(t *testing.T) {
 func TestWidthOfConnections(t *testing.T) {
 	t.Parallel()
 	s, cfg := start(t)
-	s.SetLatency("*", 100*time.Millisecond)
+	s.SetLatency("*", 300*time.Millisecond)
 	calls := ssm.NewFromConfig(prepare(cfg))
 	var opened [2]int
 	for i := range opened {
