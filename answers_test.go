@@ -42,6 +42,40 @@ func TestSecretsManagerAnswersForAnother(t *testing.T) {
 	}
 }
 
+// Endpoints differ in how they name what they answer: with the selector behind it, without the ARN, a secret by its own name. None of this mixes up what
+// was asked together.
+func TestSSMAnswerShapes(t *testing.T) {
+	t.Parallel()
+	const arn, reference = "arn:aws:ssm:eu-west-1:123456789012:parameter/team/arn", "ssm:///aws/reference/secretsmanager/db"
+	refs := []string{"ssm:///a:3", "ssm://" + arn, reference, "ssm://db", "ssm:///gone:blue", "ssm://" + arn + "-gone"}
+	for _, tc := range []struct {
+		name, body string
+		want       []string // plaintexts, "" for what is not found
+	}{
+		{"names with selectors, no ARNs", `{"Parameters":[{"Name":"db","Value":"parameter","Version":1},{"Name":"/team/arn","Value":"by ARN","Version":1},{"Name":"/a:3","Value":"three","Version":3},
+			{"Name":"/aws/reference/secretsmanager/db","Value":"secret","Version":0,"SourceResult":"{}"}],"InvalidParameters":["/gone","/team/arn-gone"]}`,
+			[]string{"three", "by ARN", "secret", "parameter", "", ""}},
+		{"a secret by its own name", `{"Parameters":[{"Name":"/a","Selector":":3","Value":"three"},{"Name":"db","Value":"secret","Version":0,"SourceResult":"{}"},{"Name":"db","Value":"parameter","Version":1},
+			{"Name":"` + arn + `","ARN":"` + arn + `","Value":"by ARN"}],"InvalidParameters":["/gone:blue","` + arn + `-gone"]}`,
+			[]string{"three", "by ARN", "secret", "parameter", "", ""}},
+		{"no such secret, and a parameter of its name", `{"Parameters":[{"Name":"/a","Value":"three","Version":3},{"Name":"db","Value":"parameter","Version":1},{"Name":"/team/arn","ARN":"` + arn + `","Value":"by ARN"}],
+			"InvalidParameters":["/gone:blue","/aws/reference/secretsmanager/db","` + arn + `-gone"]}`,
+			[]string{"three", "by ARN", "", "parameter", "", ""}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, cfg := answer(0, []byte(tc.body))
+			for i, r := range fetch(t, secrets.NewSSM(cfg), refs...) {
+				var kind error
+				if tc.want[i] == "" {
+					kind = secrets.ErrNotFound
+				}
+				wantResult(t, r, tc.want[i], kind)
+			}
+		})
+	}
+}
+
 // Whatever AWS, or who answers in its place, quotes of a ciphertext does not reach the error.
 func TestQuotedCiphertextIsHidden(t *testing.T) {
 	t.Parallel()

@@ -66,8 +66,9 @@ var conformance = []struct {
 	{name: "tree", ref: "ssm://{path}/tree/*", want: `{"a":"1","b/c":"2","s":"3"}`},
 	{name: "tree of two pages", ref: "ssm://{path}/pages/*", want: `{"00":"0","01":"1","02":"2","03":"3","04":"4","05":"5","06":"6","07":"7","08":"8","09":"9","10":"10","11":"11"}`},
 	{name: "tree of none", ref: "ssm://{path}/none/*", kind: secrets.ErrNotFound},
-	{name: "secret through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db", want: `{"user":"u","password":"second"}`,
-		moto: "it answers under the secret's own name, not the one that was asked for"},
+	{name: "secret through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db", want: `{"user":"u","password":"second"}`},
+	{name: "previous stage through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db:AWSPREVIOUS", want: `{"user":"u","password":"first"}`},
+	{name: "version id through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db:{first}", want: `{"user":"u","password":"first"}`},
 	{name: "no such secret through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/none", kind: secrets.ErrNotFound},
 
 	{name: "secret", ref: "sm://{name}/db", want: `{"user":"u","password":"second"}`},

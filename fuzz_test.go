@@ -191,6 +191,7 @@ func FuzzSSMAnswer(f *testing.F) {
 		`{"Parameters":[{"Name":"/a","Value":"CANARY-a","Version":1},{"Name":"/b","Value":"CANARY-b","Version":3,"Selector":":3"}],"InvalidParameters":["/c:blue"]}`,
 		`{"Parameters":[{"Name":"/zzz","Value":"CANARY"},{"Name":"/a"},{"Value":"CANARY"},{"Name":"/a","Value":7}]}`, `{"Parameter":{"Name":"/a","Value":"CANARY"}}`,
 		`{"Parameters":[{"Name":"/t/x","Value":"CANARY"},{"Name":"/t/y/z","Value":"1"}]}`, `{"Parameters":[],"NextToken":"t"}`, `{"Parameters":null,"InvalidParameters":[null,1]}`, `[]`,
+		`{"Parameters":[{"Name":"/b:3","Value":"CANARY-b"},{"Name":"d","ARN":"arn:aws:ssm:eu-west-1:123456789012:parameter/d:3","Value":"CANARY-d"}],"InvalidParameters":["c"]}`,
 		`{"__type":"ParameterNotFound"}`, `{"Parameters":[{"Name":"/a","Value":"CANARY","Value":"2"}],"Parameters":[]}`,
 		`{"Parameter":{"Name":"d","ARN":"arn:aws:ssm:eu-west-1:123456789012:parameter/d","Value":"CANARY","SourceResult":"{"}}`,
 	} {
@@ -206,7 +207,9 @@ func FuzzSSMAnswer(f *testing.F) {
 		a, cfg := answer(status, body)
 		refs := []secrets.Ref{secrets.SSMParameter("/a"), mustParse(t, "ssm:///b:3"), mustParse(t, "ssm:///c:blue"), secrets.SSMParameter("arn:aws:ssm:eu-west-1:123456789012:parameter/d")}
 		has := func(o object, ref secrets.Ref, plain string) bool {
-			named := slices.ContainsFunc(o["Name"], func(n string) bool { return base(n) == base(ref.ID()) }) || slices.Contains(o["ARN"], ref.ID())
+			named := slices.ContainsFunc(o["Name"], func(n string) bool {
+				return base(n) == base(ref.ID()) || base(n) == base(ref.ID())+":"+ref.Version()+ref.Stage()
+			}) || slices.Contains(o["ARN"], ref.ID())
 			return named && slices.Contains(o["Value"], plain)
 		}
 		checkAnswers(t, refs, secrets.NewSSM(cfg).Fetch(t.Context(), refs), body, has)

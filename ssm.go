@@ -155,7 +155,7 @@ func (p *ssmProvider) batch(ctx context.Context, refs []Ref, which []int, result
 	if err != nil && !err.passing() {
 		return err
 	}
-	for k, i := range which {
+	for _, i := range which {
 		ref := refs[i]
 		if err != nil {
 			results[i] = failed(ref, err)
@@ -165,7 +165,7 @@ func (p *ssmProvider) batch(ctx context.Context, refs []Ref, which []int, result
 		switch {
 		case at >= 0:
 			results[i] = parameter(&out.Parameters[at], ref, "ssm:GetParameters")
-		case slices.Contains(out.InvalidParameters, names[k]), slices.Contains(out.InvalidParameters, ref.ID()):
+		case slices.ContainsFunc(out.InvalidParameters, ref.data().Named):
 			results[i] = failed(ref, &ResolveError{Ref: ref, Operation: "ssm:GetParameters", kind: ErrNotFound, region: ref.Region(), problem: ref.data().Missing()})
 		default:
 			results[i] = failed(ref, garbledError("ssm:GetParameters", ref, "the answer says nothing of this parameter"))
@@ -249,7 +249,7 @@ func (p *ssmProvider) tree(ctx context.Context, ref Ref) Result {
 
 // answers reports whether q is the answer for ref.
 func answers(q *types.Parameter, ref Ref) bool {
-	return ref.data().AnsweredBy(aws.ToString(q.Name), aws.ToString(q.ARN), aws.ToString(q.Selector), q.Version)
+	return ref.data().AnsweredBy(aws.ToString(q.Name), aws.ToString(q.ARN), aws.ToString(q.Selector), q.Version, aws.ToString(q.SourceResult) != "")
 }
 
 // parameter makes a result of AWS's answer.

@@ -40,18 +40,31 @@ func BaseName(id string) string {
 	return strings.TrimPrefix(id, "/")
 }
 
-// AnsweredBy reports whether what came back under this name is the answer for r. A parameter asked by ARN comes back under its bare name, with the ARN
-// beside it; the selector comes back with a colon in front, from AWS, and not at all from others: then the version number tells, unless it is 0.
-func (r Ref) AnsweredBy(name, arn, selector string, version int64) bool {
-	if BaseName(name) != BaseName(r.ID) && !(arn != "" && arn == r.ID) {
-		return false
+// Named reports whether name is the parameter's, or its ARN. Some endpoints repeat the selector there.
+func (r Ref) Named(name string) bool {
+	if sel := r.Selector(); sel != "" {
+		name = strings.TrimSuffix(name, ":"+sel)
 	}
-	if strings.HasPrefix(r.ID, "arn:") && strings.HasPrefix(arn, "arn:") && arn != r.ID {
+	return BaseName(name) == BaseName(r.ID)
+}
+
+// AnsweredBy reports whether what came back under this name is the answer for r. A parameter asked by ARN comes back under its bare name, with the ARN
+// beside it; the selector comes back with a colon in front, from AWS, and not at all from others: then the version number tells, unless it is 0. What a
+// secret, as its SourceResult tells, comes back under from AWS is the name that was asked for, and from others the secret's own.
+func (r Ref) AnsweredBy(name, arn, selector string, version int64, secret bool) bool {
+	if sel := r.Selector(); sel != "" {
+		arn = strings.TrimSuffix(arn, ":"+sel)
+	}
+	own, _ := strings.CutPrefix("/"+BaseName(r.ID), referencePrefix)
+	switch {
+	case secret && !ofSecret(r),
+		!r.Named(name) && !(arn != "" && arn == r.ID) && !(secret && name == own),
+		strings.HasPrefix(r.ID, "arn:") && strings.HasPrefix(arn, "arn:") && arn != r.ID:
 		return false
 	}
 	// A secret asked for without a stage may come back with the one it means.
 	if s := strings.TrimPrefix(selector, ":"); s != "" && s != r.Selector() && !(s == "AWSCURRENT" && r.Selector() == "") {
 		return false
 	}
-	return r.Version == "" || version == 0 || strconv.FormatInt(version, 10) == r.Version
+	return r.Version == "" || ofSecret(r) || version == 0 || strconv.FormatInt(version, 10) == r.Version
 }

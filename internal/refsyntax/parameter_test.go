@@ -32,35 +32,45 @@ func TestAnsweredBy(t *testing.T) {
 	for _, tc := range []struct {
 		name, text, as, arn, selector string
 		version                       int64
+		secret                        bool // a SourceResult came along
 		want                          bool
 	}{
-		{"name", "ssm:///app/db", "/app/db", ssmARN, "", 3, true},
-		{"another name", "ssm:///app/db", "/app/dc", "", "", 3, false},
-		{"no name", "ssm:///app/db", "", "", "", 3, false},
-		{"version, echoed", "ssm:///app/db:3", "/app/db", "", ":3", 3, true},
-		{"version, not echoed", "ssm:///app/db:3", "/app/db", "", "", 3, true},
-		{"version, no number", "ssm:///app/db:3", "/app/db", "", ":3", 0, true},
-		{"another version", "ssm:///app/db:3", "/app/db", "", "", 4, false},
-		{"another selector", "ssm:///app/db:3", "/app/db", "", ":blue", 3, false},
-		{"label", "ssm:///app/db:blue", "/app/db", "", ":blue", 7, true},
-		{"label, not echoed", "ssm:///app/db:blue", "/app/db", "", "", 7, true},
-		{"a selector that nobody asked for", "ssm:///app/db", "/app/db", "", ":blue", 7, false},
-		{"ARN", "ssm://" + ssmARN, "/app/db", ssmARN, "", 1, true},
-		{"another account's", "ssm://" + theirs, "/app/db", theirs, "", 1, true},
-		{"another account's, under its ARN", "ssm://" + theirs, theirs, theirs, "", 1, true},
-		{"another account's, under another name", "ssm://" + theirs, "?", theirs, "", 1, true},
-		{"ours instead of theirs", "ssm://" + theirs, "/app/db", ssmARN, "", 1, false},
-		{"secret", "ssm://" + secret, secret, "", "", 0, true},
-		{"secret, its stage named", "ssm://" + secret, secret, "", ":AWSCURRENT", 0, true},
-		{"secret, another stage", "ssm://" + secret, secret, "", ":AWSPREVIOUS", 0, false},
-		{"secret, the stage not asked for", "ssm://" + secret + ":AWSPREVIOUS", secret, "", ":AWSCURRENT", 0, false},
+		{"name", "ssm:///app/db", "/app/db", ssmARN, "", 3, false, true},
+		{"another name", "ssm:///app/db", "/app/dc", "", "", 3, false, false},
+		{"no name", "ssm:///app/db", "", "", "", 3, false, false},
+		{"version, echoed", "ssm:///app/db:3", "/app/db", "", ":3", 3, false, true},
+		{"version, not echoed", "ssm:///app/db:3", "/app/db", "", "", 3, false, true},
+		{"version, no number", "ssm:///app/db:3", "/app/db", "", ":3", 0, false, true},
+		{"another version", "ssm:///app/db:3", "/app/db", "", "", 4, false, false},
+		{"another selector", "ssm:///app/db:3", "/app/db", "", ":blue", 3, false, false},
+		{"label", "ssm:///app/db:blue", "/app/db", "", ":blue", 7, false, true},
+		{"label, not echoed", "ssm:///app/db:blue", "/app/db", "", "", 7, false, true},
+		{"a selector that nobody asked for", "ssm:///app/db", "/app/db", "", ":blue", 7, false, false},
+		{"ARN", "ssm://" + ssmARN, "/app/db", ssmARN, "", 1, false, true},
+		{"another account's", "ssm://" + theirs, "/app/db", theirs, "", 1, false, true},
+		{"another account's, under its ARN", "ssm://" + theirs, theirs, theirs, "", 1, false, true},
+		{"another account's, under another name", "ssm://" + theirs, "?", theirs, "", 1, false, true},
+		{"ours instead of theirs", "ssm://" + theirs, "/app/db", ssmARN, "", 1, false, false},
+		{"secret", "ssm://" + secret, secret, "", "", 0, false, true},
+		{"secret, its stage named", "ssm://" + secret, secret, "", ":AWSCURRENT", 0, false, true},
+		{"secret, another stage", "ssm://" + secret, secret, "", ":AWSPREVIOUS", 0, false, false},
+		{"selector behind the name", "ssm:///app/db:3", "/app/db:3", "", "", 3, false, true},
+		{"another one behind the name", "ssm:///app/db:3", "/app/db:4", "", "", 4, false, false},
+		{"one that nobody asked for behind the name", "ssm:///app/db", "/app/db:4", "", "", 4, false, false},
+		{"selector behind the ARN", "ssm://" + ssmARN + ":3", "/app/db", ssmARN + ":3", ":3", 3, false, true},
+		{"secret under its own name", "ssm://" + secret, "s", "", "", 0, true, true},
+		{"secret by version id under its own name", "ssm://" + secret + ":00000000-0000-4000-8000-000000000001", "s", "", "", 1, true, true},
+		{"another secret", "ssm://" + secret, "t", "", "", 0, true, false},
+		{"a secret of the parameter's name", "ssm://s", "s", "", "", 0, true, false},
+		{"a parameter of the secret's name", "ssm://" + secret, "s", "", "", 1, false, false},
+		{"secret, the stage not asked for", "ssm://" + secret + ":AWSPREVIOUS", secret, "", ":AWSCURRENT", 0, false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r, err := Parse(tc.text)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := r.AnsweredBy(tc.as, tc.arn, tc.selector, tc.version); got != tc.want {
+			if got := r.AnsweredBy(tc.as, tc.arn, tc.selector, tc.version, tc.secret); got != tc.want {
 				t.Errorf("%v, want %v", got, tc.want)
 			}
 		})
