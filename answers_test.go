@@ -42,6 +42,32 @@ func TestSecretsManagerAnswersForAnother(t *testing.T) {
 	}
 }
 
+// The answer to a question for one thing alone need not name it, as those of a stand-in for AWS may not. One that names something else is not taken.
+func TestAnswersThatNameNothing(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		ref, body string
+		kind      error
+	}{
+		{"sm://a", `{"SecretString":"x"}`, nil},
+		{"sm://a?version=00000000-0000-4000-8000-000000000001", `{"SecretString":"x"}`, nil},
+		{"sm://a", `{"ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:b-AbCdEf","SecretString":"x"}`, secrets.ErrUnavailable},
+		{"ssm:///a", `{"Parameter":{"Value":"x"}}`, nil},
+		{"ssm:///a:3", `{"Parameter":{"Value":"x"}}`, nil},
+		{"ssm:///a", `{"Parameter":{"Name":"/b","Value":"x"}}`, secrets.ErrUnavailable},
+		{"ssm:///a", `{"Parameter":{"ARN":"arn:aws:ssm:eu-west-1:123456789012:parameter/b","Value":"x"}}`, secrets.ErrUnavailable},
+		{"kms://AAAA", `{"Plaintext":"eA=="}`, nil},
+	} {
+		_, cfg := answer(0, []byte(tc.body))
+		providers := map[secrets.Scheme]secrets.Provider{secrets.KMS: secrets.NewKMS(cfg), secrets.SSM: secrets.NewSSM(cfg), secrets.SecretsManager: secrets.NewSecretsManager(cfg)}
+		want := ""
+		if tc.kind == nil {
+			want = "x"
+		}
+		wantResult(t, fetch(t, providers[mustParse(t, tc.ref).Scheme()], tc.ref)[0], want, tc.kind)
+	}
+}
+
 // Endpoints differ in how they name what they answer: with the selector behind it, without the ARN, a secret by its own name. None of this mixes up what
 // was asked together.
 func TestSSMAnswerShapes(t *testing.T) {

@@ -89,7 +89,7 @@ func (p *smProvider) single(ctx context.Context, ref Ref) Result {
 	switch {
 	case err != nil:
 		return failed(ref, err)
-	case !ref.data().IsOf(aws.ToString(out.Name), aws.ToString(out.ARN)), in.VersionId != nil && aws.ToString(out.VersionId) != *in.VersionId:
+	case ref.data().Another(aws.ToString(out.Name), aws.ToString(out.ARN)), in.VersionId != nil && out.VersionId != nil && *out.VersionId != *in.VersionId:
 		return failed(ref, garbledError(operation, ref, "the answer is for another secret or version"))
 	}
 	return secret(ref, operation, out.SecretString, out.SecretBinary, out.VersionId, out.ARN)

@@ -187,7 +187,7 @@ func (p *ssmProvider) single(ctx context.Context, ref Ref, other bool) Result {
 	switch {
 	case err == nil && out.Parameter == nil:
 		return failed(ref, garbledError("ssm:GetParameter", ref, "the answer has no Parameter"))
-	case err == nil && !answers(out.Parameter, ref):
+	case err == nil && aws.ToString(out.Parameter.Name)+aws.ToString(out.Parameter.ARN) != "" && !answers(out.Parameter, ref): // one that names nothing is for what was asked
 		return failed(ref, garbledError("ssm:GetParameter", ref, "the answer is for another parameter"))
 	case err == nil:
 		return parameter(out.Parameter, ref, "ssm:GetParameter")

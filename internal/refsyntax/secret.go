@@ -10,3 +10,6 @@ func (r Ref) IsOf(name, arn string) bool {
 	}
 	return arn == r.ID || len(arn) == len(r.ID)+7 && strings.HasPrefix(arn, r.ID+"-")
 }
+
+// Another reports whether the answer to a question for r alone is for a secret other than r, by this name and ARN. One that names none is for r.
+func (r Ref) Another(name, arn string) bool { return name+arn != "" && !r.IsOf(name, arn) }

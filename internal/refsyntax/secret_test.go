@@ -24,5 +24,8 @@ func TestIsOf(t *testing.T) {
 		if r.IsOf(tc.as, tc.arn) != tc.want {
 			t.Errorf("%s: %v", tc.name, !tc.want)
 		}
+		if r.Another(tc.as, tc.arn) == tc.want || r.Another("", "") {
+			t.Errorf("%s: another: %v, %v", tc.name, tc.want, r.Another("", ""))
+		}
 	}
 }
