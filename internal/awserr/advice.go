@@ -26,8 +26,10 @@ type Case struct {
 // Next returns what to do, in a line, or "" where nothing better is known than AWS's own words.
 func (c Case) Next() string {
 	switch {
-	case c.Reason == NoRegion:
+	case c.Reason == NoRegion, c.Region == "" && Credentials(c.Code): // with an endpoint of one's own the SDK signs for no Region
 		return "set AWS_REGION, or state ?region= in the reference"
+	case c.Reason == NoEndpoint:
+		return "write AWS_ENDPOINT_URL, or BaseEndpoint in the aws.Config, as http://HOST:PORT"
 	case c.Reason == NoCredentials:
 		return "on Lambda the function's role provides them; elsewhere set AWS_PROFILE, or AWS_ACCESS_KEY_ID and its like"
 	case c.Reason != "":

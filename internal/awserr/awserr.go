@@ -46,6 +46,7 @@ const (
 	Certificate   Reason = "the server's TLS certificate is not trusted"
 	Broken        Reason = "the connection failed"
 	NoRegion      Reason = "no Region is configured"
+	NoEndpoint    Reason = "the endpoint that is configured is not a URL"
 	NoCredentials Reason = "no credentials could be loaded"
 )
 
@@ -102,7 +103,7 @@ func Copy(operation, blob string, err error) *Error {
 		e.Status, e.RequestID = 0, "" // those of whoever should have given the credentials
 	}
 	e.Class = Classify(operation, e.Code, e.Message, e.Status)
-	if e.Reason == NoRegion {
+	if e.Reason == NoRegion || e.Reason == NoEndpoint {
 		e.Class = Invalid
 	}
 	return e
@@ -118,6 +119,8 @@ func reason(err error, status int) Reason {
 	switch {
 	case strings.Contains(text, "issing Region"):
 		return NoRegion
+	case strings.Contains(text, "unsupported protocol scheme"), strings.Contains(text, "Failed to parse uri"), strings.Contains(text, "no Host in request URL"):
+		return NoEndpoint
 	case strings.Contains(text, "get identity:"), strings.Contains(text, "get credentials:"), strings.Contains(text, "failed to retrieve credentials"):
 		return NoCredentials
 	case status != 0 && status != http.StatusOK:

@@ -38,6 +38,16 @@ func (slow) Error() string   { return "i/o timeout" }
 func (slow) Timeout() bool   { return true }
 func (slow) Temporary() bool { return true }
 
+// A code is the same code in other letters: stand-ins for AWS write it as they please.
+func TestClassifyMindsNoCase(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[string]Class{"accessDeniedException": AccessDenied, "THROTTLINGEXCEPTION": Throttled, "validationException": Invalid, "brandNewException": Unavailable, "": Unavailable} {
+		if got := Classify("ssm:GetParameter", code, "", 400); got != want {
+			t.Errorf("%q: class %d, want %d", code, got, want)
+		}
+	}
+}
+
 // What has no code goes by HTTP status, then by the network's error.
 func TestCopyWithoutCode(t *testing.T) {
 	t.Parallel()
@@ -72,6 +82,9 @@ func TestCopyWithoutCode(t *testing.T) {
 		{"certificate", unsent(&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}), Unavailable, Certificate},
 
 		{"no Region", fmt.Errorf("resolve endpoint: %w", errors.New("Invalid Configuration: Missing Region")), Invalid, NoRegion},
+		{"endpoint without a scheme", unsent(errors.New(`unsupported protocol scheme "localhost"`)), Invalid, NoEndpoint},
+		{"endpoint without a host", unsent(errors.New("http: no Host in request URL")), Invalid, NoEndpoint},
+		{"endpoint that does not parse", fmt.Errorf("failed to resolve service endpoint, %w", errors.New("Failed to parse uri: 127.0.0.1:4566")), Invalid, NoEndpoint},
 		{"no credentials", fmt.Errorf("get identity: get credentials: %w", context.DeadlineExceeded), Unavailable, NoCredentials},
 		{"credentials' own page", fmt.Errorf("get identity: get credentials: %w", answered(404, page)), Unavailable, NoCredentials},
 		{"anything else", errors.New("x"), Unavailable, Broken},
@@ -144,6 +157,8 @@ func TestNext(t *testing.T) {
 		{"dual stack", Case{Error: Error{Reason: Timeout}, Operation: "kms:Decrypt", Region: "eu-west-1", Host: "kms.eu-west-1.api.aws:443"}, "com.amazonaws.eu-west-1.kms"},
 		{"own host", Case{Error: Error{Reason: Timeout}, Operation: "kms:Decrypt", Host: "127.0.0.1:4566"}, "not AWS's own endpoint"},
 		{"proxy's 403", Case{Error: Error{Reason: Foreign, Class: AccessDenied, Status: 403}, Operation: "kms:Decrypt", Host: "kms.eu-west-1.amazonaws.com"}, "HTTPS_PROXY"},
+		{"no Region, own host", Case{Error: Error{Code: "IncompleteSignatureException"}, Operation: "kms:Decrypt", Host: "127.0.0.1:4566"}, "set AWS_REGION"},
+		{"no URL", Case{Error: Error{Reason: NoEndpoint, Class: Invalid}, Operation: "kms:Decrypt", Region: "eu-west-1"}, "as http://HOST:PORT"},
 		{"partial secret ARN", Case{Error: Error{Code: "AccessDeniedException", Class: AccessDenied}, Operation: "secretsmanager:GetSecretValue",
 			ID: "arn:aws:secretsmanager:eu-west-1:1:secret:db"}, "on arn:aws:secretsmanager:eu-west-1:1:secret:db-??????"},
 		{"nothing known", Case{Error: Error{Code: "AccessDeniedException", Class: AccessDenied}, Operation: "ssm:GetParameter", ID: "/a"}, "on arn:aws:ssm:REGION:ACCOUNT:parameter/a"},

@@ -69,6 +69,11 @@ func Classify(operation, code, message string, status int) Class {
 	if !known {
 		class, known = classes[code]
 	}
+	for listed, c := range classes { // the SDK, too, minds no case where it knows a code
+		if !known && strings.EqualFold(listed, code) {
+			class, known = c, true
+		}
+	}
 	switch {
 	case code == "InvalidRequestException" && strings.Contains(message, "delet"):
 		return NotFound // "You can't perform this operation on the secret because it was marked for deletion."; in older words, "currently marked deleted"
