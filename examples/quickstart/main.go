@@ -62,20 +62,31 @@ func ownEnvironment(ctx context.Context, w io.Writer) error {
 	began := time.Now()
 	warm := env.Warm(ctx)
 	fmt.Fprintf(w, "Warm took %v.\n\n", time.Since(began).Round(time.Millisecond))
-	table(ctx, w, env, false)
+	table(ctx, w, env, false, warm)
 	if warm != nil {
 		fmt.Fprintln(w)
 	}
 	return warm
 }
 
-// table prints what every variable resolved to.
-func table(ctx context.Context, w io.Writer, env *secrets.Env, reveal bool) {
+// table prints what every variable resolved to, or why the warm did not resolve it: to ask again would wait for what does not answer.
+func table(ctx context.Context, w io.Writer, env *secrets.Env, reveal bool, warm error) {
+	failed := map[string]error{}
+	if all, ok := warm.(interface{ Unwrap() []error }); ok {
+		for _, err := range all.Unwrap() {
+			if e := (*secrets.ResolveError)(nil); errors.As(err, &e) {
+				failed[e.Variable] = e
+			}
+		}
+	}
 	kinds := map[secrets.Scheme]string{secrets.KMS: "KMS ciphertext", secrets.SSM: "parameter", secrets.SecretsManager: "secret", secrets.Literal: "literal"}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "VARIABLE\tREFERENCE\tKIND\tVERSION\tBYTES\tAGE\tVALUE")
 	for _, r := range env.Refs() {
-		v, err := env.Get(ctx, r.Variable)
+		v, err := secrets.Value{}, failed[r.Variable]
+		if err == nil {
+			v, err = env.Get(ctx, r.Variable)
+		}
 		if err != nil {
 			fmt.Fprintf(t, "%s\t%s\t%s\t\t\t\t%v\n", r.Variable, short(r.Ref.String(), 52), kinds[r.Ref.Scheme()], err)
 			continue
@@ -126,7 +137,7 @@ func samples(ctx context.Context, w io.Writer, reveal bool) error {
 	took := time.Since(began)
 	fmt.Fprintf(w, "An endpoint of our own plays AWS at %s. %d variables, %d of them references; %s and %s are plain and stay untouched.\n\n",
 		url, len(environ)-1, len(env.Refs()), "GREETING", "LOG_LEVEL")
-	table(ctx, w, env, reveal)
+	table(ctx, w, env, reveal, nil)
 
 	fmt.Fprintf(w, "\nOne warm, %v, every call at 20 ms:\n", took.Round(time.Millisecond))
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
@@ -183,6 +194,7 @@ func store(server *endpoint.Server) map[string]string {
 		"AWS_LAMBDA_FUNCTION_NAME": "quickstart",
 		"CONSOLE_KEY":              b64(st.Encrypt(key, []byte("from the console"), map[string]string{"LambdaFunctionName": "quickstart"})),
 		"CLI_KEY":                  "kms://" + b64(st.Encrypt(key, []byte("from the CLI"), nil)),
+		"DB_HOST":                  "ssm:///app/prod/db/host",
 		"API_KEY":                  "ssm:///app/prod/api-key",
 		"API_KEY_V1":               "ssm:///app/prod/api-key:1",
 		"LICENSE":                  "ssm:///shared/license?region=us-east-1",
