@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"slices"
@@ -90,7 +91,7 @@ var conformance = []struct {
 }
 
 // TestConformance holds the backends and an endpoint against each other: the embedded one, moto's server where Python has it, and the one in
-// AWS_ENDPOINT_URL if that is set (SECRETS_CONFORMANCE=moto says that it is one of moto's). It seeds through the SDK, under names of its own, and removes what it made (a KMS key: seven days later).
+// AWS_ENDPOINT_URL if that is set, which may be one of moto's too. It seeds through the SDK, under names of its own, and removes what it made (a KMS key: seven days later).
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
@@ -115,7 +116,7 @@ func TestConformance(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg.Region = cmp.Or(cfg.Region, region)
-		conform(t, cfg, os.Getenv("SECRETS_CONFORMANCE") == "moto")
+		conform(t, cfg, isMoto(os.Getenv("AWS_ENDPOINT_URL")))
 	})
 }
 
@@ -282,6 +283,17 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 		"{blob}", encrypt(key, "plain", nil), "{bound}", encrypt(key, "bound", map[string]string{"app": "x", "stage": "prod"}),
 		"{console}", encrypt(key, "console", map[string]string{"LambdaFunctionName": "conformance"}), "{binary}", encrypt(key, "\x00\x01\xfe\xff\n", nil),
 		"{disabled}", underDisabled, "{secret}", secret, "{partial}", secret[:len(secret)-7], "{first}", first)
+}
+
+// isMoto reports whether moto's server answers at url: it has an API of its own.
+func isMoto(url string) bool {
+	client := http.Client{Timeout: 5 * time.Second}
+	res, err := client.Get(strings.TrimSuffix(url, "/") + "/moto-api/data.json")
+	if err != nil {
+		return false
+	}
+	res.Body.Close()
+	return res.StatusCode == http.StatusOK
 }
 
 // startMoto starts moto's server for the length of the test and returns its URL, or skips the test where Python does not have it.
