@@ -154,6 +154,33 @@ func TestExpiredCredentials(t *testing.T) {
 	}
 }
 
+// A cache asks for one Region at a time. A backend that is used without one asks each Region for what is its own all the same.
+func TestRegionsTogether(t *testing.T) {
+	t.Parallel()
+	s, _, cfg := start(t)
+	var parameters, ids, want []string
+	for i, r := range []string{region, "us-east-1", region, "us-east-1"} {
+		for _, r := range []string{region, "us-east-1"} {
+			s.Region(r).PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/p%d", i), Value: fmt.Sprint(r, i)})
+			s.Region(r).PutSecret(fmt.Sprintf("s%d", i), fmt.Sprint(r, i))
+		}
+		parameters, ids = append(parameters, fmt.Sprintf("ssm:///p%d?region=%s", i, r)), append(ids, fmt.Sprintf("sm://s%d?region=%s", i, r))
+		want = append(want, fmt.Sprint(r, i))
+	}
+	for name, p := range map[string]secrets.Provider{"parameters": secrets.NewSSM(cfg), "secrets": secrets.NewSecretsManager(cfg), "secrets in batches": secrets.NewBatchingSecretsManager(cfg)} {
+		t.Run(name, func(t *testing.T) {
+			refs := ids
+			if name == "parameters" {
+				refs = parameters
+			}
+			for i, r := range fetch(t, p, refs...) {
+				wantResult(t, r, want[i], nil)
+			}
+		})
+	}
+	wantCalls(t, s, "2 ssm:GetParameters", "1 secretsmanager:BatchGetSecretValue", "6 secretsmanager:GetSecretValue")
+}
+
 // Without an endpoint of one's own, calls go to the Region's, in its partition.
 func TestEndpoints(t *testing.T) {
 	t.Parallel()

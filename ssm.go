@@ -65,9 +65,9 @@ func (p *ssmProvider) Fetch(ctx context.Context, refs []Ref) []Result {
 			work = append(work, func() { results[i] = p.tree(ctx, ref) })
 			continue
 		}
-		// One name never stands twice in a chunk: answers are told apart by name, and not every endpoint echoes the selector.
+		// One name never stands twice in a chunk: answers are told apart by name, and not every endpoint echoes the selector. A Cache asks for one Region, others may not.
 		at := slices.IndexFunc(chunks, func(chunk []int) bool {
-			return len(chunk) < ssmBatch && !slices.ContainsFunc(chunk, func(j int) bool { return refsyntax.BaseName(refs[j].ID()) == refsyntax.BaseName(ref.ID()) })
+			return len(chunk) < ssmBatch && !slices.ContainsFunc(chunk, func(j int) bool { return ref.data().Apart(refs[j].data().Ref) })
 		})
 		if at < 0 {
 			at, chunks = len(chunks), append(chunks, nil)
