@@ -76,71 +76,58 @@ func (p *ssmProvider) Fetch(ctx context.Context, refs []Ref) []Result {
 	}
 	each := par.Shared(ctx, len(chunks))
 	for _, chunk := range chunks {
-		work = append(work, func() {
-			asked := make([]Ref, len(chunk))
-			for k, i := range chunk {
-				asked[k] = refs[i]
-			}
-			for k, r := range p.chunk(each, asked) {
-				results[chunk[k]] = r
-			}
-		})
+		work = append(work, func() { p.chunk(each, refs, chunk, results) })
 	}
 	par.Do(ctx, len(work), func(i int) { work[i]() })
 	return results
 }
 
-// chunk fetches up to ten names, by one call if the role and the names allow it.
-func (p *ssmProvider) chunk(ctx context.Context, refs []Ref) []Result {
-	results := make([]Result, len(refs))
-	all := make([]int, len(refs))
-	for i := range refs {
-		all[i] = i
+// chunk fetches refs[which], up to ten names, by one call if the role and the names allow it.
+func (p *ssmProvider) chunk(ctx context.Context, refs []Ref, which []int, results []Result) {
+	lone := len(which) == 1
+	if p.noBatch.Load() || lone && !p.noSingle.Load() {
+		p.singly(ctx, refs, which, results, true)
+		return
 	}
-	if p.noBatch.Load() || len(refs) == 1 && !p.noSingle.Load() {
-		p.singly(ctx, refs, all, results)
-		return results
-	}
-	refused := p.batch(ctx, refs, all, results)
+	refused := p.batch(ctx, refs, which, results)
 	if refused == nil {
-		return results
+		return
 	}
-	if len(refs) == 1 {
+	if lone {
 		p.noSingle.Store(false) // the role may have changed: the next fetch finds out anew
-		results[0] = failed(refs[0], refused)
-		return results
+		results[which[0]] = failed(refs[which[0]], refused)
+		return
 	}
 	// One bad name has the whole call refused. AWS's message names the culprit, mostly: ask for it alone, and for the others once more.
-	rest := all
-	if culprit := culprit(refs, refused); culprit >= 0 && len(refs) > 2 {
-		rest = slices.Delete(slices.Clone(all), culprit, culprit+1)
+	rest := which
+	if at := culprit(refs, which, refused); at >= 0 && len(which) > 2 {
+		rest = slices.Delete(slices.Clone(which), at, at+1)
 		var again *ResolveError
 		par.Do(ctx, 2, func(i int) {
 			if i == 0 {
-				p.singly(ctx, refs, []int{culprit}, results)
+				p.singly(ctx, refs, which[at:at+1], results, false)
 			} else {
 				again = p.batch(ctx, refs, rest, results)
 			}
 		})
 		if again == nil {
-			return results
+			return
 		}
 	}
-	p.singly(ctx, refs, rest, results)
+	p.singly(ctx, refs, rest, results, false)
 	// Only if none is denied singly: a role may allow one action for some names, and the other for others.
-	if refused.kind == ErrAccessDenied && !slices.ContainsFunc(results, func(r Result) bool { return r.Err != nil }) {
+	if refused.kind == ErrAccessDenied && !slices.ContainsFunc(which, func(i int) bool { return results[i].Err != nil }) {
 		p.noBatch.Store(true)
 	}
-	return results
 }
 
-// culprit returns the index of the reference that AWS's message names, or -1. Of a malformed name AWS says that it may not be read on …:*, which is none of them.
-func culprit(refs []Ref, err *ResolveError) int {
+// culprit returns the place in which of the reference that AWS's message names, or -1. Of a malformed name AWS says that it may not be read on …:*, which is none of them.
+func culprit(refs []Ref, which []int, err *ResolveError) int {
 	var said *awserr.Error
 	if !errors.As(err.cause, &said) || said.Resource() == "" {
 		return -1
 	}
-	return slices.IndexFunc(refs, func(r Ref) bool { return refsyntax.BaseName(r.ID()) == refsyntax.BaseName(said.Resource()) })
+	return slices.IndexFunc(which, func(i int) bool { return refsyntax.BaseName(refs[i].ID()) == refsyntax.BaseName(said.Resource()) })
 }
 
 // batch fetches refs[which] by one GetParameters. It returns an error where the call was refused as a whole for a lasting reason; passing failures become results.
@@ -174,9 +161,9 @@ func (p *ssmProvider) batch(ctx context.Context, refs []Ref, which []int, result
 	return nil
 }
 
-// singly fetches refs[which] by a call each.
-func (p *ssmProvider) singly(ctx context.Context, refs []Ref, which []int, results []Result) {
-	par.Do(ctx, len(which), func(k int) { results[which[k]] = p.single(ctx, refs[which[k]], len(refs) == 1 || p.noBatch.Load()) })
+// singly fetches refs[which] by a GetParameter each; with other, by GetParameters where that is denied.
+func (p *ssmProvider) singly(ctx context.Context, refs []Ref, which []int, results []Result, other bool) {
+	par.Do(ctx, len(which), func(k int) { results[which[k]] = p.single(ctx, refs[which[k]], other) })
 }
 
 // single fetches one name by GetParameter, and by GetParameters where that is denied and the other was not refused just now.
