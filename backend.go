@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"context"
+	"strings"
 
 	"github.com/lambdasecrets/secrets/internal/awsconf"
 	"github.com/lambdasecrets/secrets/internal/awserr"
@@ -18,6 +19,9 @@ type backendConfig struct {
 // invoke makes one SDK call with the client of ref's Region, and turns its error into one that is safe to print. Where the credentials were refused that
 // worked before, it tries once more with clients built anew.
 func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operation string, ref Ref, do func(context.Context, C) (*Out, error)) (*Out, *ResolveError) {
+	if e := refusal(operation, ref); e != nil {
+		return nil, e
+	}
 	for again := false; ; again = true {
 		client, region, number, err := clients.Get(ctx, ref.Region())
 		if err != nil {
@@ -41,10 +45,17 @@ func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operat
 	}
 }
 
-// failed returns err as the result of ref.
-func failed(ref Ref, err *ResolveError) Result {
-	if err.Ref == ref {
-		return Result{Err: err}
+// refusal returns why ref must not be asked for by operation, or nil. WithProvider without schemes passes everything on, and no ciphertext may leave
+// as the name of a parameter.
+func refusal(operation string, ref Ref) *ResolveError {
+	d := ref.data()
+	if service, _, _ := strings.Cut(operation, ":"); d.problem == "" && d.Scheme == service {
+		return nil
+	} else if d.problem == "" {
+		d.problem, d.hint = "its provider answers "+service+" references only", "state the schemes in WithProvider"
 	}
-	return Result{Err: err.named("", ref)}
+	return &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: d.problem, hint: d.hint}
 }
+
+// failed returns err as the result of ref.
+func failed(ref Ref, err *ResolveError) Result { return Result{Err: err.named("", ref)} }

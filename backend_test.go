@@ -181,6 +181,43 @@ func TestRegionsTogether(t *testing.T) {
 	wantCalls(t, s, "2 ssm:GetParameters", "1 secretsmanager:BatchGetSecretValue", "6 secretsmanager:GetSecretValue")
 }
 
+// What is malformed or of another scheme is not sent: a ciphertext, or a literal's text, would be read as a name, and stand in CloudTrail.
+func TestForeignReferencesStayHere(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	all := backends(cfg, st)
+	all["secrets in batches"] = struct {
+		secrets.Provider
+		ref string
+	}{secrets.NewBatchingSecretsManager(cfg), "sm://a"}
+	for name, b := range all {
+		t.Run(name, func(t *testing.T) {
+			refs := []secrets.Ref{mustParse(t, b.ref), {}, secrets.Secret("no secret"), secrets.SSMParameter("app/db")}
+			for service, text := range map[string]string{"kms": "kms://Q0FOQVJZLUNBTkFSWQ==", "ssm": "ssm:///CANARY", "secretsmanager": "sm://CANARY", "literal": "literal://CANARY"} {
+				if ref := mustParse(t, text); ref.Scheme() != refs[0].Scheme() {
+					refs = append(refs, ref)
+				} else if service == "literal" {
+					t.Fatal("a literal has a backend")
+				}
+			}
+			s.ResetCalls()
+			for i, r := range b.Fetch(t.Context(), refs) {
+				want, kind := "", secrets.ErrInvalidReference
+				if i == 0 {
+					want, kind = "s3cr3t", nil
+				}
+				wantResult(t, r, want, kind)
+				if detail := secrets.Detail(r.Err); i == 3 && !strings.Contains(detail, "does not start with one") || i > 3 && !strings.Contains(detail, "WithProvider") {
+					t.Errorf("%v: %s", refs[i], detail)
+				}
+			}
+			if calls := s.Calls(); len(calls) != 1 || len(calls[0].Resources) != 1 {
+				t.Errorf("calls %+v", calls)
+			}
+		})
+	}
+}
+
 // Without an endpoint of one's own, calls go to the Region's, in its partition.
 func TestEndpoints(t *testing.T) {
 	t.Parallel()

@@ -52,7 +52,7 @@ func (p *smProvider) Fetch(ctx context.Context, refs []Ref) []Result {
 	for i, ref := range refs {
 		twice := func(j int) bool { return refs[j].ID() == ref.ID() } // sm://x and sm://x?stage=AWSCURRENT
 		switch {
-		case !p.batched || p.noBatch.Load() || ref.Region() != refs[0].Region() || ref.Version() != "" || ref.Stage() != "" && ref.Stage() != current,
+		case !p.batched || p.noBatch.Load() || ref.Scheme() != SecretsManager || ref.Region() != refs[0].Region() || ref.Version() != "" || ref.Stage() != "" && ref.Stage() != current,
 			slices.ContainsFunc(names, twice), slices.ContainsFunc(arns, twice):
 			work = append(work, func() { results[i] = p.single(ctx, ref) })
 		case strings.HasPrefix(ref.ID(), "arn:"):
