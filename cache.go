@@ -527,7 +527,7 @@ func (f *flight) run(ctx context.Context) {
 		now := c.now()
 		if f.over {
 			for i, call := range open {
-				call.late(answers[i].err)
+				call.late(answers[i])
 			}
 			c.mu.Unlock()
 			return
@@ -592,8 +592,9 @@ func (call *call) settle() {
 
 // An answer is what a try brought for one source: a generation or an error.
 type answer struct {
-	gen *generation
-	err *ResolveError
+	gen   *generation
+	err   *ResolveError
+	ended bool // err says that ctx was cancelled
 }
 
 // fetch asks the provider, and parses what it brings, without a lock. A provider that panics or miscounts fails these references and takes nothing down.
@@ -627,7 +628,7 @@ func (e *entry) answer(r Result, at clock.Moment) answer {
 		if err == nil || err.kind == nil {
 			err = garbledError("", e.source, "the provider returned an empty *ResolveError")
 		}
-		return answer{err: err.named("", e.shown)}
+		return answer{err: err.named("", e.shown), ended: errors.Is(err, context.Canceled)}
 	}
 	if r.Value.IsZero() {
 		return answer{err: garbledError("", e.source, "the provider returned neither a value nor an error")}
@@ -828,14 +829,14 @@ func (c *Cache) land(f *flight) (silent bool) {
 }
 
 // late takes what the provider said after the flight was given up, which is more than that nobody could wait, under mu.
-func (call *call) late(err *ResolveError) {
-	if err == nil || call.err != nil && !call.cut || errors.Is(err, context.Canceled) {
+func (call *call) late(a answer) {
+	if a.err == nil || call.err != nil && !call.cut || a.ended {
 		return // that it was cancelled, by us, is no news
 	}
 	if f := call.entry.fail; f != nil && f.err == call.err && call.cut {
-		f.err = err
+		f.err = a.err
 	}
-	call.err = err
+	call.err = a.err
 }
 
 // abandon ends a flight that was frozen half-way, under mu. Those that wait for it ask anew.

@@ -73,6 +73,11 @@ func TestMisbehavedProviders(t *testing.T) {
 		{"returns an error whose text panics", func(context.Context, []secrets.Ref) []secrets.Result {
 			return []secrets.Result{{Err: panicking{canary}}}
 		}, "panicked with a string", secrets.ErrAccessDenied},
+		{"panics when it is cancelled", func(ctx context.Context, _ []secrets.Ref) []secrets.Result { <-ctx.Done(); panic(canary) }, "panicked with", secrets.ErrUnavailable},
+		{"fails with a trap when it is cancelled", func(ctx context.Context, _ []secrets.Ref) []secrets.Result {
+			<-ctx.Done()
+			return []secrets.Result{{Err: trap{}}}
+		}, "panicked with", secrets.ErrUnavailable},
 		{"returns an error of its own", func(context.Context, []secrets.Ref) []secrets.Result {
 			return []secrets.Result{{Err: errorOfMine{errors.New("odd")}}}
 		}, "odd", secrets.ErrUnavailable},
@@ -168,6 +173,17 @@ func TestProviderWrapsSDKErrors(t *testing.T) {
 			})
 		})
 	}
+}
+
+// trap is an error that does not like to be compared with context.Canceled.
+type trap struct{}
+
+func (trap) Error() string { return "trap" }
+func (trap) Is(target error) bool {
+	if target == context.Canceled {
+		panic("hunter2-canary")
+	}
+	return false
 }
 
 // A provider that ignores its context keeps its goroutine, and nobody else: who waits leaves in time, and the next reader starts anew.
