@@ -364,7 +364,7 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 
 // interrupted reports whether the sandbox stood still since at, or must have: no try takes that long.
 func interrupted(at, now clock.Moment) bool {
-	return now.Parted(at) > frozen || now.Since(at) > boundless
+	return now.Parted(at) > frozen || now.Since(at) > 3*boundless
 }
 
 // serve answers a. What only a warm or a Refresh asked for is not in use yet, so that no refresh takes it along.

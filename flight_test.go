@@ -408,6 +408,44 @@ func TestFrozenFlight(t *testing.T) {
 	}
 }
 
+// A clock that jumps during every call: the flight asks once more, and then takes what it gets.
+func TestClockThatJumps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		clock, p := newClocks(), &script{}
+		p.answer = func(_ context.Context, call int, _ string) (string, error) {
+			clock.shift(time.Minute, 0)
+			if call > 9 {
+				return "", errDenied // or it would go on for ever
+			}
+			return fmt.Sprint("a-", call), nil
+		}
+		env := p.one(t, secrets.WithClock(clock.now))
+		expect(t, env, "a-2")
+	})
+}
+
+// A backend that takes its time is not taken for a frozen one.
+func TestSlowIsNotFrozen(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: 25 * time.Second}
+		env := p.env(t, on("provisioned-concurrency"))
+		warm := make(chan error, 1)
+		go func() { warm <- env.Warm(t.Context()) }()
+		time.Sleep(20 * time.Second)
+		if g := <-read(t.Context(), env, "A"); g.err != nil || g.took != 5*time.Second {
+			t.Errorf("a reader who joins: %+v", g)
+		}
+		if err := <-warm; err != nil {
+			t.Error(secrets.Detail(err))
+		}
+		if n := p.count(); n != 2 { // one to each of the two backends
+			t.Errorf("%d calls, want 2", n)
+		}
+	})
+}
+
 // What is due in one scheme and Region leaves in one call; what failed leaves alone, and so does what another caller is fetching.
 func TestWhatLeavesTogether(t *testing.T) {
 	t.Parallel()
