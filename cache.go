@@ -187,8 +187,8 @@ func (c *Cache) entry(ref Ref, declared bool) *entry {
 
 // evict keeps references built in code within bounds, after asks brought some more: the oldest fetched go, never a declared one.
 func (c *Cache) evict(asks []*ask) {
-	if !slices.ContainsFunc(asks, func(a *ask) bool { return !a.entry.declared && a.call != nil }) {
-		return // nothing was fetched for them
+	if !slices.ContainsFunc(asks, func(a *ask) bool { return !a.entry.declared && (a.call != nil || a.gen == nil) }) {
+		return // they brought nothing new
 	}
 	c.mu.Lock()
 	defer c.unlock()

@@ -2,6 +2,7 @@ package secrets_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -120,6 +121,24 @@ func TestRunningFlightsAreNotEvicted(t *testing.T) {
 		}
 		if got := resolve(t, env, slow); got != "1" {
 			t.Errorf("the second reader was answered by call %s, want 1", got)
+		}
+	})
+}
+
+// Nor does what was never fetched, because its caller was gone, add up.
+func TestCancelledCallersLeaveNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		env := (&script{}).one(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		for i := range 1100 {
+			if _, err := env.Resolve(ctx, secrets.Secret(fmt.Sprintf("s%d", i))); !errors.Is(err, context.Canceled) {
+				t.Fatal(err)
+			}
+		}
+		if n := len(env.Refs()); n > 1001 {
+			t.Errorf("%d references are kept, want 1001 at most", n)
 		}
 	})
 }
