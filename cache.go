@@ -336,6 +336,8 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 		a.err = e.fail.err
 	case m == renewing && a.search > 0 && e.call != nil && e.call.flight.search >= a.search:
 		a.join(e.call)
+	case ctx.Err() != nil && (m == renewing || g == nil && !e.fail.resting(now)):
+		a.err = (*ResolveError)(nil).orGone(e.source, ctx.Err(), 0)
 	case m == renewing:
 		return true
 	case valid && g.within(g.soon, now), valid && (e.call != nil || e.fail.resting(now)):
@@ -350,12 +352,10 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 		}
 	case e.fail.resting(now):
 		a.err = e.fail.err
-	case ctx.Err() != nil && g != nil:
+	case ctx.Err() != nil:
 		if a.serve(g, !valid, m); !valid {
 			c.noteStale(e, g, now)
 		}
-	case ctx.Err() != nil:
-		a.err = (*ResolveError)(nil).orGone(e.source, ctx.Err(), 0)
 	default:
 		return true
 	}

@@ -195,6 +195,30 @@ func TestCancelledBefore(t *testing.T) {
 	})
 }
 
+// Nor does a Refresh whose caller is gone: it is an error, and no failure of the backend.
+func TestRefreshCancelledBefore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.one(t, secrets.WithTTL(ttl))
+		expect(t, env, "a-1")
+		p.set(20*time.Millisecond, nil)
+		cancelled, cancel := context.WithCancel(t.Context())
+		cancel()
+		late, cancel := context.WithTimeout(t.Context(), 0)
+		defer cancel()
+		for _, ctx := range []context.Context{cancelled, late} {
+			if err := env.Refresh(ctx); !errors.Is(err, ctx.Err()) || !secrets.Retryable(err) {
+				t.Errorf("Refresh: %v, want %v", err, ctx.Err())
+			}
+		}
+		synctest.Wait()
+		if s := env.Stats(); p.count() != 1 || len(s.Failures) != 0 || s.Errors["A"] != nil {
+			t.Errorf("%d calls, failures %v, remembered %v", p.count(), s.Failures, s.Errors)
+		}
+	})
+}
+
 // The flight ends with its last waiter, however many come and go.
 func TestLastWaiterEndsTheFlight(t *testing.T) {
 	t.Parallel()
