@@ -211,6 +211,30 @@ func TestProviderThatNeverReturns(t *testing.T) {
 	})
 }
 
+// A Cache is a Provider: behind another one, what it serves stale is told to be stale, and as old as it is.
+func TestCacheBehindACache(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		inner, err := secrets.NewCache(p, secrets.WithTTL(ttl), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(inner), secrets.WithTTL(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		expect(t, env, "a-1")
+		time.Sleep(ttl)
+		p.fail(errDenied)
+		expect(t, env, "a-1*")
+		if v := mustGet(t, env, "A"); !v.Stale() || !v.FetchedAt().Equal(began) {
+			t.Errorf("stale %v, fetched %v after it was", v.Stale(), v.FetchedAt().Sub(began))
+		}
+	})
+}
+
 // A provider may keep the slice that it returned, and write to it.
 func TestResultsAreTheProviders(t *testing.T) {
 	t.Parallel()

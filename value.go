@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"cmp"
 	"crypto/subtle"
 	"fmt"
 	"io"
@@ -121,11 +122,11 @@ func (v Value) before(w Value) bool { return v.d.at.Mono < w.d.at.Mono }
 // served under the bounds of [WithMaxStale] and [WithDeniedGrace].
 func (v Value) Stale() bool { return v.stale }
 
-// stamped returns v as the cache keeps it.
+// stamped returns v as the cache keeps it: fetched at that moment, unless it comes out of another cache, which knows better.
 func (v Value) stamped(at clock.Moment) Value {
 	d := *v.d
-	d.at = at
-	return Value{d: &d}
+	d.at = cmp.Or(d.at, at)
+	return Value{d: &d, stale: v.stale}
 }
 
 func (v Value) asStale() Value { return Value{d: v.d, stale: true} }
