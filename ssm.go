@@ -41,6 +41,7 @@ type ssmProvider struct {
 	noBatch  atomic.Bool // GetParameters is denied where GetParameter is allowed
 	noSingle atomic.Bool // and the other way round
 	denied   sync.Map    // Ref that both denied at the last fetch → struct{}
+	denials  atomic.Uint32
 }
 
 // NewSSM returns a [Provider] for ssm:// references: GetParameters in tens, all tens at once; GetParameter for a lone name;
@@ -187,6 +188,9 @@ func (p *ssmProvider) single(ctx context.Context, ref Ref, other bool) Result {
 		}
 		result := make([]Result, 1)
 		if p.batch(ctx, []Ref{ref}, []int{0}, result) != nil {
+			if p.denials.Add(1)%maxLoose == 0 {
+				p.denied.Clear() // a program that resolves whatever names it is given must not fill the memory
+			}
 			p.denied.Store(ref, struct{}{})
 			break
 		}

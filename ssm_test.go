@@ -274,6 +274,22 @@ func TestSSMDeniedThenAllowed(t *testing.T) {
 	}
 }
 
+// What is remembered of denied names is bounded: a program may resolve whatever names it is given.
+func TestSSMForgetsDenials(t *testing.T) {
+	t.Parallel()
+	aws, cfg := answer(0, []byte(`{"__type":"AccessDeniedException","message":"no"}`))
+	aws.status = 400
+	p := secrets.NewSSM(cfg)
+	for i := range 1000 {
+		p.Fetch(t.Context(), []secrets.Ref{secrets.SSMParameter(fmt.Sprintf("/a%d", i))})
+	}
+	before := aws.calls.Load()
+	p.Fetch(t.Context(), []secrets.Ref{secrets.SSMParameter("/a0")})
+	if n := aws.calls.Load() - before; n != 2 {
+		t.Errorf("%d calls for a name that was denied a thousand names ago, want 2: it is remembered", n)
+	}
+}
+
 func TestSSMTrees(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
