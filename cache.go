@@ -448,7 +448,7 @@ func (c *Cache) launch(ctx context.Context, asks []*ask, m mode, now clock.Momen
 		a.join(a.entry.call)
 	}
 	for key, f := range flights {
-		if m != renewing {
+		if m != renewing && key.alone == nil {
 			for _, e := range c.entries {
 				if e.call == nil && groupOf(e) == key && e.inUse(now) && !e.fail.resting(now) {
 					f.add(e)
