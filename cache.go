@@ -286,8 +286,7 @@ func (g *generation) slot(e *entry, field string) slot {
 	return slot{v, err}
 }
 
-// settle answers all asks, which are of distinct entries. It starts the flights that are needed, all at the same moment, and waits for those that the asks
-// are in.
+// settle answers all asks, which are of distinct entries. It starts the flights that are needed, all at once, and waits for those that the asks are in.
 func (c *Cache) settle(ctx context.Context, asks []*ask, m mode) {
 	for len(asks) > 0 {
 		c.mu.Lock()
@@ -515,7 +514,7 @@ func (f *flight) run(ctx context.Context) {
 	defer close(f.returned)
 	defer f.cancel()
 	open, thawed := f.calls, false
-	for try := 0; ; {
+	for try := 0; ; try++ {
 		at := c.now() // before the request is sent: an answer that waited in a socket while the sandbox was frozen is as old as its question
 		c.mu.Lock()
 		c.flights++
@@ -549,7 +548,6 @@ func (f *flight) run(ctx context.Context) {
 			backoff = awsconf.Jitter(left, 0.2) // a last try, while there is somebody to wait for it
 		}
 		pause := time.NewTimer(backoff)
-		try++
 		select {
 		case <-pause.C:
 		case <-ctx.Done():
@@ -711,11 +709,8 @@ func (c *Cache) failed(call *call, draw float64, now clock.Moment) {
 		e.newest = call.flight.start
 	}
 	c.stats.count(err)
-	if e.fail == nil {
-		e.fail = &failure{}
-	}
-	f := e.fail
-	f.err = err
+	f := cmp.Or(e.fail, &failure{})
+	e.fail, f.err = f, err
 	if !err.passing() && !f.lasting {
 		f.lasting, f.since = true, now
 		if !e.optional || err.kind != ErrNotFound {
@@ -768,15 +763,14 @@ func (c *Cache) leave(ctx context.Context, asks []*ask, m mode) (again []*ask) {
 	if empty && len(silent) > 0 {
 		// The provider knows what it was waiting for, and has been told to stop. Whoever gets nothing else gets that: give it a moment to say so.
 		c.unlock()
-		moment := time.NewTimer(min(reserve/5, limit(ctx)))
+		moment, cancel := context.WithTimeout(context.Background(), min(reserve/5, limit(ctx)))
 		for _, f := range silent {
 			select {
 			case <-f.returned:
-			case <-moment.C:
-				moment.Reset(0)
+			case <-moment.Done():
 			}
 		}
-		moment.Stop()
+		cancel()
 		c.mu.Lock()
 	}
 	now := c.now()
