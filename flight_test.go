@@ -522,6 +522,26 @@ func TestWhatLeavesTogether(t *testing.T) {
 	})
 }
 
+// A value that was read once, when it was fetched, is in use.
+func TestReadOnceIsInUse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		mustGet(t, env, "B")
+		time.Sleep(ttl)
+		mustGet(t, env, "A")
+		if got := p.asked(3); got != "a b" {
+			t.Errorf("the refresh called for %s, want a b", got)
+		}
+		time.Sleep(ttl)
+		if err := env.Refresh(t.Context(), "A"); err != nil || p.asked(4) != "a" {
+			t.Errorf("Refresh called for %s, want what it was asked for: a", p.asked(4))
+		}
+	})
+}
+
 // 100 readers while values expire, are refreshed and fail, for the race detector. synctest proves that no goroutine is left.
 func TestHundredReaders(t *testing.T) {
 	t.Parallel()

@@ -141,6 +141,28 @@ func TestDeniedGrace(t *testing.T) {
 	}
 }
 
+// The grace also holds for a reader with a shorter TTL, who comes after the denial.
+func TestDeniedGraceOfAShorterTTL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p, secrets.WithDeniedGrace(30*time.Second))
+		p.fail(errDenied)
+		env.Refresh(t.Context())
+		shorter, err := secrets.ParseRef("sm://a?ttl=80s")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if v, err := env.Resolve(t.Context(), shorter); err != nil || v.Reveal() != "a-2" {
+			t.Errorf("in the grace: %v", err)
+		}
+		time.Sleep(30 * time.Second)
+		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("after the grace: %v", err)
+		}
+	})
+}
+
 func TestMaxStale(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -156,6 +178,7 @@ func TestMaxStale(t *testing.T) {
 				p.fail(errThrottled)
 				time.Sleep(88 * time.Second)
 				expect(t, env, "a-2") // still inside the TTL, a second later
+				expect(t, env, "a-2") // likewise, while the failure is remembered
 				if test.lasts > 0 {
 					time.Sleep(test.lasts - 95*time.Second)
 					expect(t, env, "a-2*")
@@ -242,7 +265,7 @@ func TestOneWaitsPerStep(t *testing.T) {
 		env := aged(t, p)
 		p.hang()
 		time.Sleep(ttl)
-		waited := 0
+		waited, longest := 0, time.Duration(0)
 		for range 600 {
 			var readers []<-chan got
 			for range 8 {
@@ -256,12 +279,16 @@ func TestOneWaitsPerStep(t *testing.T) {
 				if g.took > 0 {
 					waited++
 				}
+				longest = max(longest, g.took)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		// The 8 who found it expired, and then one per step of 1, 2, 4, 8, 16, 30, 30 … seconds.
 		if tries := p.count() - 2; waited != 8+tries-1 || tries < 5 || tries > 8 {
 			t.Errorf("%d readers waited, in %d tries", waited, tries)
+		}
+		if longest != 4*time.Second {
+			t.Errorf("one waited %v, want 4s at most", longest)
 		}
 	})
 }
@@ -400,6 +427,32 @@ func TestRetriesInsideAFlight(t *testing.T) {
 	}
 }
 
+// Likewise for who joins a flight that somebody with less time began.
+func TestRetriesForWhoJoins(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			p := &script{answer: func(context.Context, int, string) (string, error) {
+				if time.Since(began) < time.Second {
+					return "", errThrottled
+				}
+				return "v", nil
+			}}
+			env := p.one(t)
+			for i, deadline := range []time.Duration{400 * time.Millisecond, 2 * time.Second} {
+				ctx, cancel := context.WithTimeout(t.Context(), deadline)
+				defer cancel()
+				if r := read(ctx, env, "A"); i == 1 {
+					if g := <-r; g.err != nil {
+						t.Errorf("after %v: %v", g.took, g.err)
+					}
+				}
+			}
+		})
+	}
+}
+
 // A warm's passing failure opens no window: the first invocation tries at once, with everything that the warm did not get.
 func TestWarmOpensNoWindow(t *testing.T) {
 	t.Parallel()
@@ -416,6 +469,46 @@ func TestWarmOpensNoWindow(t *testing.T) {
 		mustGet(t, env, "B")
 		if got := p.asked(before + 1); got != "a b" || p.count() != before+1 {
 			t.Errorf("%d calls, the first for %s; want one for a b", p.count()-before, got)
+		}
+	})
+}
+
+// Nor does it if it joined somebody's flight.
+func TestWarmThatJoinsOpensNoWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.fail(errThrottled)
+		env := p.one(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		read(ctx, env, "A")
+		if err := env.Warm(t.Context()); !secrets.Retryable(err) {
+			t.Fatal(err)
+		}
+		p.fail(nil)
+		if _, err := env.Get(t.Context(), "A"); err != nil {
+			t.Errorf("the first read: %v", err)
+		}
+	})
+}
+
+// A failure that is long past keeps nobody from waiting for the refresh that runs.
+func TestOldFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.fail(errThrottled)
+		expect(t, env, "a-2*")
+		time.Sleep(2 * time.Minute)
+		p.set(500*time.Millisecond, nil)
+		first, second := read(t.Context(), env, "A"), read(t.Context(), env, "A")
+		for _, g := range []got{<-first, <-second} {
+			if g.stale || g.text == "a-2" || g.took != 500*time.Millisecond {
+				t.Errorf("%+v", g)
+			}
 		}
 	})
 }
@@ -447,6 +540,36 @@ func TestFailedNamesLeaveAlone(t *testing.T) {
 		for i, want := range []string{"a", "bad", "worse"} {
 			if got := p.asked(before + 1 + i); got != want && got != want+" b" {
 				t.Errorf("call %d is for %s, want %s", i+1, got, want)
+			}
+		}
+	})
+}
+
+// What failed for a passing reason leaves together, and apart from the good ones: it must not hold them up again.
+func TestThrottledNamesLeaveTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BUSY": "sm://busy", "BUSIER": "sm://busier"}, secrets.WithTTL(ttl))
+		for _, name := range []string{"A", "B", "BUSY", "BUSIER"} {
+			mustGet(t, env, name)
+		}
+		p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+			if strings.HasPrefix(id, "bus") {
+				return "", errThrottled
+			}
+			return id, nil
+		})
+		time.Sleep(ttl)
+		for _, name := range []string{"A", "B", "BUSY", "BUSIER"} {
+			mustGet(t, env, name)
+		}
+		time.Sleep(ttl)
+		for _, read := range []struct{ name, want string }{{"A", "a b"}, {"BUSY", "busier busy"}} {
+			before := p.count()
+			mustGet(t, env, read.name)
+			if got := p.asked(before + 1); got != read.want {
+				t.Errorf("a read of %s calls for %s, want %s", read.name, got, read.want)
 			}
 		}
 	})
