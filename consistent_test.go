@@ -122,16 +122,18 @@ func TestCachedReadsTakeNoLock(t *testing.T) {
 		return time.Now(), time.Since(base)
 	}
 	p := &script{}
-	env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithClock(clock))
+	env := p.env(t, map[string]string{"A": "sm://a"}, secrets.WithClock(clock))
 	mustGet(t, env, "A")
-	calls.Store(3) // the cold read of B asks the clock twice without the lock, and then with it
+	snapshot := env.Snapshot(t.Context())
+	calls.Store(1) // a cold read that asks the clock with the lock
 	cold := make(chan error)
-	go func() { _, err := env.Get(t.Context(), "B"); cold <- err }()
+	go func() { _, err := env.Resolve(t.Context(), secrets.Secret("c")); cold <- err }()
 	<-stuck
 	done := make(chan error)
 	go func() {
 		_, err := env.Get(t.Context(), "A")
-		done <- errors.Join(err, env.Do(t.Context(), "A", func(secrets.Value) error { return nil }))
+		_, of := snapshot.Get("A")
+		done <- errors.Join(err, of, env.Do(t.Context(), "A", func(secrets.Value) error { return nil }))
 	}()
 	select {
 	case err := <-done:
@@ -157,6 +159,114 @@ func TestCachedReadsAllocateNothing(t *testing.T) {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
+}
+
+// A Snapshot refreshes what is due, has an answer for every variable, whatever became of the others, and holds still: it asks neither clock nor provider.
+func TestSnapshot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		base := time.Now()
+		var looks atomic.Int64
+		env := p.env(t, map[string]string{"A": "sm://a", "DENIED": "sm://denied", "GONE": "sm://gone?optional", "FIELD": "sm://a#x", "OLD": "ssm:///old", "PLAIN": "p", "OTHER": "o"}, secrets.WithTTL(ttl),
+			secrets.WithVars(secrets.Literal, "PLAIN"), secrets.WithClock(func() (time.Time, time.Duration) {
+				looks.Add(1)
+				return time.Now(), time.Since(base)
+			}))
+		mustGet(t, env, "OLD")
+		p.set(0, func(_ context.Context, call int, id string) (string, error) {
+			switch id {
+			case "denied":
+				return "", errDenied
+			case "gone":
+				return "", secrets.ErrNotFound
+			case "/old":
+				return "", errThrottled
+			}
+			return fmt.Sprintf("%s-%d", id, call), nil
+		})
+		time.Sleep(ttl)
+		s := env.Snapshot(t.Context())
+		before, asked := p.count(), looks.Load()
+		for name, want := range map[string]error{"A": nil, "OLD": nil, "PLAIN": nil, "DENIED": secrets.ErrAccessDenied, "GONE": secrets.ErrNotFound, "FIELD": secrets.ErrField,
+			"OTHER": secrets.ErrNotReference, "UNSET": secrets.ErrNotReference} {
+			v, err := s.Get(name)
+			if !errors.Is(err, want) || v.IsZero() != (want != nil) {
+				t.Errorf("%s: %v, want %v", name, err, want)
+			}
+			if v.Stale() != (name == "OLD") {
+				t.Errorf("%s: stale %v", name, v.Stale())
+			}
+		}
+		if p.count() != before || looks.Load() != asked {
+			t.Errorf("reading it made %d calls and asked the clock %d times", p.count()-before, looks.Load()-asked)
+		}
+		first, _ := s.Get("A")
+		if err := env.Refresh(t.Context(), "A"); err != nil {
+			t.Fatal(err)
+		}
+		if again, _ := s.Get("A"); !again.Equal(first) || mustGet(t, env, "A").Equal(first) {
+			t.Error("a Snapshot follows the rotation, or the Env does not")
+		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if v, err := env.Snapshot(over).Get("A"); err != nil || v.Equal(first) {
+			t.Errorf("with a context that is over: %v", err)
+		}
+		if _, err := (secrets.Snapshot{}).Get("A"); !errors.Is(err, secrets.ErrNotReference) {
+			t.Errorf("the zero Snapshot: %v", err)
+		}
+	})
+}
+
+func TestStats(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "ssm:///c"}, secrets.WithTTL(ttl))
+		env.Warm(t.Context())
+		check := func(when string, rounds, values, stale uint64, failures string, errs ...string) {
+			t.Helper()
+			s := env.Stats()
+			if got := fmt.Sprint(s.Failures); s.Rounds != rounds || s.Values != values || s.Stale != stale || got != failures {
+				t.Errorf("%s: %+v; want %d, %d, %d, %s", when, s, rounds, values, stale, failures)
+			}
+			for _, name := range errs {
+				if s.Errors[name] == nil {
+					t.Errorf("%s: no error for %s", when, name)
+				}
+			}
+			if len(s.Errors) != len(errs) {
+				t.Errorf("%s: errors %v, want %v", when, s.Errors, errs)
+			}
+			clear(s.Errors) // a copy
+			clear(s.Failures)
+		}
+		check("after the warm", 2, 3, 0, "map[]")
+		for range 100 {
+			mustGet(t, env, "A")
+		}
+		check("after cached reads", 2, 3, 0, "map[]")
+		p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+			if id == "a" {
+				return "", errDenied
+			}
+			return "", errThrottled
+		})
+		env.Refresh(t.Context(), "A")
+		check("after a denied refresh", 3, 3, 0, "map[access denied:1]", "A")
+		p.fail(nil)
+		env.Refresh(t.Context(), "A")
+		check("after one that worked", 4, 4, 0, "map[access denied:1]")
+		p.fail(errThrottled)
+		time.Sleep(ttl)
+		for range 3 {
+			mustGet(t, env, "C")
+		}
+		if s := env.Stats(); s.Stale != 3 || s.Failures["throttled"] != 1 || s.Errors["C"] == nil {
+			t.Errorf("after three stale reads: %+v", s)
+		}
+	})
 }
 
 // What is to be logged is written before the caller has its answer: the sandbox may be frozen right after, and nothing runs in the background.
