@@ -50,7 +50,7 @@ func (p *kmsProvider) decrypt(ctx context.Context, ref Ref) Result {
 	if key := ref.data().Key; key != "" {
 		in.KeyId = &key
 	}
-	var errs []*ResolveError
+	var worst *ResolveError // of the tries: what a retry may cure, else the first denial, else the first
 	var tried []string
 	for _, in.EncryptionContext = range ref.data().Contexts(p.function) {
 		tried = append(tried, refsyntax.ShownContext(in.EncryptionContext))
@@ -65,27 +65,14 @@ func (p *kmsProvider) decrypt(ctx context.Context, ref Ref) Result {
 		case err == nil:
 			return Result{Value: NewValue(string(out.Plaintext), ""), ARN: aws.ToString(out.KeyId)}
 		}
-		errs = append(errs, err)
+		if worst == nil || err.passing() || err.kind == ErrAccessDenied && worst.kind != ErrAccessDenied {
+			worst = err
+		}
 		if err.Code != "InvalidCiphertextException" && err.kind != ErrAccessDenied {
 			break
 		}
 	}
-	err := *worthTelling(errs...)
-	err.contexts = tried
-	return failed(ref, &err)
-}
-
-// worthTelling returns the first error that a retry may cure, else the first denial, else the first: of several tries at one thing, what is worth telling.
-func worthTelling(errs ...*ResolveError) *ResolveError {
-	for _, e := range errs {
-		if e.passing() {
-			return e
-		}
-	}
-	for _, e := range errs {
-		if e.kind == ErrAccessDenied {
-			return e
-		}
-	}
-	return errs[0]
+	worst = worst.named("", ref) // it may be somebody else's
+	worst.contexts = tried
+	return Result{Err: worst}
 }
