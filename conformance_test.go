@@ -60,7 +60,8 @@ var conformance = []struct {
 	{name: "first version", ref: "ssm://{path}/versions:1", want: "one"},
 	{name: "latest version, stated", ref: "ssm://{path}/versions:3", want: "three"},
 	{name: "label", ref: "ssm://{path}/versions:blue", want: "two"},
-	{name: "parameter's ARN", ref: "ssm://{arn}", want: "text", motoBatch: "GetParameters takes no ARN"},
+	{name: "parameter's ARN", ref: "ssm://{arn}", want: "text"},
+	{name: "version by ARN", ref: "ssm://{versions}:1", want: "one"},
 	{name: "no such parameter", ref: "ssm://{path}/none", kind: secrets.ErrNotFound},
 	{name: "no such version", ref: "ssm://{path}/versions:9", kind: secrets.ErrNotFound},
 	{name: "no such label", ref: "ssm://{path}/versions:green", kind: secrets.ErrNotFound},
@@ -250,8 +251,11 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 	}
 	_, err = p.LabelParameterVersion(ctx, &ssm.LabelParameterVersionInput{Name: aws.String(path + "/versions"), ParameterVersion: aws.Int64(2), Labels: []string{"blue"}})
 	must(err)
-	parameter, err := p.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(path + "/string")})
-	must(err)
+	arn := func(name string) string {
+		out, err := p.GetParameter(ctx, &ssm.GetParameterInput{Name: &name})
+		must(err)
+		return *out.Parameter.ARN
+	}
 
 	create := func(in *secretsmanager.CreateSecretInput) (arn, version string) {
 		out, err := s.CreateSecret(ctx, in)
@@ -279,7 +283,7 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 	_, err = s.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: &deleted})
 	must(err)
 
-	return strings.NewReplacer("{path}", path, "{name}", name, "{key}", key, "{other}", other, "{alias}", "alias/"+name, "{arn}", *parameter.Parameter.ARN,
+	return strings.NewReplacer("{path}", path, "{name}", name, "{key}", key, "{other}", other, "{alias}", "alias/"+name, "{arn}", arn(path+"/string"), "{versions}", arn(path+"/versions"),
 		"{blob}", encrypt(key, "plain", nil), "{bound}", encrypt(key, "bound", map[string]string{"app": "x", "stage": "prod"}),
 		"{console}", encrypt(key, "console", map[string]string{"LambdaFunctionName": "conformance"}), "{binary}", encrypt(key, "\x00\x01\xfe\xff\n", nil),
 		"{disabled}", underDisabled, "{secret}", secret, "{partial}", secret[:len(secret)-7], "{first}", first)

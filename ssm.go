@@ -155,6 +155,11 @@ func (p *ssmProvider) batch(ctx context.Context, refs []Ref, which []int, result
 			results[i] = parameter(&out.Parameters[at], ref, "ssm:GetParameters")
 		case slices.ContainsFunc(out.InvalidParameters, ref.data().Named):
 			results[i] = failed(ref, &ResolveError{Ref: ref, Operation: "ssm:GetParameters", kind: ErrNotFound, region: ref.Region(), problem: ref.data().Missing()})
+			if len(which) > 1 && strings.HasPrefix(ref.ID(), "arn:") { // not every endpoint takes an ARN here
+				if alone := p.single(ctx, ref, false); alone.Err == nil {
+					results[i] = alone
+				}
+			}
 		default:
 			results[i] = failed(ref, garbledError("ssm:GetParameters", ref, "the answer says nothing of this parameter"))
 		}
