@@ -5,8 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -243,6 +246,44 @@ func TestEndpoints(t *testing.T) {
 	}
 	if len(hosts) > 0 {
 		t.Errorf("others were called: %v", hosts)
+	}
+}
+
+// The environment's choice of FIPS and dual-stack endpoints holds in every Region, and so does an endpoint for one service.
+func TestEndpointsOfTheEnvironment(t *testing.T) {
+	for _, tc := range []struct{ variable, value, hosts string }{
+		{"AWS_USE_FIPS_ENDPOINT", "true", "kms-fips.us-east-1.amazonaws.com kms-fips.us-gov-west-1.amazonaws.com secretsmanager-fips.us-east-1.amazonaws.com " +
+			"secretsmanager-fips.us-gov-west-1.amazonaws.com ssm-fips.us-east-1.amazonaws.com ssm.us-gov-west-1.amazonaws.com"},
+		{"AWS_USE_DUALSTACK_ENDPOINT", "true", "kms.us-east-1.api.aws kms.us-gov-west-1.api.aws secretsmanager.us-east-1.amazonaws.com " +
+			"secretsmanager.us-gov-west-1.amazonaws.com ssm.us-east-1.api.aws ssm.us-gov-west-1.api.aws"},
+		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://vpce.test/base", "kms.us-east-1.amazonaws.com kms.us-gov-west-1.amazonaws.com ssm.us-east-1.amazonaws.com ssm.us-gov-west-1.amazonaws.com vpce.test"},
+	} {
+		t.Run(tc.variable, func(t *testing.T) {
+			t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+			for _, name := range []string{"AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_SSM"} {
+				t.Setenv(name, "")
+			}
+			t.Setenv(tc.variable, tc.value)
+			var mu sync.Mutex
+			hosts := map[string]bool{}
+			cfg, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion("us-east-1"), awsconfig.WithCredentialsProvider(config("").Credentials), awsconfig.WithRetryMaxAttempts(1))
+			if err != nil {
+				t.Fatal(err)
+			}
+			cfg.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				hosts[r.URL.Host] = true
+				return nil, errors.New("not today")
+			})}
+			fetch(t, secrets.NewSSM(cfg), "ssm:///a", "ssm:///a?region=us-gov-west-1")
+			fetch(t, secrets.NewSecretsManager(cfg), "sm://a", "sm://a?region=us-gov-west-1")
+			fetch(t, secrets.NewKMS(cfg), "kms://AAAA", "kms://AAAA?region=us-gov-west-1")
+			if got := strings.Join(slices.Sorted(maps.Keys(hosts)), " "); got != tc.hosts {
+				t.Errorf("called %s\nwant %s", got, tc.hosts)
+			}
+		})
 	}
 }
 
