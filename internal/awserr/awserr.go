@@ -119,10 +119,10 @@ func reason(err error, status int) Reason {
 	switch {
 	case strings.Contains(text, "issing Region"):
 		return NoRegion
-	case strings.Contains(text, "unsupported protocol scheme"), strings.Contains(text, "Failed to parse uri"), strings.Contains(text, "no Host in request URL"):
-		return NoEndpoint
 	case strings.Contains(text, "get identity:"), strings.Contains(text, "get credentials:"), strings.Contains(text, "failed to retrieve credentials"):
 		return NoCredentials
+	case strings.Contains(text, "unsupported protocol scheme"), strings.Contains(text, "Failed to parse uri"), strings.Contains(text, "no Host in request URL"):
+		return NoEndpoint
 	case status != 0 && status != http.StatusOK:
 		return Foreign
 	case errors.Is(err, context.Canceled):

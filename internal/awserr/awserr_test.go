@@ -87,6 +87,7 @@ func TestCopyWithoutCode(t *testing.T) {
 		{"endpoint that does not parse", fmt.Errorf("failed to resolve service endpoint, %w", errors.New("Failed to parse uri: 127.0.0.1:4566")), Invalid, NoEndpoint},
 		{"no credentials", fmt.Errorf("get identity: get credentials: %w", context.DeadlineExceeded), Unavailable, NoCredentials},
 		{"credentials' own page", fmt.Errorf("get identity: get credentials: %w", answered(404, page)), Unavailable, NoCredentials},
+		{"credentials' own endpoint", fmt.Errorf("get identity: get credentials: %w", unsent(errors.New(`unsupported protocol scheme ""`))), Unavailable, NoCredentials},
 		{"anything else", errors.New("x"), Unavailable, Broken},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
