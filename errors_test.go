@@ -314,8 +314,8 @@ var stable = []struct {
 	{regexp.MustCompile(`within \d+(\.\d+)?m?s`), "within 123ms"},
 }
 
-// giveUp ends a caller's patience with a passing failure once it has been retried: after three of AWS's codes, or four attempts, of which the SDK makes
-// three by itself where a connection broke. Less would race with the first answer.
+// giveUp ends a caller's patience with a passing failure once it has been retried: after four of AWS's codes, or four attempts, of which the SDK makes
+// three by itself where a connection broke or a clock is off. Less would race with the first answer.
 func (f *fakeAWS) giveUp(ctx context.Context, cancel func()) {
 	for ctx.Err() == nil {
 		codes, attempts := 0, int(f.refused.Load())
@@ -327,7 +327,7 @@ func (f *fakeAWS) giveUp(ctx context.Context, cancel func()) {
 				attempts++
 			}
 		}
-		if codes >= 3 || attempts >= 4 {
+		if codes >= 4 || attempts >= 4 {
 			cancel()
 		}
 		time.Sleep(5 * time.Millisecond)
