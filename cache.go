@@ -154,14 +154,14 @@ type entry struct {
 
 // A failure is what is remembered between flights that fail.
 type failure struct {
-	err      *ResolveError
-	steps    int           // flights that failed and opened a window
-	at       clock.Moment  // when the last one did
-	window   time.Duration // from at, in which nobody tries
-	lasting  bool          // some failure was; since is the first
-	since    clock.Moment
-	cuts     int  // flights that were given up without an answer
-	reported bool // secrets.stale was logged
+	err              *ResolveError
+	steps            int           // flights that failed and opened a window
+	at               clock.Moment  // when the last one did
+	window           time.Duration // from at, in which nobody tries
+	lasting          bool          // some failure was; since is the first
+	since            clock.Moment
+	cuts             int  // flights that were given up without an answer
+	reported, denied bool // secrets.stale was logged, secrets.denied
 }
 
 func (f *failure) resting(now clock.Moment) bool { return f != nil && now.Within(f.window, f.at) }
@@ -711,11 +711,12 @@ func (c *Cache) failed(call *call, draw float64, now clock.Moment) {
 	c.stats.count(err)
 	f := cmp.Or(e.fail, &failure{})
 	e.fail, f.err = f, err
+	if !err.passing() && !f.denied && !(e.optional && err.kind == ErrNotFound) {
+		f.denied = true
+		c.note(slog.LevelError, "secrets.denied", e, err)
+	}
 	if !err.passing() && !f.lasting {
 		f.lasting, f.since = true, now
-		if !e.optional || err.kind != ErrNotFound {
-			c.note(slog.LevelError, "secrets.denied", e, err)
-		}
 		if g := e.gen.Load(); g != nil && g.life != forever {
 			due := g.living(g.life)
 			due.soon = 0 // from now on readers come by judge, which keeps to the grace

@@ -604,6 +604,9 @@ func TestOptional(t *testing.T) {
 		if _, err := env.RevealAll(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
 			t.Errorf("RevealAll when denied: %v", err)
 		}
+		if n := journal.count("secrets.denied"); n != 1 {
+			t.Errorf("the denial was logged %d times, want 1", n)
+		}
 	})
 }
 
