@@ -306,6 +306,49 @@ func TestReadersJoinTheNewestFlight(t *testing.T) {
 	})
 }
 
+// A flight that ends leaves alone the one that began after it: readers go on to join that.
+func TestOlderFlightEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: time.Second}
+		env := p.one(t, secrets.WithTTL(0))
+		older := read(t.Context(), env, "A")
+		p.set(2500*time.Millisecond, nil)
+		go env.Refresh(t.Context())
+		if g := <-older; g.text != "a-1" {
+			t.Errorf("%+v", g)
+		}
+		time.Sleep(time.Second)
+		if g := <-read(t.Context(), env, "A"); g.text != "a-2" || p.count() != 2 {
+			t.Errorf("%+v after %d calls, want a-2 after 2", g, p.count())
+		}
+	})
+}
+
+// Answers are ordered by the tries that brought them, not by when their flights began.
+func TestLaterTryOfAnEarlierFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+			if call == 1 {
+				return "", errThrottled
+			}
+			return fmt.Sprint("a-", call), nil
+		})
+		env := p.one(t)
+		earlier := read(t.Context(), env, "A")
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, env, "a-2")
+		if g := <-earlier; g.text != "a-3" {
+			t.Errorf("%+v", g)
+		}
+		expect(t, env, "a-3")
+	})
+}
+
 func TestLateAnswers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

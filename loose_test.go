@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -85,6 +86,24 @@ func TestReferencesBuiltInCodeAreBounded(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The oldest is what was fetched longest ago, not what was asked for first.
+func TestRefreshedReferencesAreKept(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		env := (&script{}).env(t, nil, secrets.WithTTL(time.Hour))
+		for i := range 1000 {
+			resolve(t, env, secrets.Secret(fmt.Sprintf("s%d", i)))
+		}
+		time.Sleep(time.Hour)
+		for _, id := range []string{"s0", "more"} {
+			resolve(t, env, secrets.Secret(id))
+		}
+		if !slices.ContainsFunc(env.Refs(), func(r secrets.RefInfo) bool { return r.Ref == secrets.Secret("s0") }) {
+			t.Error("the oldest by its first fetch went, want the oldest by its last")
+		}
+	})
 }
 
 func TestDeclaredReferencesAreNeverEvicted(t *testing.T) {

@@ -236,7 +236,7 @@ func TestPatience(t *testing.T) {
 	}
 	t.Run("without a value", func(t *testing.T) {
 		t.Parallel()
-		for deadline, least := range map[time.Duration]time.Duration{0: 10 * time.Second, 3 * time.Second: 2750 * time.Millisecond, 400 * time.Millisecond: 300 * time.Millisecond} {
+		for deadline, least := range map[time.Duration]time.Duration{0: 10 * time.Second, 3 * time.Second: 2750 * time.Millisecond, 400 * time.Millisecond: 300 * time.Millisecond, 40 * time.Millisecond: 30 * time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
 				p.set(0, func(context.Context, int, string) (string, error) { time.Sleep(time.Minute); return "late", nil })
@@ -427,6 +427,76 @@ func TestRetriesInsideAFlight(t *testing.T) {
 	}
 }
 
+// An expired value is worth a second try, as long as its caller waits; one that is good yet is served after the first.
+func TestRetriesWithAValueInHand(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		age    time.Duration
+		want   string
+		calls  int
+		longer bool // than no time
+	}{{ttl, "a-4", 2, true}, {90*time.Second - 1, "a-2", 1, false}} {
+		t.Run(test.age.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := aged(t, p)
+				p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+					if call == 3 {
+						return "", errThrottled
+					}
+					return fmt.Sprint("a-", call), nil
+				})
+				time.Sleep(test.age)
+				if g := <-read(t.Context(), env, "A"); g.text != test.want || g.stale || p.count() != 2+test.calls || g.took > 0 != test.longer {
+					t.Errorf("%+v after %d calls, want %s after %d", g, p.count()-2, test.want, test.calls)
+				}
+			})
+		})
+	}
+}
+
+// The pauses between tries differ, or a thousand environments would come back together.
+func TestBackoffIsJittered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var pauses []float64
+		for range 50 {
+			p := &script{}
+			p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+				if call == 1 {
+					return "", errThrottled
+				}
+				return "v", nil
+			})
+			g := <-read(t.Context(), p.one(t), "A")
+			pauses = append(pauses, g.took.Seconds())
+		}
+		if least, most := span(pauses); least < 0.05 || least > 0.06 || most < 0.09 || most > 0.1 {
+			t.Errorf("pauses of %v to %v s, want 0.05 to 0.1", least, most)
+		}
+	})
+}
+
+// A flight that goes on trying is not taken for a frozen one, however long it does.
+func TestLongFlightIsJoined(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.fail(errThrottled)
+		env := p.one(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		go env.Warm(ctx)
+		time.Sleep(100 * time.Second)
+		before := p.count()
+		read(ctx, env, "A")
+		if n := p.count() - before; n != 0 {
+			t.Errorf("a reader began %d calls besides the flight that runs", n)
+		}
+	})
+}
+
 // Likewise for who joins a flight that somebody with less time began.
 func TestRetriesForWhoJoins(t *testing.T) {
 	t.Parallel()
@@ -469,6 +539,14 @@ func TestWarmOpensNoWindow(t *testing.T) {
 		mustGet(t, env, "B")
 		if got := p.asked(before + 1); got != "a b" || p.count() != before+1 {
 			t.Errorf("%d calls, the first for %s; want one for a b", p.count()-before, got)
+		}
+
+		p = &script{}
+		p.fail(errDenied)
+		env = p.one(t)
+		env.Warm(t.Context())
+		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrAccessDenied) || p.count() != 1 {
+			t.Errorf("after a lasting failure: %v, %d calls", err, p.count())
 		}
 	})
 }
@@ -613,18 +691,62 @@ func TestOptional(t *testing.T) {
 // A provider that hangs and then says why has its word in the error of who waited for it in vain.
 func TestLastWords(t *testing.T) {
 	t.Parallel()
+	for _, deadline := range []time.Duration{2 * time.Second, 400 * time.Millisecond} {
+		t.Run(deadline.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				p.set(0, func(ctx context.Context, _ int, _ string) (string, error) {
+					<-ctx.Done()
+					return "", fmt.Errorf("host db.example did not answer: %w", secrets.ErrUnavailable)
+				})
+				env := p.one(t)
+				ctx, cancel := context.WithTimeout(t.Context(), deadline)
+				defer cancel()
+				_, err := env.Get(ctx, "A")
+				if text := secrets.Detail(err); !strings.Contains(text, "db.example") || !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%s", text)
+				}
+				if deadline < time.Second {
+					return
+				}
+				_, err = env.Get(t.Context(), "A")
+				if text := secrets.Detail(err); !strings.Contains(text, "db.example") || p.count() != 1 {
+					t.Errorf("what is remembered, after %d calls: %s", p.count(), text)
+				}
+			})
+		})
+	}
+}
+
+// A caller without a value, who has less time than a call may take, learns nothing about the backend: the next one asks it.
+func TestShortWaitIsNoFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{delay: 500 * time.Millisecond}
+		env := p.one(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		defer cancel()
+		if _, err := env.Get(ctx, "A"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+		expect(t, env, "a-2")
+	})
+}
+
+// What a backend has said is remembered, also if the caller who heard it gave up.
+func TestCancelledAfterAFailure(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.set(0, func(ctx context.Context, _ int, _ string) (string, error) {
-			<-ctx.Done()
-			return "", fmt.Errorf("host db.example did not answer: %w", secrets.ErrUnavailable)
-		})
+		p.fail(errThrottled)
 		env := p.one(t)
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		defer cancel()
-		_, err := env.Get(ctx, "A")
-		if text := secrets.Detail(err); !strings.Contains(text, "db.example") || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%s", text)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		env.Get(ctx, "A")
+		before := p.count()
+		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrThrottled) || p.count() != before {
+			t.Errorf("%v, after %d calls", err, p.count()-before)
 		}
 	})
 }
