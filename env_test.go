@@ -134,6 +134,9 @@ func TestSameRegionIsOneSource(t *testing.T) {
 	if err := env.Warm(patient(t)); err != nil {
 		t.Fatal(err)
 	}
+	if _, err := env.Resolve(t.Context(), secrets.Secret("db")); err != nil {
+		t.Error(err)
+	}
 	if n := s.Count("secretsmanager:GetSecretValue"); n != 2 { // a stated stage is another source
 		t.Errorf("%d calls", n)
 	}

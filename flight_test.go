@@ -475,6 +475,30 @@ func TestFrozenFlight(t *testing.T) {
 	}
 }
 
+// What was frozen is told to stop: nobody waits for it any more.
+func TestFrozenFlightIsCancelled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		clock := newClocks()
+		var stopped atomic.Bool
+		p := &script{}
+		p.answer = func(ctx context.Context, call int, _ string) (string, error) {
+			if call == 1 {
+				<-ctx.Done()
+				stopped.Store(true)
+			}
+			return fmt.Sprint("a-", call), pause(ctx, time.Second)
+		}
+		env := p.one(t, secrets.WithClock(clock.now))
+		read(t.Context(), env, "A")
+		clock.shift(time.Hour, 0)
+		read(t.Context(), env, "A")
+		if !stopped.Load() {
+			t.Error("the frozen call goes on")
+		}
+	})
+}
+
 // A clock that jumps during every call: the flight asks once more, and then takes what it gets.
 func TestClockThatJumps(t *testing.T) {
 	t.Parallel()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -283,6 +284,14 @@ func TestSnapStartHang(t *testing.T) {
 			}
 		})
 		took(t, "the second", 0, 0, func() { expect(t, env, "a") })
+		took(t, "a later one of what hangs", 750*time.Millisecond, 800*time.Millisecond, func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			env.Get(ctx, "B")
+		})
+		if n := strings.Count(log.String(), "level=ERROR msg=secrets.warm"); n != 1 {
+			t.Errorf("the round that was owed was made %d times", n)
+		}
 		if !strings.Contains(log.String(), "waiting=[B]") || !strings.Contains(log.String(), "B: unavailable") {
 			t.Errorf("the log does not say what the first read waited for:\n%s", log.String())
 		}
@@ -335,4 +344,46 @@ func TestWidth(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Inside invocations the width follows the memory size, whatever it is that fetches.
+func TestWidthOfReads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		p := secrets.ProviderFunc(func(ctx context.Context, _ secrets.Ref) (secrets.Value, error) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			return secrets.NewValue("v", ""), pause(ctx, 10*time.Millisecond)
+		})
+		vars := map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}
+		for i := range 40 {
+			vars[fmt.Sprint("S", i)] = fmt.Sprint("sm://s", i)
+		}
+		env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, read := range []struct {
+			name string
+			do   func() error
+		}{
+			{"Snapshot", func() error { _, err := env.Snapshot(t.Context()).Get("S0"); return err }},
+			{"Refresh", func() error { return env.Refresh(t.Context()) }},
+			{"Get", func() error { _, err := env.Get(t.Context(), "S0"); return err }},
+			{"Resolve", func() error { _, err := env.Resolve(t.Context(), secrets.Secret("s0")); return err }},
+		} {
+			env.Snapshot(t.Context()) // all are in use, so that a refresh of one takes the others along
+			time.Sleep(time.Hour)
+			most.Store(0)
+			if err := read.do(); err != nil {
+				t.Fatal(err)
+			}
+			if n := most.Load(); n != 5 {
+				t.Errorf("%s makes %d calls at once, want 5", read.name, n)
+			}
+		}
+	})
 }

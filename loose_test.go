@@ -125,6 +125,34 @@ func TestDeclaredReferencesAreNeverEvicted(t *testing.T) {
 	})
 }
 
+// Refresh renews what was resolved in code too, and asks no more for what never was.
+func TestRefreshOfReferencesBuiltInCode(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+			if id == "none" {
+				return "", secrets.ErrNotFound
+			}
+			return id, nil
+		})
+		env := p.one(t)
+		resolve(t, env, secrets.Secret("b"))
+		if _, err := env.Resolve(t.Context(), secrets.Secret("none")); !errors.Is(err, secrets.ErrNotFound) {
+			t.Fatal(err)
+		}
+		if err := env.Refresh(t.Context()); err != nil || p.count() != 3 || p.asked(3) != "a b" {
+			t.Errorf("%v; it called for %s, want a b", err, p.asked(3))
+		}
+		p.fail(errThrottled)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if err := env.Refresh(ctx); err == nil || !strings.Contains(err.Error(), "secretsmanager://b: throttled") {
+			t.Errorf("%v", err)
+		}
+	})
+}
+
 // A reference in a flight is not evicted: two flights for one source could not share.
 func TestRunningFlightsAreNotEvicted(t *testing.T) {
 	t.Parallel()

@@ -688,6 +688,55 @@ func TestOptional(t *testing.T) {
 	})
 }
 
+// A source that one variable may lack and another needs: its absence is a failure of the latter, and logged, whichever comes first.
+func TestOptionalForOne(t *testing.T) {
+	t.Parallel()
+	for name, vars := range map[string]map[string]string{"first": {"A": "sm://x?optional", "B": "sm://x"}, "last": {"B": "sm://x", "C": "sm://x?optional"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				p.fail(secrets.ErrNotFound)
+				journal, logger := newJournal()
+				err := p.env(t, vars, logger).Warm(t.Context())
+				if err == nil || err.Error() != "secrets: B: not found" || journal.count("secrets.denied") != 1 {
+					t.Errorf("%v; logged %v", err, journal.events())
+				}
+			})
+		})
+	}
+}
+
+// Whatever hands out an old value says that it is old, and counts it.
+func TestStaleIsTold(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.fail(errThrottled)
+		expect(t, env, "a-2*")
+		if v, err := env.Snapshot(t.Context()).Get("A"); err != nil || !v.Stale() {
+			t.Errorf("Snapshot: %v, stale %v", err, v.Stale())
+		}
+		if err := env.Do(t.Context(), "A", func(v secrets.Value) error {
+			if !v.Stale() {
+				t.Error("Do: not stale")
+			}
+			return nil
+		}); err != nil {
+			t.Error(err)
+		}
+		if v, err := env.Resolve(t.Context(), secrets.Secret("a")); err != nil || !v.Stale() {
+			t.Errorf("Resolve: %v, stale %v", err, v.Stale())
+		}
+		s := env.Stats()
+		if want := uint64(p.count()); s.Rounds != want || s.Values != 2 || s.Stale != 4 || len(s.Failures) != 1 || s.Failures["throttled"] != 1 {
+			t.Errorf("%+v, want %d rounds, 2 values, 4 stale, 1 throttled", s, want)
+		}
+	})
+}
+
 // A provider that hangs and then says why has its word in the error of who waited for it in vain.
 func TestLastWords(t *testing.T) {
 	t.Parallel()
@@ -719,6 +768,25 @@ func TestLastWords(t *testing.T) {
 	}
 }
 
+// What a call says after it was given up is no news where a later one has failed since.
+func TestLateWords(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		p.set(0, func(context.Context, int, string) (string, error) { time.Sleep(10 * time.Second); return "", errDenied })
+		time.Sleep(ttl)
+		expect(t, env, "a-2*")
+		p.fail(errThrottled)
+		time.Sleep(3 * time.Second)
+		expect(t, env, "a-2*")
+		time.Sleep(10 * time.Second)
+		if err := env.Stats().Errors["A"]; !errors.Is(err, secrets.ErrThrottled) {
+			t.Errorf("%v is remembered, want the throttle", err)
+		}
+	})
+}
+
 // A caller without a value, who has less time than a call may take, learns nothing about the backend: the next one asks it.
 func TestShortWaitIsNoFailure(t *testing.T) {
 	t.Parallel()
@@ -742,7 +810,7 @@ func TestCancelledAfterAFailure(t *testing.T) {
 		p.fail(errThrottled)
 		env := p.one(t)
 		ctx, cancel := context.WithCancel(t.Context())
-		time.AfterFunc(time.Second, cancel)
+		time.AfterFunc(500*time.Millisecond, cancel)
 		env.Get(ctx, "A")
 		before := p.count()
 		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrThrottled) || p.count() != before {
