@@ -21,6 +21,7 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/samples"
 )
 
 // lines writes an environment as env prints it.
@@ -172,6 +173,45 @@ func TestEnforced(t *testing.T) {
 			}
 		}
 		st.Resource = all
+	}
+}
+
+// The same for the environment of the quickstart.
+func TestQuickstartEnforced(t *testing.T) {
+	t.Parallel()
+	s := endpoint.New(endpoint.Options{})
+	url, err := s.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	environ, key := samples.Store(s)
+	p := printed(t, lines(environ), "-region", "eu-west-1", "-account", "123456789012", "-key", key, "-vars", "kms:CONSOLE_KEY")
+	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
+	want := map[string][]string{
+		"Parameters":     {"API_KEY", "API_KEY_V1", "DB_HOST", "LICENSE"},
+		"ParameterTrees": {"SETTINGS"},
+		"ParametersKey":  nil, // the samples are under the default keys
+		"ParametersKey2": nil,
+		"Secrets":        {"DB_PASSWORD", "DB_PASSWORD_OLD", "DB_USER", "SIGNING_KEY"},
+		"SecretsKey":     nil,
+		"Ciphertexts":    {"CLI_KEY", "CONSOLE_KEY"},
+	}
+	if err := s.SetPolicy(p.document()); err != nil {
+		t.Fatal(err)
+	}
+	if denied := failing(t, cfg, environ, "CONSOLE_KEY"); denied != nil {
+		t.Fatalf("with the whole policy %v are denied:\n%s", denied, p.document())
+	}
+	for i, st := range p.Statement {
+		if err := s.SetPolicy(p.without(i).document()); err != nil {
+			t.Fatal(err)
+		}
+		denied := failing(t, cfg, environ, "CONSOLE_KEY")
+		if expected, listed := want[st.Sid]; !listed || !slices.Equal(denied, expected) {
+			t.Errorf("without %s %v are denied, want %v:\n%s", st.Sid, denied, expected, p.document())
+		}
+		t.Logf("without %-14s %d denied: %s", st.Sid, len(denied), strings.Join(denied, " "))
 	}
 }
 

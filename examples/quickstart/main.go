@@ -8,7 +8,6 @@ package main
 
 import (
 	"context"
-	"encoding/base64"
 	"errors"
 	"flag"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -25,6 +23,7 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/samples"
 )
 
 func main() {
@@ -41,7 +40,7 @@ func main() {
 	case *own:
 		err = ownEnvironment(ctx, os.Stdout)
 	default:
-		err = samples(ctx, os.Stdout, *reveal)
+		err = show(ctx, os.Stdout, *reveal)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, secrets.Detail(err))
@@ -109,8 +108,8 @@ func short(s string, n int) string {
 	return s
 }
 
-// samples stores samples on an endpoint of its own and resolves them.
-func samples(ctx context.Context, w io.Writer, reveal bool) error {
+// show stores samples on an endpoint of its own and resolves them.
+func show(ctx context.Context, w io.Writer, reveal bool) error {
 	server := endpoint.New(endpoint.Options{})
 	url, err := server.Start()
 	if err != nil {
@@ -118,7 +117,7 @@ func samples(ctx context.Context, w io.Writer, reveal bool) error {
 	}
 	defer server.Close()
 	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
-	environ := store(server)
+	environ, _ := samples.Store(server)
 	server.SetLatency("*", 20*time.Millisecond) // about what AWS takes in its own Region
 
 	env, err := secrets.New(
@@ -174,36 +173,4 @@ func samples(ctx context.Context, w io.Writer, reveal bool) error {
 	_, err = env.Resolve(ctx, secrets.Secret("prod/payments"))
 	fmt.Fprintf(w, "\nAnd one that a policy denies:\n  %v\n  %s\n", err, secrets.Detail(err))
 	return nil
-}
-
-// store puts a sample of every kind into the endpoint and returns the environment that refers to them.
-func store(server *endpoint.Server) map[string]string {
-	st := server.Region("eu-west-1")
-	key := st.CreateKey()
-	b64 := base64.StdEncoding.EncodeToString
-	st.PutParameter(endpoint.Parameter{Name: "/app/prod/db/host", Type: "String", Value: "db.internal"})
-	st.PutParameter(endpoint.Parameter{Name: "/app/prod/db/port", Type: "String", Value: "5432"})
-	st.PutParameter(endpoint.Parameter{Name: "/app/prod/api-key", Type: "SecureString", Value: "k-1111"})
-	st.PutParameter(endpoint.Parameter{Name: "/app/prod/api-key", Type: "SecureString", Value: "k-2222"})
-	server.Region("us-east-1").PutParameter(endpoint.Parameter{Name: "/shared/license", Type: "SecureString", Value: "license-us"})
-	st.PutSecret("prod/db", `{"username":"app","password":"correct horse 0"}`)
-	st.PutSecret("prod/db", `{"username":"app","password":"correct horse 1"}`)
-	st.PutSecretBinary("prod/signing-key", []byte{0x00, 0xff, 0x10, 0x80, 0x0a})
-	st.PutSecret("prod/payments", "sk_live_sample")
-	return map[string]string{
-		"AWS_LAMBDA_FUNCTION_NAME": "quickstart",
-		"CONSOLE_KEY":              b64(st.Encrypt(key, []byte("from the console"), map[string]string{"LambdaFunctionName": "quickstart"})),
-		"CLI_KEY":                  "kms://" + b64(st.Encrypt(key, []byte("from the CLI"), nil)),
-		"DB_HOST":                  "ssm:///app/prod/db/host",
-		"API_KEY":                  "ssm:///app/prod/api-key",
-		"API_KEY_V1":               "ssm:///app/prod/api-key:1",
-		"LICENSE":                  "ssm:///shared/license?region=us-east-1",
-		"SETTINGS":                 "ssm:///app/prod/*",
-		"DB_USER":                  "sm://prod/db#username",
-		"DB_PASSWORD":              "sm://prod/db#password",
-		"DB_PASSWORD_OLD":          "sm://prod/db?stage=AWSPREVIOUS#password",
-		"SIGNING_KEY":              "sm://prod/signing-key",
-		"GREETING":                 "hello",
-		"LOG_LEVEL":                strings.ToUpper("info"),
-	}
 }

@@ -23,7 +23,7 @@ func TestSamples(t *testing.T) {
 		t.Run(fmt.Sprint(reveal), func(t *testing.T) {
 			t.Parallel()
 			var w bytes.Buffer
-			if err := samples(t.Context(), &w, reveal); err != nil {
+			if err := show(t.Context(), &w, reveal); err != nil {
 				t.Fatal(secrets.Detail(err))
 			}
 			rows := map[string]string{}
