@@ -217,6 +217,10 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 						t.Errorf("shows %s", text)
 					}
 				}
+				inJSON, _ := json.Marshal(env.Refs())
+				if text := fmt.Sprintf("%v %+v %s", env.Refs(), env.Refs(), inJSON); row.text != arn && strings.Contains(text, mistake) {
+					t.Errorf("Refs shows %s", text)
+				}
 				mu.Lock()
 				defer mu.Unlock()
 				if row.text != arn && strings.Contains(out.String(), mistake) || out.Len() == 0 {

@@ -484,7 +484,7 @@ func (e *Env) EnvMutate(ctx context.Context, originalKey, resolvedKey, originalV
 // RefInfo tells an audit where a variable's value came from.
 type RefInfo struct {
 	Variable  string        // or "" for a reference built in code
-	Ref       Ref           // as written
+	Ref       Ref           // as written; one that WithVars declared prints its length, and equals no other
 	ARN       string        // of the parameter, secret or KMS key, where the backend says
 	Version   string        // see Value.Version
 	FetchedAt time.Time     // the zero time if it is not resolved
@@ -505,19 +505,19 @@ func (e *Env) Refs() []RefInfo {
 			r.ARN, r.Version, r.FetchedAt, r.Age = g.arn, v.Version(), v.FetchedAt(), now.Since(g.at)
 		}
 		if entry.fail != nil {
-			r.Err = entry.fail.err.named(name, e.shown(name, ref))
+			r.Err = entry.fail.err.named(name, ref)
 		}
 		return r
 	}
 	var infos []RefInfo
 	for _, v := range e.order {
-		infos = append(infos, info(v.entry, v.name, v.ref))
+		infos = append(infos, info(v.entry, v.name, v.shown))
 	}
 	loose := c.loose()
 	// By pointer: the sort of a struct that only this package has would be 24 kB of the binary.
 	slices.SortFunc(loose, func(a, b *entry) int { return strings.Compare(a.source.String(), b.source.String()) })
 	for _, entry := range loose {
-		infos = append(infos, info(entry, "", entry.source))
+		infos = append(infos, info(entry, "", entry.shown))
 	}
 	return infos
 }
