@@ -505,9 +505,8 @@ func TestClockThatJumps(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clock, p := newClocks(), &script{}
 		p.answer = func(_ context.Context, call int, _ string) (string, error) {
-			clock.shift(time.Minute, 0)
-			if call > 9 {
-				return "", errDenied // or it would go on for ever
+			if call < 10 { // or a flight that always asks once more would go on for ever
+				clock.shift(time.Minute, 0)
 			}
 			return fmt.Sprint("a-", call), nil
 		}
@@ -602,6 +601,7 @@ func TestReadOnceIsInUse(t *testing.T) {
 		if got := p.asked(3); got != "a b" {
 			t.Errorf("the refresh called for %s, want a b", got)
 		}
+		mustGet(t, env, "B")
 		time.Sleep(ttl)
 		if err := env.Refresh(t.Context(), "A"); err != nil || p.asked(4) != "a" {
 			t.Errorf("Refresh called for %s, want what it was asked for: a", p.asked(4))

@@ -140,11 +140,16 @@ func TestKMSSecondTry(t *testing.T) {
 			}
 		})
 	}
-	// The first try is refused for good, the second is throttled: that one is worth a retry.
-	s, st, cfg := start(t)
-	blob := st.Encrypt(st.CreateKey(), []byte("plain"), map[string]string{"LambdaFunctionName": "fn"})
-	s.Fault(endpoint.Fault{Do: endpoint.Throttle, Skip: 1})
-	wantResult(t, fetch(t, secrets.NewKMS(cfg), kmsRef(blob))[0], "", secrets.ErrThrottled)
+	// The first try does not fit, the second is throttled: that one is worth a retry. Or it is denied: that one is to be allowed.
+	for _, second := range []struct {
+		fault endpoint.Fault
+		kind  error
+	}{{endpoint.Fault{Do: endpoint.Throttle, Skip: 1}, secrets.ErrThrottled}, {endpoint.Fault{Do: endpoint.Deny, Skip: 1}, secrets.ErrAccessDenied}} {
+		s, st, cfg := start(t)
+		blob := st.Encrypt(st.CreateKey(), []byte("plain"), map[string]string{"LambdaFunctionName": "fn"})
+		s.Fault(second.fault)
+		wantResult(t, fetch(t, secrets.NewKMS(cfg), kmsRef(blob))[0], "", second.kind)
+	}
 }
 
 func TestKMSKeys(t *testing.T) {
