@@ -24,7 +24,11 @@ type world struct {
 	things  map[string]*thing // by Ref.ID
 	trouble error             // of every call; hang means no answer
 	until   time.Time
+	clock   *clocks
 }
+
+// now returns the wall clock, which goes on while the sandbox is frozen.
+func (w *world) now() time.Time { now, _ := w.clock.now(); return now }
 
 // A thing is one secret.
 type thing struct {
@@ -43,7 +47,7 @@ type stored struct {
 var errHang = errors.New("hang")
 
 func (w *world) store(id string) {
-	t, now := w.things[id], time.Now()
+	t, now := w.things[id], w.now()
 	if n := len(t.values); n > 0 {
 		t.values[n-1].to = now
 	}
@@ -54,7 +58,7 @@ func (w *world) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Result 
 	w.mu.Lock()
 	pause := time.Duration(w.rand.IntN(150)) * time.Millisecond
 	trouble := w.trouble
-	if !time.Now().Before(w.until) {
+	if !w.now().Before(w.until) {
 		trouble = nil
 	}
 	for _, ref := range refs {
@@ -81,10 +85,10 @@ func (w *world) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Result 
 		switch {
 		case trouble != nil:
 			results[i].Err = trouble
-		case t.gone != nil && time.Now().Before(t.until):
+		case t.gone != nil && w.now().Before(t.until):
 			results[i].Err = fmt.Errorf("scripted: %w", t.gone)
 			if t.refused.IsZero() {
-				t.refused = time.Now()
+				t.refused = w.now()
 			}
 		default:
 			t.refused = time.Time{}
@@ -98,7 +102,7 @@ func (w *world) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Result 
 func (w *world) event(ids []string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	now, id := time.Now(), ids[w.rand.IntN(len(ids))]
+	now, id := w.now(), ids[w.rand.IntN(len(ids))]
 	t := w.things[id]
 	span := func(from, to time.Duration) time.Time { return now.Add(from + rand.N(to-from)) }
 	switch n := w.rand.IntN(100); {
@@ -121,14 +125,15 @@ func (w *world) event(ids []string) {
 	}
 }
 
-// Two hours of throttling, 5xx, cut connections, denials that blink and denials that stay, deletions and rotations, and every read is checked.
+// Two hours of throttling, 5xx, cut connections, denials that blink and denials that stay, deletions, rotations, freezes and clocks that are set back, and every
+// read is checked.
 func TestTwoRandomHours(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const ttl, grace, bound = 5 * time.Minute, 5 * time.Minute, 20 * time.Minute // the defaults, and the stale bound of half of the references
 		seed := rand.Uint64()
 		t.Log("seed", seed)
-		w := &world{rand: rand.New(rand.NewPCG(seed, 1)), things: map[string]*thing{}}
+		w := &world{rand: rand.New(rand.NewPCG(seed, 1)), things: map[string]*thing{}, clock: newClocks()}
 		environ := map[string]string{}
 		var names, ids []string
 		for i := range 50 {
@@ -145,7 +150,7 @@ func TestTwoRandomHours(t *testing.T) {
 			w.store(id)
 		}
 		var log bytes.Buffer
-		env, err := secrets.New(secrets.WithEnviron(environ), secrets.WithProvider(w), secrets.WithLogger(slog.New(slog.NewJSONHandler(&locked{w: &log, mu: new(sync.Mutex)}, nil))))
+		env, err := secrets.New(secrets.WithEnviron(environ), secrets.WithProvider(w), secrets.WithClock(w.clock.now), secrets.WithLogger(slog.New(slog.NewJSONHandler(&locked{w: &log, mu: new(sync.Mutex)}, nil))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -158,7 +163,7 @@ func TestTwoRandomHours(t *testing.T) {
 		check := func(i int, v secrets.Value, err error) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			now, thing := time.Now(), w.things[ids[i]]
+			now, thing := w.now(), w.things[ids[i]]
 			if err != nil {
 				if failed++; strings.Contains(err.Error()+secrets.Detail(err), "PLAINTEXT") {
 					t.Errorf("%s: the error quotes the value", names[i])
@@ -209,9 +214,15 @@ func TestTwoRandomHours(t *testing.T) {
 		for began := time.Now(); time.Since(began) < 2*time.Hour; {
 			time.Sleep(time.Duration(10+rand.IntN(40)) * time.Second)
 			w.event(ids)
+			switch rand.IntN(40) {
+			case 0, 1, 2:
+				w.clock.shift(rand.N(10*time.Minute), 0) // frozen, half-way through whatever goes on
+			case 3:
+				w.clock.shift(-rand.N(2*time.Second), 0) // NTP
+			}
 			if after := time.Since(began); after > 70*time.Minute && after < 71*time.Minute {
 				w.mu.Lock() // an outage longer than the stale bound
-				w.trouble, w.until = fmt.Errorf("503: %w", secrets.ErrUnavailable), time.Now().Add(25*time.Minute)
+				w.trouble, w.until = fmt.Errorf("503: %w", secrets.ErrUnavailable), w.now().Add(25*time.Minute)
 				w.mu.Unlock()
 			}
 		}
