@@ -192,6 +192,11 @@ func TestCancelledBefore(t *testing.T) {
 		if n := p.count(); n != 1 {
 			t.Errorf("%d calls, want 1", n)
 		}
+		p.fail(errDenied)
+		env.Get(t.Context(), "B")
+		if g := <-read(ctx, env, "B"); !errors.Is(g.err, secrets.ErrAccessDenied) {
+			t.Errorf("while a failure is remembered: %+v", g)
+		}
 	})
 }
 

@@ -141,6 +141,21 @@ func TestWarmOfEverything(t *testing.T) {
 	})
 }
 
+// A warm that was quick has nothing to say later.
+func TestQuickWarmIsSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		journal, logger := newJournal()
+		if err := (&script{delay: 900 * time.Millisecond}).env(t, on(""), logger).Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if events := journal.events(); len(events) != 0 {
+			t.Errorf("logged %v", events)
+		}
+	})
+}
+
 // MustWarm panics where a retry cannot help, and only there.
 func TestMustWarm(t *testing.T) {
 	t.Parallel()

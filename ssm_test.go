@@ -274,6 +274,31 @@ func TestSSMDeniedThenAllowed(t *testing.T) {
 	}
 }
 
+// A batch that is refused for the sake of one name, or for once, says nothing about the role: the next one is a batch again.
+func TestSSMBatchesGoOn(t *testing.T) {
+	t.Parallel()
+	for name, refuse := range map[string]func(s *endpoint.Server){
+		"one name is denied": func(s *endpoint.Server) {
+			s.SetPolicy(allow(`["ssm:GetParameter","ssm:GetParameters"]`, `["arn:aws:ssm:*:*:parameter/a","arn:aws:ssm:*:*:parameter/b"]`))
+		},
+		"once": func(s *endpoint.Server) {
+			s.Fault(endpoint.Fault{Operation: "ssm:GetParameters", Do: endpoint.Fail, Code: "ValidationException", Times: 1})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			refs := put(st, "/a", "/b", "/bad")
+			refuse(s)
+			p := secrets.NewSSM(cfg)
+			wantResult(t, fetch(t, p, refs[0], refs[2])[0], "value of /a", nil)
+			wantCalls(t, s, "1 ssm:GetParameters", "2 ssm:GetParameter")
+			wantResult(t, fetch(t, p, refs[0], refs[1])[1], "value of /b", nil)
+			wantCalls(t, s, "1 ssm:GetParameters")
+		})
+	}
+}
+
 // What is remembered of denied names is bounded: a program may resolve whatever names it is given.
 func TestSSMForgetsDenials(t *testing.T) {
 	t.Parallel()

@@ -50,6 +50,7 @@ func TestStaleThroughFailures(t *testing.T) {
 				p.fail(test.err)
 				first := time.Now()
 				took(t, "the first failing read", 0, time.Second, func() { expect(t, env, "a-2*") })
+				synctest.Wait() // a flight logs after it has answered
 				lasting := test.serves < time.Hour
 				if n := journal.count("secrets.denied"); lasting && n != 1 {
 					t.Errorf("logged %d times at the first failure, want 1: %v", n, journal.events())
@@ -682,6 +683,7 @@ func TestOptional(t *testing.T) {
 		if _, err := env.RevealAll(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
 			t.Errorf("RevealAll when denied: %v", err)
 		}
+		synctest.Wait() // a flight logs after it has answered
 		if n := journal.count("secrets.denied"); n != 1 {
 			t.Errorf("the denial was logged %d times, want 1", n)
 		}
@@ -699,6 +701,7 @@ func TestOptionalForOne(t *testing.T) {
 				p.fail(secrets.ErrNotFound)
 				journal, logger := newJournal()
 				err := p.env(t, vars, logger).Warm(t.Context())
+				synctest.Wait() // a flight logs after it has answered
 				if err == nil || err.Error() != "secrets: B: not found" || journal.count("secrets.denied") != 1 {
 					t.Errorf("%v; logged %v", err, journal.events())
 				}
