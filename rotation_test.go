@@ -859,3 +859,72 @@ func TestDerivePanics(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A refresh that began before a pending password was found to work, and ends after, does not bring the refused one back.
+func TestLateRefreshDoesNotUndoAdoption(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := providing(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+			pause(ctx, time.Second)
+			if refs[0].Stage() == "AWSPENDING" {
+				return []secrets.Result{{Value: secrets.NewValue("new", "2")}}
+			}
+			return []secrets.Result{{Value: secrets.NewValue("old", "1")}}
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refreshed := make(chan error, 1)
+		if err := env.Do(t.Context(), "A", func(v secrets.Value) error {
+			if !v.EqualString("new") {
+				return secrets.Rejected(errors.New("wrong password"))
+			}
+			go func() { refreshed <- env.Refresh(t.Context()) }()
+			time.Sleep(500 * time.Millisecond)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-refreshed; err != nil {
+			t.Error(err)
+		}
+		expect(t, env, "new")
+	})
+}
+
+// Who is refused while a search goes on takes what it has found out, however long ago: that there is no pending version is asked once.
+func TestSearchAsksOnceForThePendingVersion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls, pending atomic.Int64
+		p := providing(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+			if refs[0].Stage() == "AWSPENDING" {
+				pending.Add(1)
+				return []secrets.Result{{Err: secrets.ErrNotFound}}
+			}
+			if calls.Add(1) == 3 { // the search's second look
+				pause(ctx, 5*time.Second)
+			}
+			return []secrets.Result{{Value: secrets.NewValue("wrong", "1")}}
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		refused := func(secrets.Value) error { return secrets.Rejected(errors.New("wrong password")) }
+		var all sync.WaitGroup
+		for i := range 3 {
+			all.Go(func() {
+				time.Sleep(time.Duration(i) * 1500 * time.Millisecond)
+				if err := env.Do(t.Context(), "A", refused); err == nil {
+					t.Error("a wrong password was accepted")
+				}
+			})
+		}
+		all.Wait()
+		if calls.Load() != 3 || pending.Load() != 1 {
+			t.Errorf("%d calls, and %d for AWSPENDING; want 3 and 1", calls.Load(), pending.Load())
+		}
+	})
+}
