@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +15,7 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/par"
 )
 
 func TestSecretsManagerVersions(t *testing.T) {
@@ -228,6 +231,53 @@ func TestBatchThrottled(t *testing.T) {
 	h.Remove()
 	if err := env.Warm(patient(t)); err != nil {
 		t.Error(secrets.Detail(err))
+	}
+}
+
+// Chunks of a batch that is refused share the width, rather than have it each.
+func TestBatchWidth(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	s.SetLatency("*", 50*time.Millisecond)
+	s.Fault(endpoint.Fault{Operation: "secretsmanager:BatchGetSecretValue", Do: endpoint.Deny})
+	var now, most atomic.Int32
+	cfg.APIOptions = append(cfg.APIOptions, counting(&now, &most))
+	var refs []secrets.Ref
+	for i := range 40 {
+		st.PutSecret(fmt.Sprint("s", i), fmt.Sprint(i))
+		refs = append(refs, secrets.Secret(fmt.Sprint("s", i)))
+	}
+	for i, r := range secrets.NewBatchingSecretsManager(cfg).Fetch(par.WithWidth(t.Context(), 4), refs) {
+		wantResult(t, r, fmt.Sprint(i), nil)
+	}
+	if n := most.Load(); n > 4 {
+		t.Errorf("%d calls at once, want 4", n)
+	}
+}
+
+type doing func(*http.Request) (*http.Response, error)
+
+func (d doing) Do(r *http.Request) (*http.Response, error) { return d(r) }
+
+// What is the default of AWS's is said all the same: some endpoints answer the newest version where no stage is stated.
+func TestCurrentIsStated(t *testing.T) {
+	t.Parallel()
+	for ref, want := range map[string]string{"sm://a": `"VersionStage":"AWSCURRENT"`, "sm://a?stage=AWSPREVIOUS": `"VersionStage":"AWSPREVIOUS"`,
+		"sm://a?version=00000000-0000-4000-8000-000000000001": `"VersionId":"00000000-0000-4000-8000-000000000001"`} {
+		aws, cfg := answer(0, []byte(`{"Name":"a","ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf","VersionId":"00000000-0000-4000-8000-000000000001","SecretString":"x"}`))
+		asked := ""
+		cfg.HTTPClient = doing(func(r *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(r.Body)
+			if err != nil {
+				return nil, err
+			}
+			asked = string(body)
+			return aws.Do(r)
+		})
+		wantResult(t, fetch(t, secrets.NewSecretsManager(cfg), ref)[0], "x", nil)
+		if !strings.Contains(asked, want) || strings.Count(asked, `"Version`) != 1 {
+			t.Errorf("%s asks with %s, want %s alone", ref, asked, want)
+		}
 	}
 }
 
