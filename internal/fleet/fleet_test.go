@@ -17,7 +17,7 @@ import (
 )
 
 // run runs s in a bubble and prints its figures. The tests of this package are not parallel: run seeds the source of the library's jitter, crypto/rand, which is
-// one for the process, so that the same scenario gives the same figures.
+// one for the process, so that the same scenario gives the same figures, but for what depends on the order of goroutines within one instant.
 func run(t *testing.T, s Scenario) (r *Report) {
 	t.Helper()
 	before := cryptorand.Reader
