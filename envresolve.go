@@ -155,7 +155,10 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 // shown returns ref as errors and the log may print it: the text of a declared variable, unless it is an ARN, may be a plaintext that somebody put there by mistake.
 func (e *Env) shown(name string, ref Ref) Ref {
 	d := ref.data()
-	d.Unquoted = e.config.vars[name] != "" && !strings.HasPrefix(d.ID, "arn:")
+	if e.config.vars[name] == "" || strings.HasPrefix(d.ID, "arn:") {
+		return ref // and no new handle: making them is the largest part of a cold start that is ours
+	}
+	d.Unquoted = true
 	return Ref{unique.Make(d)}
 }
 
