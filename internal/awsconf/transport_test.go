@@ -124,6 +124,7 @@ func TestIdleConnections(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			server, cfg := start(t)
+			server.SetLatency("*", 20*time.Millisecond) // net/http keeps no connection whose answer came before the request was known to be written
 			cfg = prepare(cfg)
 			wall := stop(cfg.HTTPClient.(*client))
 			for _, gap := range append([]time.Duration{0}, tc.gaps...) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
@@ -106,6 +107,7 @@ func TestTransports(t *testing.T) {
 			run := func(t *testing.T) {
 				s := New(Options{})
 				defer s.Close()
+				s.SetLatency("*", 20*time.Millisecond) // net/http keeps no connection whose answer came before the request was known to be written
 				url, tr := tc.serve(s)
 				defer tr.CloseIdleConnections()
 				st := s.Region(region)

@@ -258,6 +258,7 @@ func TestKillConnections(t *testing.T) {
 		t.Run(string(tc.how), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, st, c := startPipe(t)
+				s.SetLatency("*", 20*time.Millisecond)
 				st.PutParameter(Parameter{Name: "/a", Value: "v"})
 				c.get(t.Context())
 				synctest.Wait()
