@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -31,7 +32,13 @@ func FuzzField(f *testing.F) {
 			if !errors.Is(err, secrets.ErrField) || !got.IsZero() {
 				t.Errorf("%v", err)
 			}
-			if len(document) > 8 && !strings.Contains(path, document) && strings.Contains(secrets.Detail(err), document) {
+			shown := strconv.Quote(strings.Map(func(r rune) rune { // the path, as the error writes it
+				if strconv.IsPrint(r) {
+					return r
+				}
+				return ' '
+			}, path))
+			if len(document) > 8 && !strings.Contains(path+shown, document) && strings.Contains(secrets.Detail(err), document) {
 				t.Errorf("%s quotes the value", secrets.Detail(err))
 			}
 			return
