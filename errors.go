@@ -61,7 +61,11 @@ func (e *ResolveError) Error() string {
 	} else if e.Ref.invalid() == nil {
 		text += clip(e.Ref.String(), 120) + ": "
 	}
-	text += e.kind.Error()
+	if e.kind != nil { // one that was made by hand has none
+		text += e.kind.Error()
+	} else {
+		text += "failed"
+	}
 	in := strings.TrimSpace(e.Operation + " " + e.Code)
 	if e.RequestID != "" {
 		in = strings.TrimPrefix(in+", request "+e.RequestID, ", ")
@@ -74,10 +78,7 @@ func (e *ResolveError) Error() string {
 
 // Unwrap returns the kind and the cause.
 func (e *ResolveError) Unwrap() []error {
-	if e.cause == nil {
-		return []error{e.kind}
-	}
-	return []error{e.kind, e.cause}
+	return slices.DeleteFunc([]error{e.kind, e.cause}, func(err error) bool { return err == nil })
 }
 
 // named returns e as the error of one variable and its reference.

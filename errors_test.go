@@ -626,3 +626,20 @@ func mustParse(t testing.TB, text string) secrets.Ref {
 	}
 	return ref
 }
+
+// Anybody may make one, to compare with or to return from a fake.
+func TestResolveErrorByHand(t *testing.T) {
+	for _, e := range []*secrets.ResolveError{{}, {Variable: "X", Operation: "ssm:GetParameter", Code: "Odd", RequestID: "1"}} {
+		if got := fmt.Sprint(e, secrets.Detail(e)); !strings.HasPrefix(got, "secrets: ") {
+			t.Error(got)
+		}
+		for _, err := range e.Unwrap() {
+			if err == nil {
+				t.Error("Unwrap returns a nil error")
+			}
+		}
+		if secrets.Retryable(e) || errors.Is(e, secrets.ErrNotFound) {
+			t.Error("it has a kind")
+		}
+	}
+}
