@@ -34,13 +34,13 @@ func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operat
 			return out, nil
 		}
 		err = watch.Cause(err)
-		e := awsError(operation, ref, err)
+		e := *awsError(operation, ref, err) // a copy: it may be somebody else's, and shared
 		e.region, e.host = region, watch.Host()
 		if awsconf.ConnectFailed(err) {
 			e.problem = awsconf.NoConnection
 		}
 		if again || !awserr.Credentials(e.Code) || !clients.Source.Renew(number) {
-			return nil, e
+			return nil, &e
 		}
 	}
 }

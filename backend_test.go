@@ -306,3 +306,28 @@ func TestConfigurationDoesNotLoad(t *testing.T) {
 		t.Errorf("detail %q", detail)
 	}
 }
+
+// An error may be shared by calls that go on at once.
+func TestSharedError(t *testing.T) {
+	t.Parallel()
+	_, st, cfg := start(t)
+	shared := new(secrets.ResolveError)
+	_, err := secrets.ParseRef("ssm:/x")
+	errors.As(err, &shared)
+	before := *shared
+	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, shared })
+	for name, b := range backends(cfg, st) {
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if r := fetch(t, b, b.ref)[0]; !errors.Is(r.Err, secrets.ErrInvalidReference) {
+					t.Errorf("%s: %v", name, r.Err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if secrets.Detail(shared) != secrets.Detail(&before) {
+		t.Errorf("changed to %s", secrets.Detail(shared))
+	}
+}
