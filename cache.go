@@ -763,7 +763,7 @@ func (c *Cache) leave(ctx context.Context, asks []*ask, m mode) (again []*ask) {
 	}
 	if empty && len(silent) > 0 {
 		// The provider knows what it was waiting for, and has been told to stop. Whoever gets nothing else gets that: give it a moment to say so.
-		c.unlock()
+		c.mu.Unlock()
 		moment, cancel := context.WithTimeout(context.Background(), min(reserve/5, limit(ctx)))
 		for _, f := range silent {
 			select {

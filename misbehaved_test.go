@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
@@ -251,5 +252,38 @@ func TestResultsAreTheProviders(t *testing.T) {
 		if kept[0].Err != nil {
 			t.Error("the cache wrote into the provider's slice")
 		}
+	})
+}
+
+// The panic of a logger is its caller's, who may recover, and leaves no lock locked, nor unlocked twice.
+type brokenHandler struct{ slog.Handler }
+
+func (brokenHandler) Enabled(context.Context, slog.Level) bool  { return true }
+func (brokenHandler) Handle(context.Context, slog.Record) error { panic("logger") }
+
+func TestLoggerPanics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "B": "sm://b"}), secrets.WithLogger(slog.New(brokenHandler{slog.DiscardHandler})),
+			secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, r secrets.Ref) (secrets.Value, error) {
+				if r.Scheme() == secrets.SSM {
+					return secrets.Value{}, secrets.ErrAccessDenied
+				}
+				<-ctx.Done()
+				return secrets.Value{}, ctx.Err()
+			})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			env.Snapshot(ctx)
+		}()
+		env.Refs() // takes the lock
 	})
 }
