@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -203,7 +204,8 @@ func Derive[T any](env *Env, name string, build func(ctx context.Context, v Valu
 	return &Derived[T]{env: env, name: name, holder: holder.New(build, close, func(v Value, err error) {
 		text := Detail(err)
 		if plain := v.Reveal(); len(plain) > 3 { // shorter ones are in every other word
-			text = strings.ReplaceAll(text, plain, redacted)
+			quoted := strconv.Quote(plain) // as %q writes it, whose quotes stay
+			text = strings.NewReplacer(plain, redacted, quoted[1:len(quoted)-1], redacted).Replace(text)
 		}
 		env.config.logger().Error("secrets.derive", "variable", name, "version", v.Version(), "error", text)
 	}, Value.before)}

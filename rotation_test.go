@@ -928,3 +928,28 @@ func TestSearchAsksOnceForThePendingVersion(t *testing.T) {
 		}
 	})
 }
+
+// A JSON value that is quoted is written with backslashes.
+func TestDeriveQuoted(t *testing.T) {
+	const plain = "{\"user\": \"app\",\n \"password\": \"canary\"}"
+	var log strings.Builder
+	text := "a"
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"DB": "sm://db"}), secrets.WithLogger(textLog(&log)),
+		secrets.WithProvider(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) { return secrets.NewValue(text, ""), nil })))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := secrets.Derive(env, "DB", func(_ context.Context, p secrets.Value) (string, error) {
+		if p.EqualString(plain) {
+			return "", fmt.Errorf("cannot parse %q", p.Reveal())
+		}
+		return "", nil
+	}, nil)
+	d.Do(t.Context(), func(string) error { return nil })
+	text = plain
+	env.Refresh(t.Context())
+	d.Do(t.Context(), func(string) error { return nil })
+	if text := log.String(); !strings.Contains(text, "secrets.derive") || strings.Contains(text, "canary") {
+		t.Error(text)
+	}
+}
