@@ -175,6 +175,9 @@ func (c *Cache) entry(ref Ref, declared bool) *entry {
 	e := c.entries[source]
 	if e == nil {
 		e = &entry{source: source, shown: source, declared: declared, ttl: forever, stale: forever, used: c.flights + 1}
+		if ref.data().Unquoted {
+			e.shown = source.unquoted()
+		}
 		c.entries[source] = e
 	}
 	ttl, stale := ref.data().Bounds(c.ttl, c.cacheConfig.stale)

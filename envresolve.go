@@ -13,7 +13,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
-	"unique"
 
 	"github.com/lambdasecrets/secrets/internal/awsconf"
 	"github.com/lambdasecrets/secrets/internal/par"
@@ -34,10 +33,10 @@ type Env struct {
 }
 
 type variable struct {
-	name       string
-	ref, shown Ref // as written; as errors may print it
-	entry      *entry
-	slot       int // in generation.values
+	name  string
+	ref   Ref // as written, and as errors may print it
+	entry *entry
+	slot  int // in generation.values
 }
 
 // New reads the environment and the options, and makes no call and no client. Everything that is wrong with them comes back as one error, an
@@ -154,12 +153,10 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 
 // shown returns ref as errors and the log may print it: the text of a declared variable, unless it is an ARN, may be a plaintext that somebody put there by mistake.
 func (e *Env) shown(name string, ref Ref) Ref {
-	d := ref.data()
-	if e.config.vars[name] == "" || strings.HasPrefix(d.ID, "arn:") {
+	if e.config.vars[name] == "" || strings.HasPrefix(ref.ID(), "arn:") {
 		return ref // and no new handle: making them is the largest part of a cold start that is ours
 	}
-	d.Unquoted = true
-	return Ref{unique.Make(d)}
+	return ref.unquoted()
 }
 
 // declare makes a variable of a name and its reference.
@@ -167,11 +164,11 @@ func (e *Env) declare(name string, ref Ref) {
 	c := e.cache
 	c.mu.Lock()
 	defer c.unlock()
-	source := ref.inRegion(e.home)
-	entry := c.entry(source, true)
+	ref = e.shown(name, ref)
+	entry := c.entry(ref.inRegion(e.home), true)
 	entry.optional = ref.optional() && (entry.optional || len(entry.names) == 0)
-	entry.names, entry.shown = append(entry.names, name), e.shown(name, source)
-	v := &variable{name: name, ref: ref, shown: e.shown(name, ref), entry: entry}
+	entry.names = append(entry.names, name)
+	v := &variable{name: name, ref: ref, entry: entry}
 	if f := ref.Field(); f != "" {
 		if v.slot = slices.Index(entry.fields, f) + 1; v.slot == 0 {
 			entry.fields = append(entry.fields, f)
@@ -367,11 +364,11 @@ func (e *Env) payOff(ctx context.Context) {
 // answer returns what an ask brought for v.
 func (v *variable) answer(a *ask) (Value, *ResolveError) {
 	if a.gen == nil {
-		return Value{}, a.err.named(v.name, v.shown)
+		return Value{}, a.err.named(v.name, v.ref)
 	}
 	s := a.gen.values[v.slot]
 	if s.err != nil {
-		return Value{}, s.err.named(v.name, v.shown)
+		return Value{}, s.err.named(v.name, v.ref)
 	}
 	return a.mark(s.value), nil
 }
@@ -514,7 +511,7 @@ func (e *Env) Refs() []RefInfo {
 	}
 	var infos []RefInfo
 	for _, v := range e.order {
-		infos = append(infos, info(v.entry, v.name, v.shown))
+		infos = append(infos, info(v.entry, v.name, v.ref))
 	}
 	loose := c.loose()
 	// By pointer: the sort of a struct that only this package has would be 24 kB of the binary.

@@ -239,3 +239,32 @@ func TestShortestBoundsWin(t *testing.T) {
 		})
 	})
 }
+
+// What Refs lists is the same source as what is read, also where it prints no name.
+func TestRefOfRefsIsTheSameSource(t *testing.T) {
+	calls := 0
+	var log strings.Builder
+	p := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+		calls++
+		return secrets.NewValue("v", ""), nil
+	})
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "app-name"}), secrets.WithVars(secrets.SSM, "A"), secrets.WithProvider(p), secrets.WithLogger(textLog(&log)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustGet(t, env, "A")
+	ref := env.Refs()[0].Ref
+	if _, err := env.Resolve(t.Context(), ref); err != nil || calls != 1 || len(env.Refs()) != 1 {
+		t.Errorf("%v, %d calls, %d references", err, calls, len(env.Refs()))
+	}
+	cache, err := secrets.NewCache(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+		return secrets.Value{}, secrets.ErrAccessDenied
+	}), secrets.WithLogger(textLog(&log)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := cache.Fetch(t.Context(), []secrets.Ref{ref})[0]
+	if text := secrets.Detail(r.Err) + log.String(); !strings.Contains(text, "secrets.denied") || strings.Contains(text, "app-name") {
+		t.Error(text)
+	}
+}

@@ -114,7 +114,14 @@ func (r Ref) Field() string { return r.data().Field }
 // fetch, one cache entry and one generation.
 func (r Ref) Source() Ref {
 	d := r.data()
-	d.Field, d.TTL, d.Stale, d.HasTTL, d.HasStale, d.Optional = "", 0, 0, false, false, false
+	d.Field, d.TTL, d.Stale, d.HasTTL, d.HasStale, d.Optional, d.Unquoted = "", 0, 0, false, false, false, false
+	return Ref{unique.Make(d)}
+}
+
+// unquoted returns r as one that prints the length of its text only.
+func (r Ref) unquoted() Ref {
+	d := r.data()
+	d.Unquoted = true
 	return Ref{unique.Make(d)}
 }
 
