@@ -91,8 +91,15 @@ func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 	c.settle(ctx, order, reading)
 	c.evict(order)
 	for i, ref := range refs {
-		if of[i] != nil {
-			results[i] = of[i].result(ref)
+		if of[i] == nil {
+			continue
+		}
+		value, err := of[i].answer("", ref)
+		if results[i].Value = value; err != nil {
+			results[i].Err = err
+		}
+		if g := of[i].gen; g != nil {
+			results[i].ARN = g.arn
 		}
 	}
 	return results
@@ -257,33 +264,28 @@ type ask struct {
 	gone  error // why it stopped waiting for call, or nil
 }
 
-// result returns the answer for one of the references to the ask's source.
-func (a *ask) result(ref Ref) Result {
+// answer returns what the ask brought for a reference to its source, which may be that of a variable.
+func (a *ask) answer(variable string, ref Ref) (Value, *ResolveError) {
 	if a.gen == nil {
-		return Result{Err: a.err.named("", ref)}
+		return Value{}, a.err.named(variable, ref)
 	}
-	s := a.gen.slot(a.entry, ref.Field())
-	if s.err != nil {
-		return Result{ARN: a.gen.arn, Err: s.err.named("", ref)}
+	switch s := a.gen.slot(a.entry, ref.Field()); {
+	case s.err != nil:
+		return Value{}, s.err.named(variable, ref)
+	case a.stale:
+		return s.value.asStale(), nil
+	default:
+		return s.value, nil
 	}
-	return Result{Value: a.mark(s.value), ARN: a.gen.arn}
 }
 
-func (a *ask) mark(v Value) Value {
-	if a.stale {
-		return v.asStale()
-	}
-	return v
-}
-
+// slot returns the whole value, or a field of it.
 func (g *generation) slot(e *entry, field string) slot {
 	if field == "" {
 		return g.values[0]
 	}
-	for i, f := range e.fields {
-		if f == field {
-			return g.values[i+1]
-		}
+	if i := slices.Index(e.fields, field); i >= 0 {
+		return g.values[i+1]
 	}
 	v, err := g.values[0].value.field(e.source, field)
 	return slot{v, err}

@@ -309,7 +309,7 @@ func asksFor(vars []*variable) map[*entry]*ask {
 // collect returns the failures of vars, but for optional ones that are absent.
 func collect(asks map[*entry]*ask, vars []*variable) (errs []*ResolveError) {
 	for _, v := range vars {
-		if _, err := v.answer(asks[v.entry]); err != nil && !(v.ref.optional() && err.kind == ErrNotFound) {
+		if _, err := asks[v.entry].answer(v.name, v.ref); err != nil && !(v.ref.optional() && err.kind == ErrNotFound) {
 			errs = append(errs, err)
 		}
 	}
@@ -346,7 +346,7 @@ func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error)
 		e.payOff(ctx)
 		e.cache.settle(ctx, []*ask{a}, reading)
 	}
-	value, err := v.answer(a)
+	value, err := a.answer(v.name, v.ref)
 	if err != nil {
 		return nil, Value{}, err
 	}
@@ -359,18 +359,6 @@ func (e *Env) payOff(ctx context.Context) {
 	if e.owed.Load() && e.owed.Swap(false) {
 		e.warm(ctx, "restore", false) // it logs its error, and each read returns its own
 	}
-}
-
-// answer returns what an ask brought for v.
-func (v *variable) answer(a *ask) (Value, *ResolveError) {
-	if a.gen == nil {
-		return Value{}, a.err.named(v.name, v.ref)
-	}
-	s := a.gen.values[v.slot]
-	if s.err != nil {
-		return Value{}, s.err.named(v.name, v.ref)
-	}
-	return a.mark(s.value), nil
 }
 
 func (e *Env) unknown(name string) *ResolveError {

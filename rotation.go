@@ -253,7 +253,7 @@ func (s Snapshot) Get(name string) (Value, error) {
 	if v == nil {
 		return Value{}, s.env.unknown(name)
 	}
-	value, err := v.answer(s.asks[v.entry])
+	value, err := s.asks[v.entry].answer(v.name, v.ref)
 	if err != nil {
 		return Value{}, err
 	}
