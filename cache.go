@@ -94,10 +94,7 @@ func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 		if of[i] == nil {
 			continue
 		}
-		value, err := of[i].answer("", ref)
-		if results[i].Value = value; err != nil {
-			results[i].Err = err
-		}
+		results[i].Value, results[i].Err = of[i].answer("", ref)
 		if g := of[i].gen; g != nil {
 			results[i].ARN = g.arn
 		}
@@ -265,18 +262,16 @@ type ask struct {
 }
 
 // answer returns what the ask brought for a reference to its source, which may be that of a variable.
-func (a *ask) answer(variable string, ref Ref) (Value, *ResolveError) {
+func (a *ask) answer(variable string, ref Ref) (Value, error) {
 	if a.gen == nil {
 		return Value{}, a.err.named(variable, ref)
 	}
-	switch s := a.gen.slot(a.entry, ref.Field()); {
-	case s.err != nil:
+	s := a.gen.slot(a.entry, ref.Field())
+	if s.err != nil {
 		return Value{}, s.err.named(variable, ref)
-	case a.stale:
-		return s.value.asStale(), nil
-	default:
-		return s.value, nil
 	}
+	s.value.stale = s.value.stale || a.stale
+	return s.value, nil
 }
 
 // slot returns the whole value, or a field of it.

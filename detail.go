@@ -35,18 +35,6 @@ func Detail(err error) string {
 	return ours.Detail()
 }
 
-// Detail returns one line per failure.
-func (f *failures) Detail() string {
-	if len(f.errs) == 1 && !f.full {
-		return f.errs[0].Detail()
-	}
-	text := "secrets: " + f.doing + ":"
-	for _, e := range f.errs {
-		text += "\n  " + strings.TrimPrefix(e.Detail(), "secrets: ")
-	}
-	return text
-}
-
 // Detail returns one line for the log: what Error says, and the reference, AWS's message, the Region and endpoint that were asked, the IAM action and
 // resource to allow, the encryption contexts that were tried, and the next step.
 func (e *ResolveError) Detail() string {

@@ -309,8 +309,9 @@ func asksFor(vars []*variable) map[*entry]*ask {
 // collect returns the failures of vars, but for optional ones that are absent.
 func collect(asks map[*entry]*ask, vars []*variable) (errs []*ResolveError) {
 	for _, v := range vars {
-		if _, err := asks[v.entry].answer(v.name, v.ref); err != nil && !(v.ref.optional() && err.kind == ErrNotFound) {
-			errs = append(errs, err)
+		_, err := asks[v.entry].answer(v.name, v.ref)
+		if e, failed := err.(*ResolveError); failed && !(v.ref.optional() && e.kind == ErrNotFound) {
+			errs = append(errs, e)
 		}
 	}
 	return errs
@@ -347,10 +348,7 @@ func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error)
 		e.cache.settle(ctx, []*ask{a}, reading)
 	}
 	value, err := a.answer(v.name, v.ref)
-	if err != nil {
-		return nil, Value{}, err
-	}
-	return a.gen, value, nil
+	return a.gen, value, err
 }
 
 // payOff does the round that Warm left to the first read after a snapshot, in the time that Warm has: an endpoint that does not answer must not

@@ -115,14 +115,22 @@ func (f *failures) Error() string {
 	if f.full {
 		return f.Detail()
 	}
-	if len(f.errs) == 1 {
-		return f.errs[0].Error()
+	return f.text(": ", "; ", (*ResolveError).Error)
+}
+
+// Detail returns one line per failure.
+func (f *failures) Detail() string { return f.text(":\n  ", "\n  ", (*ResolveError).Detail) }
+
+// text joins what of says of each failure.
+func (f *failures) text(first, next string, of func(*ResolveError) string) string {
+	if len(f.errs) == 1 && !f.full {
+		return of(f.errs[0])
 	}
-	lines := make([]string, len(f.errs))
-	for i, e := range f.errs {
-		lines[i] = strings.TrimPrefix(e.Error(), "secrets: ")
+	text, sep := "secrets: "+f.doing, first
+	for _, e := range f.errs {
+		text, sep = text+sep+strings.TrimPrefix(of(e), "secrets: "), next
 	}
-	return "secrets: " + f.doing + ": " + strings.Join(lines, "; ")
+	return text
 }
 
 func (f *failures) Unwrap() []error {

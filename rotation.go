@@ -253,9 +253,5 @@ func (s Snapshot) Get(name string) (Value, error) {
 	if v == nil {
 		return Value{}, s.env.unknown(name)
 	}
-	value, err := s.asks[v.entry].answer(v.name, v.ref)
-	if err != nil {
-		return Value{}, err
-	}
-	return value, nil
+	return s.asks[v.entry].answer(v.name, v.ref)
 }

@@ -129,8 +129,6 @@ func (v Value) stamped(at clock.Moment) Value {
 	return Value{d: &d, stale: v.stale}
 }
 
-func (v Value) asStale() Value { return Value{d: v.d, stale: true} }
-
 var _ slog.LogValuer = Value{}
 
 // Format prints [REDACTED] for every verb and flag.
