@@ -21,12 +21,11 @@ import (
 
 // An Env resolves the references in a function's environment. It is safe for concurrent use and needs no closing.
 type Env struct {
-	vars    map[string]*variable     // name → its reference; fixed by New, so that reads need no lock
-	order   []*variable              // by name
-	environ func() map[string]string // as it was at New; in a closure, where fmt does not find it: some of it is no reference but the secret itself
-	cache   *Cache
-	config  *config
-	home    string // the function's Region, or "" where only the SDK's configuration knows
+	vars   map[string]*variable // name → its reference; fixed by New, so that reads need no lock
+	order  []*variable          // by name
+	cache  *Cache
+	config *config
+	home   string // the function's Region, or "" where only the SDK's configuration knows
 
 	warmed atomic.Bool // Warm was called
 	owed   atomic.Bool // Warm was called while a snapshot is made: the first read has to do its work
@@ -47,22 +46,22 @@ func New(opts ...Option) (*Env, error) {
 		o.apply(c)
 	}
 	if c.environ == nil {
-		c.environ = map[string]string{}
+		environ := map[string]string{}
 		for _, entry := range os.Environ() {
 			name, value, _ := strings.Cut(entry, "=")
-			c.environ[name] = value
+			environ[name] = value
 		}
+		WithEnviron(environ).apply(c)
 	}
-	environ := c.environ
-	e := &Env{vars: map[string]*variable{}, environ: func() map[string]string { return environ }, config: c}
-	e.home = cmp.Or(c.environ["AWS_REGION"], c.environ["AWS_DEFAULT_REGION"])
+	environ := c.environ()
+	e := &Env{vars: map[string]*variable{}, config: c, home: cmp.Or(environ["AWS_REGION"], environ["AWS_DEFAULT_REGION"])}
 	if c.aws != nil && c.aws.Region != "" {
 		e.home = c.aws.Region
 	}
-	if c.local != nil && c.environ["AWS_LAMBDA_FUNCTION_NAME"] != "" && c.environ["AWS_SAM_LOCAL"] != "true" {
+	if c.local != nil && environ["AWS_LAMBDA_FUNCTION_NAME"] != "" && environ["AWS_SAM_LOCAL"] != "true" {
 		c.fail(errors.New("secrets: WithLocalValues is refused on Lambda (AWS_LAMBDA_FUNCTION_NAME is set): use it only where no production can be"))
 	}
-	if err := errors.Join(append(c.errs, c.cacheConfig.errs...)...); err != nil {
+	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}
 	refs, errs := e.scan()
@@ -75,7 +74,6 @@ func New(opts ...Option) (*Env, error) {
 	for _, name := range slices.Sorted(maps.Keys(refs)) {
 		e.declare(name, refs[name])
 	}
-	c.environ = nil
 	if c.local != nil {
 		c.local = map[string]string{} // its values are in the references now
 	}
@@ -90,13 +88,13 @@ func (e *Env) scan() (map[string]Ref, []*ResolveError) {
 		errs = append(errs, &ResolveError{Variable: name, Ref: ref, kind: ErrInvalidReference, problem: problem, hint: hint})
 	}
 	for name := range c.vars {
-		_, set := c.environ[name]
+		_, set := c.environ()[name]
 		_, local := c.local[name]
 		if _, coded := c.refs[name]; !set && !local && !coded {
 			bad(name, Ref{}, "it is declared by WithVars and not set", "set the variable, or drop the declaration")
 		}
 	}
-	for name, text := range c.environ {
+	for name, text := range c.environ() {
 		scheme, declared := c.vars[name]
 		_, coded := c.refs[name]
 		switch {
@@ -191,14 +189,14 @@ func (m mux) Fetch(ctx context.Context, refs []Ref) []Result {
 
 func (e *Env) newMux() mux {
 	c, b := e.config, e.config.backend
-	b.function = e.environ()["AWS_LAMBDA_FUNCTION_NAME"]
+	b.function = c.environ()["AWS_LAMBDA_FUNCTION_NAME"]
 	if b.source = awsconf.Default(e.home); c.aws != nil {
 		cfg := c.aws.Copy()
 		cfg.Region = e.home
 		b.source = awsconf.Fixed(cfg)
 	}
 	note := sync.OnceFunc(func() { // whoever configured an endpoint sees what is asked
-		awsconf.Endpoints(e.environ(), c.aws, func(name, host string) { c.logger().Info("secrets.endpoint", "variable", name, "host", host) })
+		awsconf.Endpoints(c.environ(), c.aws, func(name, host string) { c.logger().Info("secrets.endpoint", "variable", name, "host", host) })
 	})
 	m := mux{}
 	for scheme, backend := range map[Scheme]func(backendConfig) Provider{
@@ -248,7 +246,7 @@ func MustWarm(ctx context.Context, opts ...Option) *Env {
 // In an image that SnapStart is about to snapshot (AWS_LAMBDA_INITIALIZATION_TYPE=snap-start), Warm fetches nothing, so that the snapshot holds no plaintext; the
 // first read does its work.
 func (e *Env) Warm(ctx context.Context) error {
-	first, kind := !e.warmed.Swap(true), e.environ()["AWS_LAMBDA_INITIALIZATION_TYPE"]
+	first, kind := !e.warmed.Swap(true), e.config.environ()["AWS_LAMBDA_INITIALIZATION_TYPE"]
 	if kind == "snap-start" && first {
 		e.cache.mu.Lock()
 		defer e.cache.unlock()
@@ -318,7 +316,9 @@ func collect(asks map[*entry]*ask, vars []*variable) (errs []*ResolveError) {
 }
 
 // width returns how many calls to one service may go out at once inside an invocation.
-func (e *Env) width() int { return par.ForMemory(e.environ()["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"]) }
+func (e *Env) width() int {
+	return par.ForMemory(e.config.environ()["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
+}
 
 // Get returns the value of a variable. It returns at once, without a lock or an allocation, while the value is fresh, and blocks for a refresh otherwise: with an
 // old value in hand for 1 second at most, else until ctx ends, less a reserve of 250 ms or a quarter (10 s if ctx has no deadline). See the
@@ -361,7 +361,7 @@ func (e *Env) payOff(ctx context.Context) {
 
 func (e *Env) unknown(name string) *ResolveError {
 	err := &ResolveError{Variable: name, kind: ErrNotReference}
-	if text, set := e.environ()[name]; refsyntax.Begins(name) {
+	if text, set := e.config.environ()[name]; refsyntax.Begins(name) {
 		err.Variable, err.Ref, err.problem, err.hint = "", makeRef(refsyntax.Parse(name)), "a reference stands where the name of a variable should", "name its variable, or use Resolve"
 	} else if !set {
 		err.problem, err.hint = "the variable is not set", "set it to a reference, or check the spelling"
@@ -409,22 +409,20 @@ func (e *Env) Refresh(ctx context.Context, names ...string) error {
 		}
 	}
 	asks := asksFor(vars)
-	all := slices.Collect(maps.Values(asks))
-	loose := len(all)
 	if len(names) == 0 {
 		c := e.cache
 		c.mu.Lock()
 		for _, entry := range c.loose() {
 			if entry.gen.Load() != nil {
-				all = append(all, &ask{entry: entry})
+				asks[entry] = &ask{entry: entry}
 			}
 		}
 		c.unlock()
 	}
-	e.cache.settle(par.WithWidth(ctx, e.width()), all, renewing)
+	e.cache.settle(par.WithWidth(ctx, e.width()), slices.Collect(maps.Values(asks)), renewing)
 	errs = append(errs, collect(asks, vars)...)
-	for _, a := range all[loose:] {
-		if a.gen == nil {
+	for _, a := range asks {
+		if !a.entry.declared && a.gen == nil {
 			errs = append(errs, a.err)
 		}
 	}
@@ -440,7 +438,7 @@ func (e *Env) RevealAll(ctx context.Context) (map[string]string, error) {
 	if err := join("reveal", collect(s.asks, e.order)); err != nil {
 		return nil, err
 	}
-	all := maps.Clone(e.environ())
+	all := maps.Clone(e.config.environ())
 	for _, v := range e.order {
 		if value, err := s.Get(v.name); err == nil {
 			all[v.name] = value.Reveal()

@@ -108,7 +108,7 @@ type CacheOption interface {
 type config struct {
 	cacheConfig
 	aws       *aws.Config
-	environ   map[string]string
+	environ   func() map[string]string // as it was at New; in a closure, where fmt does not find it: some of it is no reference but the secret itself
 	vars      map[string]Scheme
 	refs      map[string]Ref
 	local     map[string]string
@@ -117,7 +117,6 @@ type config struct {
 	backend   backendConfig
 	check     []func(string, Ref) error
 	rejected  func(error) bool
-	errs      []error
 }
 
 type cacheConfig struct {
@@ -136,9 +135,11 @@ type cacheOption func(*cacheConfig)
 func (o cacheOption) apply(c *config)           { o(&c.cacheConfig) }
 func (o cacheOption) applyCache(c *cacheConfig) { o(c) }
 
+func (c *cacheConfig) fail(err error) { c.errs = append(c.errs, err) }
+
 func (c *cacheConfig) duration(name string, d time.Duration, to *time.Duration) {
 	if d < 0 {
-		c.errs = append(c.errs, fmt.Errorf("secrets: %s(%v): negative; 0 turns it off", name, d))
+		c.fail(fmt.Errorf("secrets: %s(%v): negative; 0 turns it off", name, d))
 		return
 	}
 	*to = d
@@ -180,7 +181,7 @@ type Clock func() (wall time.Time, mono time.Duration)
 func WithClock(clock Clock) CacheOption {
 	return cacheOption(func(c *cacheConfig) {
 		if clock == nil {
-			c.errs = append(c.errs, errors.New("secrets: WithClock(nil)"))
+			c.fail(errors.New("secrets: WithClock(nil)"))
 			return
 		}
 		c.clock = clock
@@ -210,7 +211,8 @@ func WithAWSConfig(cfg aws.Config) Option {
 // WithEnviron sets the variables to read, instead of those of the process. The map is copied. The Region and the function's name
 // are read from it too.
 func WithEnviron(environ map[string]string) Option {
-	return option(func(c *config) { c.environ = copied(environ) })
+	environ = copied(environ)
+	return option(func(c *config) { c.environ = func() map[string]string { return environ } })
 }
 
 // WithVars declares variables whose text does not say what it is: bare ciphertext (KMS; the form that the Lambda console's helper leaves, tried
@@ -302,8 +304,6 @@ func WithCheck(f func(name string, r Ref) error) Option {
 		c.check = append(c.check, f)
 	})
 }
-
-func (c *config) fail(err error) { c.errs = append(c.errs, err) }
 
 // copied returns a copy of m that is not nil.
 func copied(m map[string]string) map[string]string { return maps.Collect(maps.All(m)) }
