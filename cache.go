@@ -8,24 +8,24 @@ import (
 	"log/slog"
 	"math"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/awsconf"
 	"github.com/lambdasecrets/secrets/internal/clock"
+	"github.com/lambdasecrets/secrets/internal/deadline"
 	"github.com/lambdasecrets/secrets/internal/guard"
+	"github.com/lambdasecrets/secrets/internal/later"
 )
 
 const (
-	patience   = time.Second            // how long a caller with a servable value waits for its refresh; doubled twice where it was too short
-	reserve    = 250 * time.Millisecond // what is left of a caller's deadline when it gets its answer, or a quarter of it
-	boundless  = 10 * time.Second       // how long a caller without a deadline waits
-	maxBackoff = 2 * time.Second        // between the tries of one flight
-	maxWindow  = 30 * time.Second       // in which a failure is remembered
-	frozen     = time.Second            // by which the clocks part when a sandbox was frozen
-	maxLoose   = 1000                   // references that were built in code and are kept
-	maxBytes   = 4 << 20                // of one value, and of all values of such references together
+	patience   = time.Second      // how long a caller with a servable value waits for its refresh; doubled twice where it was too short
+	boundless  = 10 * time.Second // how long a caller without a deadline waits
+	maxBackoff = 2 * time.Second  // between the tries of one flight
+	maxWindow  = 30 * time.Second // in which a failure is remembered
+	frozen     = time.Second      // by which the clocks part when a sandbox was frozen
+	maxLoose   = 1000             // references that were built in code and are kept
+	maxBytes   = 4 << 20          // of one value, and of all values of such references together
 	forever    = time.Duration(math.MaxInt64)
 )
 
@@ -37,11 +37,10 @@ type Cache struct {
 	next Provider
 	cacheConfig
 
-	mu       sync.Mutex
+	mu       later.Mutex    // log lines are left to whoever unlocks it next
 	entries  map[Ref]*entry // source → entry
 	flights  uint64         // tries begun so far: the start number of the newest
 	searches uint64         // begun so far, see search
-	notes    []func()       // log lines to write once mu is released
 	stats    Stats
 }
 
@@ -87,7 +86,7 @@ func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 		}
 		of[i] = asks[e]
 	}
-	c.unlock()
+	c.mu.Unlock()
 	c.settle(ctx, order, reading)
 	c.evict(order)
 	for i, ref := range refs {
@@ -198,7 +197,7 @@ func (c *Cache) evict(asks []*ask) {
 		return // they brought nothing new
 	}
 	c.mu.Lock()
-	defer c.unlock()
+	defer c.mu.Unlock()
 	loose, bytes := c.loose(), 0
 	slices.SortFunc(loose, func(a, b *entry) int { return cmp.Compare(b.used, a.used) })
 	for i, e := range loose {
@@ -298,7 +297,7 @@ func (c *Cache) settle(ctx context.Context, asks []*ask, m mode) {
 			}
 		}
 		c.launch(ctx, begin, m, now)
-		c.unlock()
+		c.mu.Unlock()
 		for _, a := range asks {
 			if a.call != nil {
 				a.wait(ctx)
@@ -384,12 +383,10 @@ func (a *ask) join(call *call) {
 
 // limit returns how long a caller may wait: until its deadline less the reserve.
 func limit(ctx context.Context) time.Duration {
-	deadline, ok := ctx.Deadline()
-	if !ok {
-		return boundless
+	if left, ok := deadline.Left(ctx); ok {
+		return left
 	}
-	left := time.Until(deadline)
-	return max(0, left-min(reserve, left/4))
+	return boundless
 }
 
 // servable returns the generation that may still be served, fresh or stale. What may not is dropped.
@@ -520,7 +517,7 @@ func (f *flight) run(ctx context.Context) {
 		c.flights++
 		f.start, f.at = c.flights, at
 		c.stats.Rounds++
-		c.mu.Unlock()
+		c.mu.Release()
 		answers, draw := c.fetch(ctx, open, at), awsconf.Rand()
 		c.mu.Lock()
 		now := c.now()
@@ -528,23 +525,23 @@ func (f *flight) run(ctx context.Context) {
 			for i, call := range open {
 				call.late(answers[i])
 			}
-			c.mu.Unlock()
+			c.mu.Release()
 			return
 		}
 		if interrupted(at, now) && !thawed {
 			thawed = true // ask once more: it is from before the freeze
-			c.mu.Unlock()
+			c.mu.Release()
 			continue
 		}
 		open = f.take(open, answers, draw, now)
 		f.calls, f.over = open, len(open) == 0
-		left := time.Until(f.until) - reserve
-		c.mu.Unlock() // what is to be logged is written by those who wait, before they return: the sandbox may be frozen then
+		left := time.Until(f.until) - deadline.Reserve
+		c.mu.Release() // what is to be logged is written by those who wait, before they return: the sandbox may be frozen then
 		if len(open) == 0 {
 			return
 		}
 		backoff := awsconf.Jitter(min(maxBackoff, 100*time.Millisecond<<min(try, 5)), 0.5)
-		if backoff > left && left > reserve {
+		if backoff > left && left > deadline.Reserve {
 			backoff = awsconf.Jitter(left, 0.2) // a last try, while there is somebody to wait for it
 		}
 		pause := time.NewTimer(backoff)
@@ -747,7 +744,7 @@ func (a *ask) wait(ctx context.Context) {
 // leave ends the waiting of asks and answers them, but for those it returns, whose flight was abandoned and who have to ask anew.
 func (c *Cache) leave(ctx context.Context, asks []*ask, m mode) (again []*ask) {
 	c.mu.Lock()
-	defer c.unlock()
+	defer c.mu.Unlock()
 	var silent []*flight
 	empty := false
 	for _, a := range asks {
@@ -763,8 +760,8 @@ func (c *Cache) leave(ctx context.Context, asks []*ask, m mode) (again []*ask) {
 	}
 	if empty && len(silent) > 0 {
 		// The provider knows what it was waiting for, and has been told to stop. Whoever gets nothing else gets that: give it a moment to say so.
-		c.mu.Unlock()
-		moment, cancel := context.WithTimeout(context.Background(), min(reserve/5, limit(ctx)))
+		c.mu.Release()
+		moment, cancel := context.WithTimeout(context.Background(), min(deadline.Reserve/5, limit(ctx)))
 		for _, f := range silent {
 			select {
 			case <-f.returned:
@@ -857,10 +854,10 @@ func (e *ResolveError) orGone(source Ref, gone error, after time.Duration) *Reso
 	return &told
 }
 
-// note queues a log line about e and err, which may be nil, to be written without the lock: loggers block, and Detail calls methods of errors that are not ours.
+// note leaves a log line about e and err, which may be nil, to be written without the lock: loggers block, and Detail calls methods of errors that are not ours.
 func (c *Cache) note(level slog.Level, event string, e *entry, err *ResolveError, args ...any) {
 	args = append([]any{"reference", e.shown.String(), "variables", e.names}, args...)
-	c.notes = append(c.notes, func() {
+	c.mu.Do(func() {
 		if err != nil {
 			args = append(args, "error", err.named("", e.shown).Detail())
 		}
@@ -873,15 +870,5 @@ func (c *Cache) noteStale(e *entry, g *generation, now clock.Moment) {
 	if e.fail != nil && !e.fail.reported {
 		e.fail.reported = true
 		c.note(slog.LevelWarn, "secrets.stale", e, e.fail.err, "age", now.Since(g.at).Round(time.Second).String())
-	}
-}
-
-// unlock releases mu and writes what was to be logged.
-func (c *Cache) unlock() {
-	notes := c.notes
-	c.notes = nil
-	c.mu.Unlock()
-	for _, write := range notes {
-		write()
 	}
 }

@@ -161,7 +161,7 @@ func (e *Env) shown(name string, ref Ref) Ref {
 func (e *Env) declare(name string, ref Ref) {
 	c := e.cache
 	c.mu.Lock()
-	defer c.unlock()
+	defer c.mu.Unlock()
 	ref = e.shown(name, ref)
 	entry := c.entry(ref.inRegion(e.home), true)
 	entry.optional = ref.optional() && (entry.optional || len(entry.names) == 0)
@@ -249,7 +249,7 @@ func (e *Env) Warm(ctx context.Context) error {
 	first, kind := !e.warmed.Swap(true), e.config.environ()["AWS_LAMBDA_INITIALIZATION_TYPE"]
 	if kind == "snap-start" && first {
 		e.cache.mu.Lock()
-		defer e.cache.unlock()
+		defer e.cache.mu.Unlock()
 		for _, v := range e.order {
 			v.entry.wanted = true // of reads that come together after the restore, the first to launch a flight takes along its whole group
 		}
@@ -283,7 +283,7 @@ func (e *Env) warm(ctx context.Context, kind string, first bool) error {
 				waiting = append(waiting, v.name)
 			}
 		}
-		e.cache.unlock()
+		e.cache.mu.Release() // what else is to be logged is written by the warm, before it returns
 		e.config.logger().Warn("secrets.warm", "waiting", waiting, "for", time.Second.String())
 	})
 	asks := asksFor(e.order)
@@ -417,7 +417,7 @@ func (e *Env) Refresh(ctx context.Context, names ...string) error {
 				asks[entry] = &ask{entry: entry}
 			}
 		}
-		c.unlock()
+		c.mu.Unlock()
 	}
 	e.cache.settle(par.WithWidth(ctx, e.width()), slices.Collect(maps.Values(asks)), renewing)
 	errs = append(errs, collect(asks, vars)...)
@@ -480,7 +480,7 @@ type RefInfo struct {
 func (e *Env) Refs() []RefInfo {
 	c := e.cache
 	c.mu.Lock()
-	defer c.unlock()
+	defer c.mu.Unlock()
 	now := c.now()
 	info := func(entry *entry, name string, ref Ref) RefInfo {
 		r := RefInfo{Variable: name, Ref: ref}
@@ -528,7 +528,7 @@ func (e *Env) Stats() Stats {
 	e.cache.mu.Lock()
 	s := e.cache.stats
 	s.Failures = maps.Clone(s.Failures)
-	e.cache.unlock()
+	e.cache.mu.Unlock()
 	s.Errors = map[string]error{}
 	for _, r := range e.Refs() {
 		if r.Err != nil && r.Variable != "" {

@@ -140,7 +140,7 @@ func (e *Env) newer(ctx context.Context, v *variable, seen uint64, tried []Value
 		if !s.over {
 			s.over, s.vain = true, s.vain+1
 		}
-		c.unlock()
+		c.mu.Unlock()
 	}
 	return g, own
 }
@@ -148,7 +148,7 @@ func (e *Env) newer(ctx context.Context, v *variable, seen uint64, tried []Value
 // seek returns the search for another value than e's generation of: the one that goes on, or a new one; nil while the last one that was in vain is too recent.
 func (c *Cache) seek(e *entry, of uint64) *search {
 	c.mu.Lock()
-	defer c.unlock()
+	defer c.mu.Unlock()
 	now, s := c.now(), &search{of: of}
 	if last := e.search; last != nil && last.of == of {
 		rest := fruitless
@@ -178,7 +178,7 @@ func (c *Cache) seek(e *entry, of uint64) *search {
 func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 	g := e.generation(Result{Value: from.values[0].value, ARN: from.arn}, from.at)
 	c.mu.Lock()
-	defer c.unlock()
+	defer c.mu.Unlock()
 	if g0 := e.gen.Load(); g0 != nil && g0.number == refused { // else somebody was faster, or AWSCURRENT has moved on
 		c.flights++
 		c.install(&call{entry: e, flight: &flight{start: c.flights}}, g, 0, c.now())

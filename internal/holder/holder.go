@@ -5,12 +5,12 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/lambdasecrets/secrets/internal/deadline"
 )
 
-const (
-	maxPause = 30 * time.Second       // the longest time between two builds that fail
-	reserve  = 250 * time.Millisecond // what a rebuild leaves of its caller's deadline, or a quarter of it: the old one is there, and of no use to a caller whose time is up
-)
+// maxPause is the longest time between two builds that fail.
+const maxPause = 30 * time.Second
 
 // A Holder holds a T that is built from a V. Make it with New. It is safe for concurrent use.
 type Holder[V value[V], T any] struct {
@@ -133,10 +133,9 @@ func (h *Holder[V, T]) wait(ctx context.Context, going *building[V, T]) (*built[
 
 // rebuild builds and replaces what there is. The caller becomes a user of the result. With spare it has an old one to go on with, and must have time to.
 func (h *Holder[V, T]) rebuild(ctx context.Context, going *building[V, T], spare bool) (b *built[V, T], err error) {
-	if deadline, ok := ctx.Deadline(); ok && spare {
-		left := time.Until(deadline)
+	if left, ok := deadline.Left(ctx); ok && spare { // the old one is there, and of no use to a caller whose time is up
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, left-min(reserve, left/4))
+		ctx, cancel = context.WithTimeout(ctx, left)
 		defer cancel()
 	}
 	defer func() { // also when build panics

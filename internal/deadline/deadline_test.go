@@ -1,0 +1,27 @@
+package deadline_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets/internal/deadline"
+)
+
+func TestLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		if _, ok := deadline.Left(t.Context()); ok {
+			t.Error("there is no deadline")
+		}
+		for until, want := range map[time.Duration]time.Duration{
+			10 * time.Second: 9750 * time.Millisecond, time.Second: 750 * time.Millisecond, 400 * time.Millisecond: 300 * time.Millisecond, 0: 0, -time.Minute: 0,
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), until)
+			if got, ok := deadline.Left(ctx); got != want || !ok {
+				t.Errorf("%v before the deadline: %v, %v, want %v", until, got, ok, want)
+			}
+			cancel()
+		}
+	})
+}
