@@ -60,7 +60,7 @@ func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 }
 
 func newCache(next Provider, cfg cacheConfig) *Cache {
-	return &Cache{next: next, cacheConfig: cfg, entries: map[Ref]*entry{}}
+	return &Cache{next: next, cacheConfig: cfg, entries: map[Ref]*entry{}, stats: Stats{Failures: map[string]uint64{}}}
 }
 
 var _ Provider = (*Cache)(nil)
@@ -316,7 +316,7 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 	if e.call != nil && interrupted(e.call.flight.at, now) {
 		c.abandon(e.call.flight) // its answer, if it comes, is from before
 	}
-	a.until = time.Now().Add(limit(ctx))
+	a.until = time.Now().Add(deadline.Left(ctx, boundless))
 	if g != nil && m != renewing {
 		wait := patience
 		if e.fail != nil {
@@ -329,7 +329,7 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 	valid := g != nil && g.within(g.life, now)
 	switch {
 	case m == renewing && g != nil && (g.life == forever || a.search > 0 && e.renewed >= a.search):
-		a.serve(g, false, m)
+		c.serve(a, g, false, m, now)
 	case m == renewing && a.search > 0 && e.fail != nil && (e.renewed >= a.search || e.fail.resting(now)):
 		a.err = e.fail.err
 	case m == renewing && a.search > 0 && e.call != nil && e.call.flight.search >= a.search:
@@ -339,10 +339,9 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 	case m == renewing:
 		return true
 	case valid && g.within(g.soon, now), valid && (e.call != nil || e.fail.resting(now)):
-		a.serve(g, false, m)
+		c.serve(a, g, false, m, now)
 	case g != nil && (e.fail.resting(now) || e.call != nil && e.fail.recent(now)):
-		a.serve(g, true, m)
-		c.noteStale(e, g, now)
+		c.serve(a, g, true, m, now)
 	case e.call != nil:
 		a.join(e.call)
 		if m == warming {
@@ -351,9 +350,7 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 	case e.fail.resting(now):
 		a.err = e.fail.err
 	case ctx.Err() != nil:
-		if a.serve(g, !valid, m); !valid {
-			c.noteStale(e, g, now)
-		}
+		c.serve(a, g, !valid, m, now)
 	default:
 		return true
 	}
@@ -365,11 +362,19 @@ func interrupted(at, now clock.Moment) bool {
 	return now.Parted(at) > frozen || now.Since(at) > 3*boundless
 }
 
-// serve answers a. What only a warm or a Refresh asked for is not in use yet, so that no refresh takes it along.
-func (a *ask) serve(g *generation, stale bool, m mode) {
+// serve answers a with g, which may be stale. What only a warm or a Refresh asked for is not in use yet, so that no refresh takes it along.
+func (c *Cache) serve(a *ask, g *generation, stale bool, m mode, now clock.Moment) {
 	a.gen, a.stale, a.err = g, stale, nil
 	if m == reading && !g.read.Load() {
 		g.read.Store(true)
+	}
+	if !stale {
+		return
+	}
+	c.stats.Stale++
+	if e := a.entry; e.fail != nil && !e.fail.reported {
+		e.fail.reported = true
+		c.note(slog.LevelWarn, "secrets.stale", e, e.fail.err, "age", now.Since(g.at).Round(time.Second).String())
 	}
 }
 
@@ -379,14 +384,6 @@ func (a *ask) join(call *call) {
 	if a.until.After(call.flight.until) {
 		call.flight.until = a.until
 	}
-}
-
-// limit returns how long a caller may wait: until its deadline less the reserve.
-func limit(ctx context.Context) time.Duration {
-	if left, ok := deadline.Left(ctx); ok {
-		return left
-	}
-	return boundless
 }
 
 // servable returns the generation that may still be served, fresh or stale. What may not is dropped.
@@ -705,7 +702,7 @@ func (c *Cache) failed(call *call, draw float64, now clock.Moment) {
 	if !err.passing() {
 		e.newest = call.flight.start
 	}
-	c.stats.count(err)
+	c.stats.Failures[err.kind.Error()]++
 	f := cmp.Or(e.fail, &failure{})
 	e.fail, f.err = f, err
 	if !err.passing() && !f.denied && !(e.optional && err.kind == ErrNotFound) {
@@ -761,7 +758,7 @@ func (c *Cache) leave(ctx context.Context, asks []*ask, m mode) (again []*ask) {
 	if empty && len(silent) > 0 {
 		// The provider knows what it was waiting for, and has been told to stop. Whoever gets nothing else gets that: give it a moment to say so.
 		c.mu.Release()
-		moment, cancel := context.WithTimeout(context.Background(), min(deadline.Reserve/5, limit(ctx)))
+		moment, cancel := context.WithTimeout(context.Background(), min(deadline.Reserve/5, deadline.Left(ctx, boundless)))
 		for _, f := range silent {
 			select {
 			case <-f.returned:
@@ -779,12 +776,9 @@ func (c *Cache) leave(ctx context.Context, asks []*ask, m mode) (again []*ask) {
 		case call.again && a.gone == nil:
 			again = append(again, a)
 		case call.gen != nil:
-			a.serve(call.gen, a.entry.fail != nil && !call.gen.within(call.gen.life, now), m)
+			c.serve(a, call.gen, a.entry.fail != nil && !call.gen.within(call.gen.life, now), m, now)
 		case g != nil && m != renewing:
-			a.serve(g, !g.within(g.life, now), m)
-			if a.stale {
-				c.noteStale(a.entry, g, now)
-			}
+			c.serve(a, g, !g.within(g.life, now), m, now)
 		default:
 			a.err = call.err.orGone(a.entry.source, a.gone, time.Since(call.flight.begun))
 		}
@@ -863,12 +857,4 @@ func (c *Cache) note(level slog.Level, event string, e *entry, err *ResolveError
 		}
 		c.logger().Log(context.Background(), level, event, args...)
 	})
-}
-
-func (c *Cache) noteStale(e *entry, g *generation, now clock.Moment) {
-	c.stats.Stale++
-	if e.fail != nil && !e.fail.reported {
-		e.fail.reported = true
-		c.note(slog.LevelWarn, "secrets.stale", e, e.fail.err, "age", now.Since(g.at).Round(time.Second).String())
-	}
 }

@@ -515,14 +515,6 @@ type Stats struct {
 	Errors   map[string]error  // variable → error of its last fetch, where that failed
 }
 
-// count counts a failure, under mu.
-func (s *Stats) count(err *ResolveError) {
-	if s.Failures == nil {
-		s.Failures = map[string]uint64{}
-	}
-	s.Failures[err.kind.Error()]++
-}
-
 // Stats returns a copy of the counters. Cached reads are not counted: that would cost more than they do.
 func (e *Env) Stats() Stats {
 	e.cache.mu.Lock()

@@ -63,6 +63,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/guard"
 	"github.com/lambdasecrets/secrets/internal/par"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
@@ -189,9 +190,7 @@ func WithClock(clock Clock) CacheOption {
 }
 
 func newCacheConfig() cacheConfig {
-	base := time.Now()
-	return cacheConfig{ttl: 5 * time.Minute, stale: 24 * time.Hour, grace: 5 * time.Minute,
-		clock: func() (time.Time, time.Duration) { now := time.Now(); return now, now.Sub(base) }}
+	return cacheConfig{ttl: 5 * time.Minute, stale: 24 * time.Hour, grace: 5 * time.Minute, clock: clock.System()}
 }
 
 func (c *cacheConfig) logger() *slog.Logger {

@@ -41,7 +41,7 @@ func heals(err error) aws.Ternary {
 	switch {
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return aws.FalseTernary
-	case errors.As(err, &skewed) && skewed.RetryableError(), errors.As(err, &api) && clock[api.ErrorCode()]:
+	case errors.As(err, &skewed) && skewed.RetryableError(), errors.As(err, &api) && clockOff[api.ErrorCode()]:
 		return aws.TrueTernary
 	case errors.As(err, &garbled):
 		return aws.BoolTernary(errors.As(err, &status) && status.HTTPStatusCode() == http.StatusOK)
@@ -50,6 +50,6 @@ func heals(err error) aws.Ternary {
 	return aws.BoolTernary(errors.As(err, &send) && !errors.As(err, &untrusted))
 }
 
-// clock holds AWS's codes for a signature of another time, such as a sandbox writes whose wall clock is still that of its snapshot. The SDK measures from the answer by
+// clockOff holds AWS's codes for a signature of another time, such as a sandbox writes whose wall clock is still that of its snapshot. The SDK measures from the answer by
 // how much its clock is off and signs the next attempts by AWS's: versions from before 2026 do not retry all of these by themselves.
-var clock = map[string]bool{"RequestExpired": true, "RequestInTheFuture": true, "RequestTimeTooSkewed": true, "InvalidSignatureException": true, "SignatureDoesNotMatch": true}
+var clockOff = map[string]bool{"RequestExpired": true, "RequestInTheFuture": true, "RequestTimeTooSkewed": true, "InvalidSignatureException": true, "SignatureDoesNotMatch": true}

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+
+	"github.com/lambdasecrets/secrets/internal/clock"
 )
 
 // newClient returns an http.Client over the SDK's own transport, so that its proxy, TLS roots (AWS_CA_BUNDLE) and hooks stay: HTTP/1.1, because one
@@ -47,7 +49,7 @@ func newClient(b *awshttp.BuildableClient) *client {
 			return conn, err
 		}
 	}
-	c := &client{transport: t, now: clocks()}
+	c := &client{transport: t, now: clock.System()}
 	c.http = &http.Client{
 		Transport:     t,
 		Timeout:       b.GetTimeout(),
@@ -88,11 +90,6 @@ type client struct {
 	used   time.Time     // wall clock of the last request or answer; zero before the first
 	closed time.Time     // both clocks when all idle connections were closed last, or at the first request
 	mono   time.Duration // see closed
-}
-
-func clocks() func() (time.Time, time.Duration) {
-	base := time.Now()
-	return func() (time.Time, time.Duration) { now := time.Now(); return now.Round(0), now.Sub(base) }
 }
 
 // maxAnswer bounds what an endpoint can make us hold, in bytes. The largest real answer is twenty secrets of 64 KiB, each byte written as \u00XX: below 8 MiB.

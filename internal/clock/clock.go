@@ -10,6 +10,12 @@ type Moment struct{ Wall, Mono int64 }
 // At returns the moment of a wall-clock time and a monotonic reading.
 func At(wall time.Time, mono time.Duration) Moment { return Moment{wall.UnixNano(), int64(mono)} }
 
+// System returns a function that reads the clocks of the system. The monotonic one stands at zero now.
+func System() func() (wall time.Time, mono time.Duration) {
+	base := time.Now()
+	return func() (time.Time, time.Duration) { now := time.Now(); return now.Round(0), now.Sub(base) }
+}
+
 // Since returns the time from at to m by the clock that went further.
 func (m Moment) Since(at Moment) time.Duration {
 	return time.Duration(max(m.Wall-at.Wall, m.Mono-at.Mono))

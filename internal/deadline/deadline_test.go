@@ -11,15 +11,15 @@ import (
 
 func TestLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		if _, ok := deadline.Left(t.Context()); ok {
-			t.Error("there is no deadline")
+		if got := deadline.Left(t.Context(), time.Hour); got != time.Hour {
+			t.Errorf("without a deadline: %v", got)
 		}
 		for until, want := range map[time.Duration]time.Duration{
 			10 * time.Second: 9750 * time.Millisecond, time.Second: 750 * time.Millisecond, 400 * time.Millisecond: 300 * time.Millisecond, 0: 0, -time.Minute: 0,
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), until)
-			if got, ok := deadline.Left(ctx); got != want || !ok {
-				t.Errorf("%v before the deadline: %v, %v, want %v", until, got, ok, want)
+			if got := deadline.Left(ctx, time.Hour); got != want {
+				t.Errorf("%v before the deadline: %v, want %v", until, got, want)
 			}
 			cancel()
 		}

@@ -133,9 +133,9 @@ func (h *Holder[V, T]) wait(ctx context.Context, going *building[V, T]) (*built[
 
 // rebuild builds and replaces what there is. The caller becomes a user of the result. With spare it has an old one to go on with, and must have time to.
 func (h *Holder[V, T]) rebuild(ctx context.Context, going *building[V, T], spare bool) (b *built[V, T], err error) {
-	if left, ok := deadline.Left(ctx); ok && spare { // the old one is there, and of no use to a caller whose time is up
+	if _, ok := ctx.Deadline(); ok && spare { // the old one is there, and of no use to a caller whose time is up
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, left)
+		ctx, cancel = context.WithTimeout(ctx, deadline.Left(ctx, 0))
 		defer cancel()
 	}
 	defer func() { // also when build panics
