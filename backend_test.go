@@ -181,7 +181,7 @@ func TestRegionsTogether(t *testing.T) {
 			}
 		})
 	}
-	wantCalls(t, s, "2 ssm:GetParameters", "1 secretsmanager:BatchGetSecretValue", "6 secretsmanager:GetSecretValue")
+	wantCalls(t, s, "2 ssm:GetParameters", "2 secretsmanager:BatchGetSecretValue", "4 secretsmanager:GetSecretValue")
 }
 
 // What is malformed or of another scheme is not sent: a ciphertext, or a literal's text, would be read as a name, and stand in CloudTrail.

@@ -46,29 +46,21 @@ func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options))
 }
 
 func (p *smProvider) Fetch(ctx context.Context, refs []Ref) []Result {
+	type together struct {
+		region string
+		arn    bool
+		alone  int
+	}
 	results := make([]Result, len(refs))
-	var work []func()
-	var names, arns []int
-	for i, ref := range refs {
-		twice := func(j int) bool { return refs[j].ID() == ref.ID() } // sm://x and sm://x?stage=AWSCURRENT
-		switch {
-		case !p.batched || p.noBatch.Load() || ref.Scheme() != SecretsManager || ref.Region() != refs[0].Region() || ref.Version() != "" || ref.Stage() != "" && ref.Stage() != current,
-			slices.ContainsFunc(names, twice), slices.ContainsFunc(arns, twice):
-			work = append(work, func() { results[i] = p.single(ctx, ref) })
-		case strings.HasPrefix(ref.ID(), "arn:"):
-			arns = append(arns, i)
-		default:
-			names = append(names, i)
-		}
-	}
 	// A list that names one secret twice is refused. Names and ARNs of one secret cannot be told from here, so they go apart.
-	each := par.Shared(ctx, (len(names)+smBatch-1)/smBatch+(len(arns)+smBatch-1)/smBatch)
-	for _, ids := range [][]int{names, arns} {
-		for chunk := range slices.Chunk(ids, smBatch) {
-			work = append(work, func() { p.batch(each, refs, chunk, results) })
+	par.Batches(ctx, len(refs), smBatch, func(i int) (together, string) {
+		d := refs[i].data()
+		key := together{region: d.Region, arn: strings.HasPrefix(d.ID, "arn:")}
+		if !p.batched || p.noBatch.Load() || refs[i].Scheme() != SecretsManager || d.Version != "" || d.Stage != "" && d.Stage != current {
+			key.alone = i + 1
 		}
-	}
-	par.Do(ctx, len(work), func(i int) { work[i]() })
+		return key, d.ID
+	}, func(ctx context.Context, batch []int) { p.batch(ctx, refs, batch, results) })
 	return results
 }
 

@@ -58,34 +58,23 @@ func newSSM(b backendConfig, optFns ...func(*ssm.Options)) Provider {
 }
 
 func (p *ssmProvider) Fetch(ctx context.Context, refs []Ref) []Result {
-	var work []func()
+	type together struct{ scheme, region, tree string }
 	results := make([]Result, len(refs))
-	var chunks [][]int
-	for i, ref := range refs {
-		if ref.data().Tree() != "" {
-			work = append(work, func() { results[i] = p.tree(ctx, ref) })
-			continue
-		}
-		// One name never stands twice in a chunk: answers are told apart by name, and not every endpoint echoes the selector. A Cache asks for one Region, others may not.
-		at := slices.IndexFunc(chunks, func(chunk []int) bool {
-			return len(chunk) < ssmBatch && !slices.ContainsFunc(chunk, func(j int) bool { return ref.data().Apart(refs[j].data().Ref) })
-		})
-		if at < 0 {
-			at, chunks = len(chunks), append(chunks, nil)
-		}
-		chunks[at] = append(chunks[at], i)
-	}
-	each := par.Shared(ctx, len(chunks))
-	for _, chunk := range chunks {
-		work = append(work, func() { p.chunk(each, refs, chunk, results) })
-	}
-	par.Do(ctx, len(work), func(i int) { work[i]() })
+	// Answers are told apart by name, and not every endpoint echoes the selector. A Cache asks for one Region, others may not.
+	par.Batches(ctx, len(refs), ssmBatch, func(i int) (together, string) {
+		d := refs[i].data()
+		return together{d.Scheme, d.Region, d.Tree()}, refsyntax.BaseName(d.ID)
+	}, func(ctx context.Context, chunk []int) { p.chunk(ctx, refs, chunk, results) })
 	return results
 }
 
-// chunk fetches refs[which], up to ten names, by one call if the role and the names allow it.
+// chunk fetches refs[which], a tree or up to ten names, by one call if the role and the names allow it.
 func (p *ssmProvider) chunk(ctx context.Context, refs []Ref, which []int, results []Result) {
 	lone := len(which) == 1
+	if first := refs[which[0]]; first.data().Tree() != "" {
+		results[which[0]] = p.tree(ctx, first)
+		return
+	}
 	if p.noBatch.Load() || lone && !p.noSingle.Load() {
 		p.singly(ctx, refs, which, results, true)
 		return

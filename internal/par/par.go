@@ -4,6 +4,7 @@ package par
 import (
 	"context"
 	"math"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -68,4 +69,26 @@ func Do(ctx context.Context, n int, do func(i int)) {
 	if panicked != nil {
 		panic(panicked)
 	}
+}
+
+// Batches divides 0 … n-1 into batches of at most size, and calls do for all of them, as [Do] does. In one batch all have the same key, and no two the same name.
+// Batches of more than one share the width of ctx.
+func Batches[K comparable](ctx context.Context, n, size int, of func(i int) (key K, name string), do func(ctx context.Context, batch []int)) {
+	keys, names := make([]K, n), make([]string, n)
+	var batches [][]int
+	shared := 0
+	for i := range n {
+		keys[i], names[i] = of(i)
+		at := slices.IndexFunc(batches, func(batch []int) bool {
+			return len(batch) < size && keys[batch[0]] == keys[i] && !slices.ContainsFunc(batch, func(j int) bool { return names[j] == names[i] })
+		})
+		if at < 0 {
+			at, batches = len(batches), append(batches, nil)
+		}
+		if batches[at] = append(batches[at], i); len(batches[at]) == 2 {
+			shared++
+		}
+	}
+	each := Shared(ctx, shared)
+	Do(ctx, len(batches), func(i int) { do(each, batches[i]) })
 }

@@ -2,7 +2,11 @@ package par
 
 import (
 	"context"
+	"fmt"
 	"runtime"
+	"slices"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -65,6 +69,35 @@ func TestForMemory(t *testing.T) {
 	for size, want := range map[string]int{"": Width, "much": Width, "-1": Width, "0": Width, "1": 2, "128": 5, "512": 10, "1769": 18, "3008": 24, "10240": Width} {
 		if got := ForMemory(size); got != want {
 			t.Errorf("%q: %d, want %d", size, got, want)
+		}
+	}
+}
+
+func TestBatches(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		things string // key and name of each
+		want   string
+		width  int
+	}{
+		{"", "", 0},
+		{"a1 a2 a3", "[0 1] [2]", Width},
+		{"a1 b1 a2 b2", "[0 2] [1 3]", Width / 2},
+		{"a1 a1 a2", "[0 2] [1]", Width}, // a name twice
+		{"a1 b1 c1", "[0] [1] [2]", Width},
+	} {
+		things := strings.Fields(test.things)
+		var mu sync.Mutex
+		var got []string
+		Batches(context.Background(), len(things), 2, func(i int) (byte, string) { return things[i][0], things[i][1:] }, func(ctx context.Context, batch []int) {
+			mu.Lock()
+			defer mu.Unlock()
+			if got = append(got, fmt.Sprint(batch)); WidthOf(ctx) != test.width {
+				t.Errorf("%s: width %d, want %d", test.things, WidthOf(ctx), test.width)
+			}
+		})
+		if slices.Sort(got); strings.Join(got, " ") != test.want {
+			t.Errorf("%s: %s, want %s", test.things, got, test.want)
 		}
 	}
 }

@@ -40,12 +40,6 @@ func BaseName(id string) string {
 	return strings.TrimPrefix(id, "/")
 }
 
-// Apart reports whether r and other may not be asked for in one call: they are in two Regions, or have one name, by which answers are told apart.
-// One of another scheme has no place in such a call.
-func (r Ref) Apart(other Ref) bool {
-	return r.Scheme != other.Scheme || r.Region != other.Region || BaseName(r.ID) == BaseName(other.ID)
-}
-
 // Named reports whether name is the parameter's, or its ARN. Some endpoints repeat the selector there.
 func (r Ref) Named(name string) bool {
 	if sel := r.Selector(); sel != "" {
