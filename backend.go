@@ -19,8 +19,13 @@ type backendConfig struct {
 // invoke makes one SDK call with the client of ref's Region, and turns its error into one that is safe to print. Where the credentials were refused that
 // worked before, it tries once more with clients built anew.
 func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operation string, ref Ref, do func(context.Context, C) (*Out, error)) (*Out, *ResolveError) {
-	if e := refusal(operation, ref); e != nil {
-		return nil, e
+	// WithProvider without schemes passes everything on, and no ciphertext may leave as the name of a parameter.
+	d := ref.data()
+	if service, _, _ := strings.Cut(operation, ":"); d.problem == "" && d.Scheme != service {
+		d.problem, d.hint = "its provider answers "+service+" references only", "state the schemes in WithProvider"
+	}
+	if d.problem != "" {
+		return nil, &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: d.problem, hint: d.hint}
 	}
 	for again := false; ; again = true {
 		client, region, number, err := clients.Get(ctx, ref.Region())
@@ -43,18 +48,6 @@ func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operat
 			return nil, &e
 		}
 	}
-}
-
-// refusal returns why ref must not be asked for by operation, or nil. WithProvider without schemes passes everything on, and no ciphertext may leave
-// as the name of a parameter.
-func refusal(operation string, ref Ref) *ResolveError {
-	d := ref.data()
-	if service, _, _ := strings.Cut(operation, ":"); d.problem == "" && d.Scheme == service {
-		return nil
-	} else if d.problem == "" {
-		d.problem, d.hint = "its provider answers "+service+" references only", "state the schemes in WithProvider"
-	}
-	return &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: d.problem, hint: d.hint}
 }
 
 // failed returns err as the result of ref.

@@ -23,7 +23,7 @@ const (
 	boundless  = 10 * time.Second // how long a caller without a deadline waits
 	maxBackoff = 2 * time.Second  // between the tries of one flight
 	maxWindow  = 30 * time.Second // in which a failure is remembered
-	frozen     = time.Second      // by which the clocks part when a sandbox was frozen
+	longest    = 30 * time.Second // that a try takes
 	maxLoose   = 1000             // references that were built in code and are kept
 	maxBytes   = 4 << 20          // of one value, and of all values of such references together
 	forever    = time.Duration(math.MaxInt64)
@@ -313,7 +313,7 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 	e := a.entry
 	a.call, a.gone = nil, nil
 	g := c.servable(e, now)
-	if e.call != nil && interrupted(e.call.flight.at, now) {
+	if e.call != nil && now.Interrupted(e.call.flight.at, longest) {
 		c.abandon(e.call.flight) // its answer, if it comes, is from before
 	}
 	a.until = time.Now().Add(deadline.Left(ctx, boundless))
@@ -355,11 +355,6 @@ func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (be
 		return true
 	}
 	return false
-}
-
-// interrupted reports whether the sandbox stood still since at, or must have: no try takes that long.
-func interrupted(at, now clock.Moment) bool {
-	return now.Parted(at) > frozen || now.Since(at) > 3*boundless
 }
 
 // serve answers a with g, which may be stale. What only a warm or a Refresh asked for is not in use yet, so that no refresh takes it along.
@@ -525,7 +520,7 @@ func (f *flight) run(ctx context.Context) {
 			c.mu.Release()
 			return
 		}
-		if interrupted(at, now) && !thawed {
+		if now.Interrupted(at, longest) && !thawed {
 			thawed = true // ask once more: it is from before the freeze
 			c.mu.Release()
 			continue

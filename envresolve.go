@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -359,16 +358,12 @@ func (e *Env) payOff(ctx context.Context) {
 	}
 }
 
+// unknown says why there is no variable of that name. Where a reference stands in its place, the error is of that.
 func (e *Env) unknown(name string) *ResolveError {
+	text, set := e.config.environ()[name]
 	err := &ResolveError{Variable: name, kind: ErrNotReference}
-	if text, set := e.config.environ()[name]; refsyntax.Begins(name) {
-		err.Variable, err.Ref, err.problem, err.hint = "", makeRef(refsyntax.Parse(name)), "a reference stands where the name of a variable should", "name its variable, or use Resolve"
-	} else if !set {
-		err.problem, err.hint = "the variable is not set", "set it to a reference, or check the spelling"
-	} else if err.problem = "the variable holds no reference"; strings.HasPrefix(text, "arn:") {
-		err.hint = "write sm:// or ssm:// before the ARN, or declare the variable: WithVars(secrets.SecretsManager, " + strconv.Quote(name) + ")"
-	} else {
-		err.hint = "if its text is the value, declare it: WithVars(secrets.Literal, " + strconv.Quote(name) + "); a typo must not become the password"
+	if err.problem, err.hint = refsyntax.NotReference(name, text, set); refsyntax.Begins(name) {
+		err.Variable, err.Ref = "", makeRef(refsyntax.Parse(name))
 	}
 	return err
 }

@@ -165,16 +165,8 @@ func awsError(operation string, ref Ref, err error) *ResolveError {
 	if errors.As(err, &done) {
 		return done
 	}
-	safe := awserr.Copy(operation, hidden(ref), err)
+	safe := awserr.Copy(operation, ref.data().Hidden(), err)
 	return &ResolveError{Ref: ref, Operation: operation, Code: safe.Code, RequestID: safe.RequestID, kind: kinds[safe.Class], cause: safe, problem: string(safe.Reason), region: ref.Region()}
-}
-
-// hidden returns the text that an error about ref must not quote.
-func hidden(ref Ref) string {
-	if s := ref.Scheme(); s == KMS || s == Literal {
-		return ref.ID()
-	}
-	return ""
 }
 
 // providerError makes an error of a Provider that is not ours fit into the same frame. Its kind is the Err… variable that it wraps, a passing one if it wraps several;

@@ -26,6 +26,11 @@ func (m Moment) Parted(at Moment) time.Duration {
 	return time.Duration((m.Wall - at.Wall) - (m.Mono - at.Mono))
 }
 
+// Interrupted reports whether the sandbox stood still between at and m, or must have: what began at at never takes more than longest.
+func (m Moment) Interrupted(at Moment, longest time.Duration) bool {
+	return m.Parted(at) > time.Second || m.Since(at) > longest
+}
+
 // Within reports whether less than d passed from at to m, by both clocks. If either stepped back it did not: a negative age is taken as a huge one.
 func (m Moment) Within(d time.Duration, at Moment) bool {
 	return uint64(m.Wall-at.Wall) < uint64(d) && uint64(m.Mono-at.Mono) < uint64(d)

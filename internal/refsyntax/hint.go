@@ -1,6 +1,7 @@
 package refsyntax
 
 import (
+	"strconv"
 	"strings"
 	"unicode"
 )
@@ -24,6 +25,20 @@ func cutScheme(text string) (scheme, rest string, ok bool) {
 		return s, rest, true
 	}
 	return "", "", false
+}
+
+// NotReference says what is wrong with a name that is asked for and stands for no reference, and what to do. Where set, text is what the variable of that name holds.
+func NotReference(name, text string, set bool) (problem, hint string) {
+	declare := func(scheme string) string { return "WithVars(secrets." + scheme + ", " + strconv.Quote(name) + ")" }
+	switch {
+	case Begins(name):
+		return "a reference stands where the name of a variable should", "name its variable, or use Resolve"
+	case !set:
+		return "the variable is not set", "set it to a reference, or check the spelling"
+	case strings.HasPrefix(text, "arn:"):
+		return "the variable holds no reference", "write sm:// or ssm:// before the ARN, or declare the variable: " + declare("SecretsManager")
+	}
+	return "the variable holds no reference", "if its text is the value, declare it: " + declare("Literal") + "; a typo must not become the password"
 }
 
 // around reports whether c is what configuration files and office programs leave around a value.

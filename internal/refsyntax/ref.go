@@ -136,6 +136,14 @@ func (r Ref) Shown() string {
 	return r.Text()
 }
 
+// Hidden returns what no error about r may quote: the ciphertext, or the value of a literal.
+func (r Ref) Hidden() string {
+	if r.Scheme == KMS || r.Scheme == Literal {
+		return r.ID
+	}
+	return ""
+}
+
 // Unquote takes the name and the selector out of text, such as AWS's message about r, if r is marked as Unquoted. What has less than 4 bytes
 // stays: it is in every other word.
 func (r Ref) Unquote(text string) string {
