@@ -1,12 +1,10 @@
 package secrets
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/awsconf"
+	"github.com/lambdasecrets/secrets/internal/lambdaenv"
 	"github.com/lambdasecrets/secrets/internal/par"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
@@ -45,19 +44,13 @@ func New(opts ...Option) (*Env, error) {
 		o.apply(c)
 	}
 	if c.environ == nil {
-		environ := map[string]string{}
-		for _, entry := range os.Environ() {
-			name, value, _ := strings.Cut(entry, "=")
-			environ[name] = value
-		}
-		WithEnviron(environ).apply(c)
+		WithEnviron(lambdaenv.Process()).apply(c)
 	}
-	environ := c.environ()
-	e := &Env{vars: map[string]*variable{}, config: c, home: cmp.Or(environ["AWS_REGION"], environ["AWS_DEFAULT_REGION"])}
+	e := &Env{vars: map[string]*variable{}, config: c, home: c.environ().Region()}
 	if c.aws != nil && c.aws.Region != "" {
 		e.home = c.aws.Region
 	}
-	if c.local != nil && environ["AWS_LAMBDA_FUNCTION_NAME"] != "" && environ["AWS_SAM_LOCAL"] != "true" {
+	if c.local != nil && c.environ().Deployed() {
 		c.fail(errors.New("secrets: WithLocalValues is refused on Lambda (AWS_LAMBDA_FUNCTION_NAME is set): use it only where no production can be"))
 	}
 	if err := errors.Join(c.errs...); err != nil {
@@ -245,8 +238,8 @@ func MustWarm(ctx context.Context, opts ...Option) *Env {
 // In an image that SnapStart is about to snapshot (AWS_LAMBDA_INITIALIZATION_TYPE=snap-start), Warm fetches nothing, so that the snapshot holds no plaintext; the
 // first read does its work.
 func (e *Env) Warm(ctx context.Context) error {
-	first, kind := !e.warmed.Swap(true), e.config.environ()["AWS_LAMBDA_INITIALIZATION_TYPE"]
-	if kind == "snap-start" && first {
+	first := !e.warmed.Swap(true)
+	if first && e.config.environ().Snapshot() {
 		e.cache.mu.Lock()
 		defer e.cache.mu.Unlock()
 		for _, v := range e.order {
@@ -256,22 +249,16 @@ func (e *Env) Warm(ctx context.Context) error {
 		return nil
 	}
 	e.owed.Store(false)
-	return e.warm(ctx, kind, first)
+	return e.warm(ctx, first, false)
 }
 
-func (e *Env) warm(ctx context.Context, kind string, first bool) error {
-	if _, ok := ctx.Deadline(); !ok || kind == "restore" { // the deadline of a read is the invocation's
-		budget := 2 * time.Second
-		if kind == "provisioned-concurrency" || kind == "lambda-managed-instances" {
-			budget = 30 * time.Second
-		}
+// warm is Warm, for a read where it is owed.
+func (e *Env) warm(ctx context.Context, first, owed bool) error {
+	environ := e.config.environ()
+	if _, ok := ctx.Deadline(); !ok || owed { // the deadline of a read is the invocation's
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, budget)
+		ctx, cancel = context.WithTimeout(ctx, environ.Budget())
 		defer cancel()
-	}
-	width := e.width()
-	if first && (kind == "" || kind == "on-demand") {
-		width = par.Width // an on-demand init has nearly a whole CPU, whatever the memory size
 	}
 	began := time.Now()
 	slow := time.AfterFunc(time.Second, func() {
@@ -286,7 +273,7 @@ func (e *Env) warm(ctx context.Context, kind string, first bool) error {
 		e.config.logger().Warn("secrets.warm", "waiting", waiting, "for", time.Second.String())
 	})
 	asks := asksFor(e.order)
-	e.cache.settle(par.WithWidth(ctx, width), slices.Collect(maps.Values(asks)), warming)
+	e.cache.settle(par.WithWidth(ctx, environ.Width(first)), slices.Collect(maps.Values(asks)), warming)
 	slow.Stop()
 	err := join("warm", collect(asks, e.order))
 	if err != nil {
@@ -314,11 +301,6 @@ func collect(asks map[*entry]*ask, vars []*variable) (errs []*ResolveError) {
 	return errs
 }
 
-// width returns how many calls to one service may go out at once inside an invocation.
-func (e *Env) width() int {
-	return par.ForMemory(e.config.environ()["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
-}
-
 // Get returns the value of a variable. It returns at once, without a lock or an allocation, while the value is fresh, and blocks for a refresh otherwise: with an
 // old value in hand for 1 second at most, else until ctx ends, less a reserve of 250 ms or a quarter (10 s if ctx has no deadline). See the
 // package documentation for what it returns when the refresh fails.
@@ -342,7 +324,7 @@ func (e *Env) Get(ctx context.Context, name string) (Value, error) {
 func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error) {
 	a := &ask{entry: v.entry, gen: v.entry.fresh(e.cache.now())}
 	if a.gen == nil {
-		ctx = par.WithWidth(ctx, e.width())
+		ctx = par.WithWidth(ctx, e.config.environ().Width(false))
 		e.payOff(ctx)
 		e.cache.settle(ctx, []*ask{a}, reading)
 	}
@@ -354,7 +336,7 @@ func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error)
 // take the whole invocation from those that do.
 func (e *Env) payOff(ctx context.Context) {
 	if e.owed.Load() && e.owed.Swap(false) {
-		e.warm(ctx, "restore", false) // it logs its error, and each read returns its own
+		e.warm(ctx, false, true) // it logs its error, and each read returns its own
 	}
 }
 
@@ -381,7 +363,7 @@ func (e *Env) Resolve(ctx context.Context, ref Ref) (Value, error) {
 	if e.config.local != nil {
 		return Value{}, &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: "with WithLocalValues nothing is fetched", hint: "name the reference by WithRef and give that name a local value"}
 	}
-	r := e.cache.Fetch(par.WithWidth(ctx, e.width()), []Ref{ref.inRegion(e.home)})[0]
+	r := e.cache.Fetch(par.WithWidth(ctx, e.config.environ().Width(false)), []Ref{ref.inRegion(e.home)})[0]
 	if r.Err != nil {
 		return Value{}, providerError(ref, r.Err).named("", ref)
 	}
@@ -414,7 +396,7 @@ func (e *Env) Refresh(ctx context.Context, names ...string) error {
 		}
 		c.mu.Unlock()
 	}
-	e.cache.settle(par.WithWidth(ctx, e.width()), slices.Collect(maps.Values(asks)), renewing)
+	e.cache.settle(par.WithWidth(ctx, e.config.environ().Width(false)), slices.Collect(maps.Values(asks)), renewing)
 	errs = append(errs, collect(asks, vars)...)
 	for _, a := range asks {
 		if !a.entry.declared && a.gen == nil {

@@ -118,7 +118,7 @@ func (e *Env) newer(ctx context.Context, v *variable, seen uint64, tried []Value
 	if s == nil {
 		return nil, nil
 	}
-	ctx = par.WithWidth(ctx, e.width())
+	ctx = par.WithWidth(ctx, e.config.environ().Width(false))
 	look := func(from *entry, number uint64) (*generation, *ResolveError) {
 		a := &ask{entry: from, search: number}
 		if c.settle(ctx, []*ask{a}, renewing); differs(a.gen, from) {
@@ -237,7 +237,7 @@ type Snapshot struct {
 
 // Snapshot refreshes what is due, and returns every variable's value or error. It blocks as [Env.Get] does, and never fails as a whole.
 func (e *Env) Snapshot(ctx context.Context) Snapshot {
-	ctx = par.WithWidth(ctx, e.width())
+	ctx = par.WithWidth(ctx, e.config.environ().Width(false))
 	e.payOff(ctx)
 	asks := asksFor(e.order)
 	e.cache.settle(ctx, slices.Collect(maps.Values(asks)), reading)

@@ -65,6 +65,7 @@ import (
 
 	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/guard"
+	"github.com/lambdasecrets/secrets/internal/lambdaenv"
 	"github.com/lambdasecrets/secrets/internal/par"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
@@ -109,7 +110,7 @@ type CacheOption interface {
 type config struct {
 	cacheConfig
 	aws       *aws.Config
-	environ   func() map[string]string // as it was at New; in a closure, where fmt does not find it: some of it is no reference but the secret itself
+	environ   func() lambdaenv.Env // as it was at New; in a closure, where fmt does not find it: some of it is no reference but the secret itself
 	vars      map[string]Scheme
 	refs      map[string]Ref
 	local     map[string]string
@@ -210,8 +211,8 @@ func WithAWSConfig(cfg aws.Config) Option {
 // WithEnviron sets the variables to read, instead of those of the process. The map is copied. The Region and the function's name
 // are read from it too.
 func WithEnviron(environ map[string]string) Option {
-	environ = copied(environ)
-	return option(func(c *config) { c.environ = func() map[string]string { return environ } })
+	env := copied(environ)
+	return option(func(c *config) { c.environ = func() lambdaenv.Env { return env } })
 }
 
 // WithVars declares variables whose text does not say what it is: bare ciphertext (KMS; the form that the Lambda console's helper leaves, tried
@@ -305,4 +306,4 @@ func WithCheck(f func(name string, r Ref) error) Option {
 }
 
 // copied returns a copy of m that is not nil.
-func copied(m map[string]string) map[string]string { return maps.Collect(maps.All(m)) }
+func copied(m map[string]string) lambdaenv.Env { return maps.Collect(maps.All(m)) }

@@ -1,0 +1,54 @@
+// Package lambdaenv reads what Lambda tells a function about itself in its environment.
+package lambdaenv
+
+import (
+	"cmp"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/lambdasecrets/secrets/internal/par"
+)
+
+// An Env is an environment: name → text.
+type Env map[string]string
+
+// Process returns the environment of the process.
+func Process() Env {
+	env := Env{}
+	for _, entry := range os.Environ() {
+		name, text, _ := strings.Cut(entry, "=")
+		env[name] = text
+	}
+	return env
+}
+
+// Region returns the function's Region, or "".
+func (env Env) Region() string { return cmp.Or(env["AWS_REGION"], env["AWS_DEFAULT_REGION"]) }
+
+// Deployed reports whether this is a function on Lambda, rather than a program elsewhere or sam local.
+func (env Env) Deployed() bool {
+	return env["AWS_LAMBDA_FUNCTION_NAME"] != "" && env["AWS_SAM_LOCAL"] != "true"
+}
+
+// Snapshot reports whether SnapStart keeps an image of what is initialized here.
+func (env Env) Snapshot() bool { return env.initialization() == "snap-start" }
+
+// Budget returns how long an init may wait, of the 10 seconds that it has on demand, and of much more where instances are kept ready.
+func (env Env) Budget() time.Duration {
+	switch env.initialization() {
+	case "provisioned-concurrency", "lambda-managed-instances":
+		return 30 * time.Second
+	}
+	return 2 * time.Second
+}
+
+// Width returns how many calls to one service may go out at once, in an init or inside an invocation. An on-demand init has nearly a whole CPU, whatever the memory size.
+func (env Env) Width(init bool) int {
+	if kind := env.initialization(); init && (kind == "" || kind == "on-demand") {
+		return par.Width
+	}
+	return par.ForMemory(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
+}
+
+func (env Env) initialization() string { return env["AWS_LAMBDA_INITIALIZATION_TYPE"] }
