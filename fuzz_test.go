@@ -219,10 +219,12 @@ func FuzzSSMAnswer(f *testing.F) {
 			}) || slices.Contains(o["ARN"], ref.ID())
 			return named && slices.Contains(o["Value"], plain)
 		}
-		checkAnswers(t, refs, secrets.NewSSM(cfg).Fetch(t.Context(), refs), body, has)
-		checkAnswers(t, refs[:1], secrets.NewSSM(cfg).Fetch(t.Context(), refs[:1]), body, func(o object, ref secrets.Ref, plain string) bool {
-			return has(o, ref, plain) || strings.Join(append(o["Name"], o["ARN"]...), "") == "" && slices.Contains(o["Value"], plain) // asked for alone
-		})
+		alone := func(o object, ref secrets.Ref, plain string) bool { // an answer need not say what it is for
+			return has(o, ref, plain) || strings.Join(append(o["Name"], o["ARN"]...), "") == "" && slices.Contains(o["Value"], plain)
+		}
+		checkAnswers(t, refs[:3], secrets.NewSSM(cfg).Fetch(t.Context(), refs[:3]), body, has)
+		checkAnswers(t, refs[:1], secrets.NewSSM(cfg).Fetch(t.Context(), refs[:1]), body, alone)
+		checkAnswers(t, refs[2:], secrets.NewSSM(cfg).Fetch(t.Context(), refs[2:]), body, alone) // each alone: one states a Region
 		a.calls.Store(0)
 		tree := mustParse(t, "ssm:///t/*")
 		r := secrets.NewSSM(cfg).Fetch(t.Context(), []secrets.Ref{tree})[0]
