@@ -199,7 +199,11 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 				var out strings.Builder
 				var mu sync.Mutex // a flight that nobody waits for any more may still log
 				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"), secrets.WithLogger(textLog(&locked{w: &out, mu: &mu})))
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second) // a busy machine may take most of it for one answer
+				patience, passing := 30*time.Second, do == endpoint.Throttle || do == endpoint.Truncated
+				if passing {
+					patience = 500 * time.Millisecond
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
 				defer cancel()
 				seen := []error{env.Warm(ctx)}
 				_, err := env.Get(ctx, "TOKEN")
@@ -207,6 +211,9 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 				_, err = env.RevealAll(ctx)
 				seen = append(seen, err, env.Stats().Errors["TOKEN"], env.Refs()[0].Err)
 				for _, err := range seen {
+					if err == nil && passing {
+						continue // on a busy machine the time was up before the first answer, of which nothing is remembered
+					}
 					inJSON, _ := json.Marshal(err)
 					var api smithy.APIError
 					if errors.As(err, &api) && row.text != arn && strings.Contains(api.ErrorMessage(), mistake) {
