@@ -472,7 +472,7 @@ func TestLogKeys(t *testing.T) {
 	}
 	inSource, onPage := map[string]bool{}, map[string]bool{}
 	keys(documented, page, onPage)
-	for _, name := range []string{"cache.go", "envresolve.go", "rotation.go"} {
+	for _, name := range []string{"cache.go", "flight.go", "envresolve.go", "rotation.go"} {
 		source, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
