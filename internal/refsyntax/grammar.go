@@ -13,10 +13,10 @@ const (
 )
 
 var (
-	errLong  = &Error{"the text is longer than 16 KiB", ""}
+	errLong  = &Error{"the text is longer than 16 KiB", "no store has a name that long: see whether a value stands in its place"}
 	errSlash = &Error{"the parameter name has a slash and does not start with one", "write ssm:///app/db for /app/db"}
 	errStar  = &Error{"a * may stand only as the last level of a tree", "write ssm:///app/prod/*"}
-	errTree  = &Error{"a tree of parameters takes no version and no label", ""}
+	errTree  = &Error{"a tree of parameters takes no version and no label", "write ssm:///app/prod/*, or ssm:///app/prod/name:3 for one of them"}
 )
 
 // stray returns the place of the first byte of s that is neither alphanumeric nor in extra, or -1.
@@ -73,9 +73,9 @@ func checkParameter(name string) error {
 	case strings.Contains(path, "//"), strings.HasSuffix(path, "/"):
 		return fail("the parameter name has an empty level", "write no // and no / at the end")
 	case strings.Count(path, "/") > 15:
-		return fail("the parameter name has more than 15 levels", "")
+		return fail("the parameter name has more than 15 levels", "no parameter has that: see whether two names ran together")
 	case len(path) > 1011:
-		return fail("the parameter name is longer than 1011 bytes", "")
+		return fail("the parameter name is longer than 1011 bytes", "no parameter has that: see whether a value stands in its place")
 	}
 	return nil
 }
@@ -147,7 +147,7 @@ func checkSecret(name string) error {
 	case i >= 0:
 		return fail(fmt.Sprintf("byte %d of the secret's name may not stand in one", i), "names are made of letters, digits and / _ + = . @ ! -")
 	case len(name) > 512:
-		return fail("the secret's name is longer than 512 bytes", "")
+		return fail("the secret's name is longer than 512 bytes", "no secret has that: see whether a value stands in its place")
 	}
 	return nil
 }
@@ -218,17 +218,18 @@ type arn struct{ region, account, resource string }
 // also refuses partitions that do not exist: a call goes where the ARN says.
 func parseARN(text, service string) (arn, error) {
 	f := strings.SplitN(text, ":", 6)
+	form := "write arn:PARTITION:" + service + ":REGION:ACCOUNT:RESOURCE"
 	switch {
 	case len(f) < 6 || f[0] != "arn" || f[5] == "":
-		return arn{}, fail("the ARN is cut short", "write arn:PARTITION:"+service+":REGION:ACCOUNT:RESOURCE")
+		return arn{}, fail("the ARN is cut short", form)
 	case f[2] != service:
-		return arn{}, fail("the ARN is of another service than "+service, "")
+		return arn{}, fail("the ARN is of another service than "+service, form+", or the scheme of its service: ssm:// for parameters, secretsmanager:// for secrets")
 	case !RegionOK(f[3]):
-		return arn{}, fail("the ARN has no Region, or not the name of one", "")
+		return arn{}, fail("the ARN has no Region, or not the name of one", form+", the Region as eu-west-1")
 	case Partition(f[3]) != f[1]:
-		return arn{}, fail("the ARN's partition is not its Region's", "")
+		return arn{}, fail("the ARN's partition is not its Region's", "that Region's ARNs begin with arn:"+Partition(f[3]))
 	case f[4] != "" && (len(f[4]) != 12 || !of(f[4], digits)):
-		return arn{}, fail("the ARN's account has not 12 digits", "")
+		return arn{}, fail("the ARN's account has not 12 digits", form)
 	}
 	return arn{f[3], f[4], f[5]}, nil
 }

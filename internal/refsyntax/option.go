@@ -54,7 +54,7 @@ func (r Ref) with(name, key, value string) (Ref, error) {
 	case !known:
 		return Ref{}, fail(name+" is unknown", optionHint(r.Scheme))
 	case value == "" && key != "optional":
-		return Ref{}, fail(name+" has no value", "")
+		return Ref{}, fail(name+" has no value", "write one after =, or leave the option out")
 	}
 	r, err := r.set(key, value)
 	var e *Error
@@ -128,7 +128,7 @@ func (r Ref) set(key, value string) (Ref, error) {
 			err = fail("the field is empty", "write #name, #a.b.0 or #/a/b")
 		case !printable(value) || resolveAt(value) >= 0 || strings.TrimRightFunc(value, blank) != value:
 			// Any of these would keep the text from parsing back.
-			err = fail("the field holds a control character, invalid UTF-8, {{resolve: or a space at its end", "")
+			err = fail("the field holds a control character, invalid UTF-8, {{resolve: or a space at its end", "such a field is read by Value.Field")
 		case value[0] == '/' && strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(value), "~"):
 			err = fail("the JSON Pointer has a ~ that is neither ~0 nor ~1", "write ~0 for ~ and ~1 for / in a key")
 		}
@@ -143,7 +143,7 @@ func (r Ref) set(key, value string) (Ref, error) {
 			pairs = make(map[string]string, 1)
 		}
 		if pairs[name] = value; len(pairs) > 64 { // also keeps parsing linear enough
-			return Ref{}, fail("more than 64 pairs of encryption context", "")
+			return Ref{}, fail("more than 64 pairs of encryption context", "state those that it was encrypted with")
 		}
 		r.Context = contextText(pairs)
 	}

@@ -79,7 +79,7 @@ func Bare(scheme, text string) (Ref, error) {
 	case scheme != KMS && scheme != SSM && scheme != SecretsManager:
 		return Ref{}, fail("the declared scheme is unknown", "write kms, ssm, secretsmanager or literal")
 	case strings.TrimSpace(text) == "":
-		return Ref{}, fail("the text is empty", "")
+		return Ref{}, fail("the text is empty", "set the variable, or drop the declaration")
 	case Begins(text):
 		r, err := parse(text, false)
 		if err == nil && r.Scheme != scheme {

@@ -245,7 +245,10 @@ func TestParseErrors(t *testing.T) {
 			r, err := Parse(tt.text)
 			var e *Error
 			if !errors.As(err, &e) || !strings.Contains(err.Error(), tt.want) {
-				t.Errorf("Parse(%.100q) = %v, want *Error with %q", tt.text, err, tt.want)
+				t.Fatalf("Parse(%.100q) = %v, want *Error with %q", tt.text, err, tt.want)
+			}
+			if e.Hint == "" {
+				t.Errorf("%v: nothing says how to write it", err)
 			}
 			if r != (Ref{}) {
 				t.Errorf("a Ref beside the error: %+v", r)
