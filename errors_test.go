@@ -283,6 +283,10 @@ var failings = []struct {
 	{"invalid reference", []failing{
 		{name: "validation", ref: param, do: fails("ValidationException", "Parameter name: can't be prefixed with \"ssm\" (case-insensitive).")},
 		{name: "secret's name", ref: "sm://prod/db", do: fails("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")},
+		{name: "KMS request", do: func(f *fakeAWS) string {
+			f.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "ValidationException", Message: "1 validation error detected"})
+			return sealed(nil, "", nil)(f)
+		}},
 		{name: "version without stage", do: func(f *fakeAWS) string {
 			_, id := f.st.PutSecret("prod/db", "canary")
 			return "sm://prod/db?stage=AWSPREVIOUS&version=" + id

@@ -169,7 +169,7 @@ func (c Case) invalid() string {
 	case c.service() == "secretsmanager":
 		return "a secret's name has letters, digits and /_+=.@-! only; another account's secret takes its full ARN"
 	}
-	return ""
+	return "KMS refused the form of the request, before it looked at the ciphertext: check ?key= and the ?context.NAME= pairs"
 }
 
 const malformed = "the name is malformed: one with a slash begins with a slash (ssm:///app/db), and has letters, digits and .-_ only"
