@@ -41,5 +41,9 @@ func TestMutex(t *testing.T) {
 		m.Unlock()
 	}()
 	m.Lock() // it was released
+	m.Do(func() { did = "once more" })
 	m.Unlock()
+	if did != "once more" {
+		t.Errorf("after a panic: did %q", did)
+	}
 }
