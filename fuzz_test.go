@@ -10,7 +10,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -32,13 +31,12 @@ func FuzzField(f *testing.F) {
 			if !errors.Is(err, secrets.ErrField) || !got.IsZero() {
 				t.Errorf("%v", err)
 			}
-			shown := strconv.Quote(strings.Map(func(r rune) rune { // the path, as the error writes it
-				if strconv.IsPrint(r) {
-					return r
-				}
-				return ' '
-			}, path))
-			if len(document) > 8 && !strings.Contains(path+shown, document) && strings.Contains(secrets.Detail(err), document) {
+			// What is said of another document of the same path quotes this one by chance: a blank, a quote, and the path's own bytes as the error writes them.
+			byChance := slices.ContainsFunc([]string{"x", "{}", "[]", "1"}, func(other string) bool {
+				_, same := secrets.NewValue(other, "7").Field(path)
+				return same != nil && secrets.Detail(same) == secrets.Detail(err)
+			})
+			if len(document) > 8 && !byChance && !strings.Contains(path, document) && strings.Contains(secrets.Detail(err), document) {
 				t.Errorf("%s quotes the value", secrets.Detail(err))
 			}
 			return
