@@ -253,5 +253,11 @@ func (s Snapshot) Get(name string) (Value, error) {
 	if v == nil {
 		return Value{}, s.env.unknown(name)
 	}
-	return s.asks[v.entry].answer(v.name, v.ref)
+	a := s.asks[v.entry]
+	if a.gen != nil && a.gen.values[v.slot].err == nil { // without a look at the reference, which costs more than the rest
+		value := a.gen.values[v.slot].value
+		value.stale = value.stale || a.stale
+		return value, nil
+	}
+	return a.answer(v.name, v.ref)
 }
