@@ -4,13 +4,13 @@ import (
 	"context"
 	"strings"
 
-	"github.com/lambdasecrets/secrets/internal/awsconf"
+	"github.com/lambdasecrets/secrets/internal/awsclient"
 	"github.com/lambdasecrets/secrets/internal/awserr"
 )
 
 // backendConfig is what the backends take besides an aws.Config.
 type backendConfig struct {
-	source   *awsconf.Source
+	source   *awsclient.Source
 	function string   // AWS_LAMBDA_FUNCTION_NAME, for the console's encryption context
 	keys     []string // the key ARNs of WithKMSKeys
 	batch    bool     // WithBatchGetSecretValue
@@ -18,7 +18,7 @@ type backendConfig struct {
 
 // invoke makes one SDK call with the client of ref's Region, and turns its error into one that is safe to print. Where the credentials were refused that
 // worked before, it tries once more with clients built anew.
-func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operation string, ref Ref, do func(context.Context, C) (*Out, error)) (*Out, *ResolveError) {
+func invoke[C, Out any](ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref, do func(context.Context, C) (*Out, error)) (*Out, *ResolveError) {
 	// WithProvider without schemes passes everything on, and no ciphertext may leave as the name of a parameter.
 	d := ref.data()
 	if service, _, _ := strings.Cut(operation, ":"); d.problem == "" && d.Scheme != service {
@@ -32,7 +32,7 @@ func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operat
 		if err != nil {
 			return nil, &ResolveError{Ref: ref, Operation: operation, kind: ErrUnavailable, region: region, problem: "the SDK's configuration does not load: " + err.Error()}
 		}
-		watched, watch := awsconf.NewWatch(ctx)
+		watched, watch := awsclient.NewWatch(ctx)
 		out, err := do(watched, client)
 		if err == nil {
 			clients.Source.Proven(number)
@@ -41,8 +41,8 @@ func invoke[C, Out any](ctx context.Context, clients *awsconf.Clients[C], operat
 		err = watch.Cause(err)
 		e := *awsError(operation, ref, err) // a copy: it may be somebody else's, and shared
 		e.region, e.host = region, watch.Host()
-		if awsconf.ConnectFailed(err) {
-			e.problem = awsconf.NoConnection
+		if awsclient.ConnectFailed(err) {
+			e.problem = awsclient.NoConnection
 		}
 		if again || !awserr.Credentials(e.Code) || !clients.Source.Renew(number) {
 			return nil, &e

@@ -25,7 +25,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 // backends are the three providers over one configuration, and a reference for each that the store of start can answer with plaintext "s3cr3t".

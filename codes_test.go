@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 // codes is every code that AWS-FACTS lists for the operations used: those of the service models, and those that any service may answer.

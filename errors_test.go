@@ -27,7 +27,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 var update = flag.Bool("update", false, "write testdata/errors.golden anew")

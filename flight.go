@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/lambdasecrets/secrets/internal/awsconf"
+	"github.com/lambdasecrets/secrets/internal/awsclient"
 	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/deadline"
 	"github.com/lambdasecrets/secrets/internal/guard"
@@ -119,7 +119,7 @@ func (f *flight) run(ctx context.Context) {
 		f.start, f.at = c.flights, at
 		c.stats.Rounds++
 		c.mu.Release()
-		answers, draw := c.fetch(ctx, open, at), awsconf.Rand()
+		answers, draw := c.fetch(ctx, open, at), awsclient.Rand()
 		c.mu.Lock()
 		now := c.now()
 		if f.over {
@@ -141,9 +141,9 @@ func (f *flight) run(ctx context.Context) {
 		if len(open) == 0 {
 			return
 		}
-		backoff := awsconf.Jitter(min(maxBackoff, 100*time.Millisecond<<min(try, 5)), 0.5)
+		backoff := awsclient.Jitter(min(maxBackoff, 100*time.Millisecond<<min(try, 5)), 0.5)
 		if backoff > left && left > deadline.Reserve {
-			backoff = awsconf.Jitter(left, 0.2) // a last try, while there is somebody to wait for it
+			backoff = awsclient.Jitter(left, 0.2) // a last try, while there is somebody to wait for it
 		}
 		pause := time.NewTimer(backoff)
 		select {
@@ -221,7 +221,7 @@ func (c *Cache) fetch(ctx context.Context, calls []*call, at clock.Moment) []ans
 func (c *Cache) land(f *flight) (silent bool) {
 	f.over = true
 	f.cancel()
-	now, draw, after := c.now(), awsconf.Rand(), time.Since(f.begun)
+	now, draw, after := c.now(), awsclient.Rand(), time.Since(f.begun)
 	for _, call := range f.calls {
 		e := call.entry
 		switch {

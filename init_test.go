@@ -15,7 +15,7 @@ import (
 	"github.com/lambdasecrets/secrets"
 )
 
-// Promise 8 of the design: what a warm does before the first event. internal/probe shows the same in a real process.
+// Promise 8 of the design: what a warm does before the first event. internal/testing/probe shows the same in a real process.
 
 // on returns an environment of A, which reads sm://a, and B, which reads ssm:///b, under an initialization type.
 func on(kind string) map[string]string {

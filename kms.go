@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
-	"github.com/lambdasecrets/secrets/internal/awsconf"
-	"github.com/lambdasecrets/secrets/internal/par"
+	"github.com/lambdasecrets/secrets/internal/awsclient"
+	"github.com/lambdasecrets/secrets/internal/parallel"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
@@ -21,7 +21,7 @@ type kmsAPI interface {
 }
 
 type kmsProvider struct {
-	clients  awsconf.Clients[kmsAPI]
+	clients  awsclient.Clients[kmsAPI]
 	function string
 	keys     []string
 }
@@ -30,18 +30,18 @@ type kmsProvider struct {
 // tried without one and then with {"LambdaFunctionName": $AWS_LAMBDA_FUNCTION_NAME}, as the Lambda console encrypts; context=console
 // turns the order round. The second try is made only after InvalidCiphertextException or a denial. A key ARN in ?key= sends the call to its Region.
 func NewKMS(cfg aws.Config, optFns ...func(*kms.Options)) Provider {
-	return newKMS(backendConfig{source: awsconf.Fixed(cfg), function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME")}, optFns...)
+	return newKMS(backendConfig{source: awsclient.Fixed(cfg), function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME")}, optFns...)
 }
 
 func newKMS(b backendConfig, optFns ...func(*kms.Options)) Provider {
-	optFns = append(slices.Clip(optFns), func(o *kms.Options) { o.ClientLogMode &^= awsconf.Unlogged })
-	return &kmsProvider{function: b.function, keys: b.keys, clients: awsconf.Clients[kmsAPI]{Source: b.source,
+	optFns = append(slices.Clip(optFns), func(o *kms.Options) { o.ClientLogMode &^= awsclient.Unlogged })
+	return &kmsProvider{function: b.function, keys: b.keys, clients: awsclient.Clients[kmsAPI]{Source: b.source,
 		New: func(cfg aws.Config) kmsAPI { return kms.NewFromConfig(cfg, optFns...) }}}
 }
 
 func (p *kmsProvider) Fetch(ctx context.Context, refs []Ref) []Result {
 	results := make([]Result, len(refs))
-	par.Do(ctx, len(refs), func(i int) { results[i] = p.decrypt(ctx, refs[i]) })
+	parallel.Do(ctx, len(refs), func(i int) { results[i] = p.decrypt(ctx, refs[i]) })
 	return results
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 // fetch asks a provider as a cache does: parsed references, sources only.

@@ -43,7 +43,7 @@ import (
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 // forms returns the ways in which text may show itself: as it is, and as encoders, escapers and dumps of bytes write it.

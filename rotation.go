@@ -3,15 +3,11 @@ package secrets
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
-	"github.com/lambdasecrets/secrets/internal/holder"
-	"github.com/lambdasecrets/secrets/internal/par"
+	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
 // fruitless is for how long a source is not fetched again because of rejections, after a search that brought nothing new, and twice that after the
@@ -118,7 +114,7 @@ func (e *Env) newer(ctx context.Context, v *variable, seen uint64, tried []Value
 	if s == nil {
 		return nil, nil
 	}
-	ctx = par.WithWidth(ctx, e.config.environ().Width(false))
+	ctx = parallel.WithWidth(ctx, e.config.environ().Width(false))
 	look := func(from *entry, number uint64) (*generation, *ResolveError) {
 		a := &ask{entry: from, search: number}
 		if c.settle(ctx, []*ask{a}, renewing); differs(a.gen, from) {
@@ -183,81 +179,4 @@ func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 		c.flights++
 		c.install(&call{entry: e, flight: &flight{start: c.flights}}, g, 0, c.now())
 	}
-}
-
-// A Derived holds what is built from a secret: a connection pool, a client, a signing key.
-type Derived[T any] struct {
-	env    *Env
-	name   string
-	holder *holder.Holder[Value, T]
-}
-
-// Derive returns a holder for what build makes of a variable's value. Nothing happens until [Derived.Do]. The context that build gets is that of the caller who needs the
-// result: it must not be kept in what is built. An error of build is logged: the whole value is taken out of it, but it must not quote parts of it, as those of many parsers do. close, which may be nil, is called
-// once for everything that was built and replaced, when its last user is done.
-//
-// Where a library asks for the password per connection (pgx.BeforeConnect, driver.Connector), give it [Env.Get] instead: that needs no rebuild.
-func Derive[T any](env *Env, name string, build func(ctx context.Context, v Value) (T, error), close func(T)) *Derived[T] {
-	if close == nil {
-		close = func(T) {}
-	}
-	return &Derived[T]{env: env, name: name, holder: holder.New(build, close, func(v Value, err error) {
-		text := Detail(err)
-		if plain := v.Reveal(); len(plain) > 3 { // shorter ones are in every other word
-			quoted := strconv.Quote(plain) // as %q writes it, whose quotes stay
-			text = strings.NewReplacer(plain, redacted, quoted[1:len(quoted)-1], redacted).Replace(text)
-		}
-		env.config.logger().Error("secrets.derive", "variable", name, "version", v.Version(), "error", text)
-	}, Value.before)}
-}
-
-// Do runs f with what was built from the value, building it first where there is none. When the value has changed, one caller rebuilds while the others go on with the
-// old one; a rebuild that fails keeps the old one, logs secrets.derive, and is tried again after 1 second, doubling to 30. If f says that the credential was refused, as in
-// [Env.Do], Do rebuilds from the newer value and runs f again.
-func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
-	return d.env.do(ctx, d.name, func(v Value, again bool) error {
-		from, err := d.holder.Use(ctx, v, again, f)
-		if d.env.config.isRejected(err) && !from.Equal(v) {
-			_, err = d.holder.Use(ctx, v, true, f) // it was the old one that was refused
-		}
-		return err
-	})
-}
-
-// Close closes what was built: at once, or when the last Do that uses it is done, for which it does not wait. A later Do builds anew, and so does one that runs if its credential is
-// refused then.
-func (d *Derived[T]) Close() { d.holder.Close() }
-
-// A Snapshot is one reading of all variables, with one generation per source: user and password of one secret belong together even while it rotates. Reading it asks no
-// clock and takes no lock. Use one per invocation; it does not follow rotation.
-type Snapshot struct {
-	env  *Env
-	asks map[*entry]*ask // source → its answer
-}
-
-// Snapshot refreshes what is due, and returns every variable's value or error. It blocks as [Env.Get] does, and never fails as a whole.
-func (e *Env) Snapshot(ctx context.Context) Snapshot {
-	ctx = par.WithWidth(ctx, e.config.environ().Width(false))
-	e.payOff(ctx)
-	asks := asksFor(e.order)
-	e.cache.settle(ctx, slices.Collect(maps.Values(asks)), reading)
-	return Snapshot{e, asks}
-}
-
-// Get returns the value of a variable as it was when the snapshot was taken, or the error of its fetch.
-func (s Snapshot) Get(name string) (Value, error) {
-	if s.env == nil {
-		return Value{}, &ResolveError{Variable: name, kind: ErrNotReference, problem: "the Snapshot is zero"}
-	}
-	v := s.env.vars[name]
-	if v == nil {
-		return Value{}, s.env.unknown(name)
-	}
-	a := s.asks[v.entry]
-	if a.gen != nil && a.gen.values[v.slot].err == nil { // without a look at the reference, which costs more than the rest
-		value := a.gen.values[v.slot].value
-		value.stale = value.stale || a.stale
-		return value, nil
-	}
-	return a.answer(v.name, v.ref)
 }

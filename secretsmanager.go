@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager/types"
 	"github.com/aws/smithy-go"
 
-	"github.com/lambdasecrets/secrets/internal/awsconf"
-	"github.com/lambdasecrets/secrets/internal/par"
+	"github.com/lambdasecrets/secrets/internal/awsclient"
+	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
 const (
@@ -28,7 +28,7 @@ type smAPI interface {
 }
 
 type smProvider struct {
-	clients awsconf.Clients[smAPI]
+	clients awsclient.Clients[smAPI]
 	batched bool
 	noBatch atomic.Bool // the role turned out to lack BatchGetSecretValue
 }
@@ -36,12 +36,12 @@ type smProvider struct {
 // NewSecretsManager returns a [Provider] for secretsmanager:// references: a GetSecretValue call each, up to 32 at once, for the stage or version
 // that the reference states, else for AWSCURRENT. Text secrets and binary ones come out byte for byte.
 func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) Provider {
-	return newSecretsManager(backendConfig{source: awsconf.Fixed(cfg)}, optFns...)
+	return newSecretsManager(backendConfig{source: awsclient.Fixed(cfg)}, optFns...)
 }
 
 func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
-	optFns = append(slices.Clip(optFns), func(o *secretsmanager.Options) { o.ClientLogMode &^= awsconf.Unlogged })
-	return &smProvider{batched: b.batch, clients: awsconf.Clients[smAPI]{Source: b.source,
+	optFns = append(slices.Clip(optFns), func(o *secretsmanager.Options) { o.ClientLogMode &^= awsclient.Unlogged })
+	return &smProvider{batched: b.batch, clients: awsclient.Clients[smAPI]{Source: b.source,
 		New: func(cfg aws.Config) smAPI { return secretsmanager.NewFromConfig(cfg, optFns...) }}}
 }
 
@@ -53,7 +53,7 @@ func (p *smProvider) Fetch(ctx context.Context, refs []Ref) []Result {
 	}
 	results := make([]Result, len(refs))
 	// A list that names one secret twice is refused. Names and ARNs of one secret cannot be told from here, so they go apart.
-	par.Batches(ctx, len(refs), smBatch, func(i int) (together, string) {
+	parallel.Batches(ctx, len(refs), smBatch, func(i int) (together, string) {
 		d := refs[i].data()
 		key := together{region: d.Region, arn: strings.HasPrefix(d.ID, "arn:")}
 		if !p.batched || p.noBatch.Load() || refs[i].Scheme() != SecretsManager || d.Version != "" || d.Stage != "" && d.Stage != current {
@@ -128,7 +128,7 @@ func (p *smProvider) batch(ctx context.Context, refs []Ref, which []int, results
 			break
 		}
 	}
-	par.Do(ctx, len(left), func(k int) { results[left[k]] = p.single(ctx, refs[left[k]]) })
+	parallel.Do(ctx, len(left), func(k int) { results[left[k]] = p.single(ctx, refs[left[k]]) })
 }
 
 // secret makes a result of AWS's answer.

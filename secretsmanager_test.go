@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
-	"github.com/lambdasecrets/secrets/internal/par"
+	"github.com/lambdasecrets/secrets/internal/parallel"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 func TestSecretsManagerVersions(t *testing.T) {
@@ -247,7 +247,7 @@ func TestBatchWidth(t *testing.T) {
 		st.PutSecret(fmt.Sprint("s", i), fmt.Sprint(i))
 		refs = append(refs, secrets.Secret(fmt.Sprint("s", i)))
 	}
-	for i, r := range secrets.NewBatchingSecretsManager(cfg).Fetch(par.WithWidth(t.Context(), 4), refs) {
+	for i, r := range secrets.NewBatchingSecretsManager(cfg).Fetch(parallel.WithWidth(t.Context(), 4), refs) {
 		wantResult(t, r, fmt.Sprint(i), nil)
 	}
 	if n := most.Load(); n > 4 {

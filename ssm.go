@@ -16,10 +16,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
-	"github.com/lambdasecrets/secrets/internal/awsconf"
+	"github.com/lambdasecrets/secrets/internal/awsclient"
 	"github.com/lambdasecrets/secrets/internal/awserr"
 	"github.com/lambdasecrets/secrets/internal/jsonfield"
-	"github.com/lambdasecrets/secrets/internal/par"
+	"github.com/lambdasecrets/secrets/internal/parallel"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
@@ -35,7 +35,7 @@ type ssmAPI interface {
 }
 
 type ssmProvider struct {
-	clients awsconf.Clients[ssmAPI]
+	clients awsclient.Clients[ssmAPI]
 
 	// What the role turned out to allow, so that a refused action is not tried again at every refresh.
 	noBatch  atomic.Bool // GetParameters is denied where GetParameter is allowed
@@ -48,12 +48,12 @@ type ssmProvider struct {
 // GetParametersByPath for a tree. It always asks for decryption. A batch that is refused because of one name is taken apart. A role that allows only one of GetParameter and
 // GetParameters will do.
 func NewSSM(cfg aws.Config, optFns ...func(*ssm.Options)) Provider {
-	return newSSM(backendConfig{source: awsconf.Fixed(cfg)}, optFns...)
+	return newSSM(backendConfig{source: awsclient.Fixed(cfg)}, optFns...)
 }
 
 func newSSM(b backendConfig, optFns ...func(*ssm.Options)) Provider {
-	optFns = append(slices.Clip(optFns), func(o *ssm.Options) { o.ClientLogMode &^= awsconf.Unlogged })
-	return &ssmProvider{clients: awsconf.Clients[ssmAPI]{Source: b.source,
+	optFns = append(slices.Clip(optFns), func(o *ssm.Options) { o.ClientLogMode &^= awsclient.Unlogged })
+	return &ssmProvider{clients: awsclient.Clients[ssmAPI]{Source: b.source,
 		New: func(cfg aws.Config) ssmAPI { return ssm.NewFromConfig(cfg, optFns...) }}}
 }
 
@@ -61,7 +61,7 @@ func (p *ssmProvider) Fetch(ctx context.Context, refs []Ref) []Result {
 	type together struct{ scheme, region, tree string }
 	results := make([]Result, len(refs))
 	// Answers are told apart by name, and not every endpoint echoes the selector. A Cache asks for one Region, others may not.
-	par.Batches(ctx, len(refs), ssmBatch, func(i int) (together, string) {
+	parallel.Batches(ctx, len(refs), ssmBatch, func(i int) (together, string) {
 		d := refs[i].data()
 		return together{d.Scheme, d.Region, d.Tree()}, refsyntax.BaseName(d.ID)
 	}, func(ctx context.Context, chunk []int) { p.chunk(ctx, refs, chunk, results) })
@@ -93,7 +93,7 @@ func (p *ssmProvider) chunk(ctx context.Context, refs []Ref, which []int, result
 	if at := culprit(refs, which, refused); at >= 0 && len(which) > 2 {
 		rest = slices.Delete(slices.Clone(which), at, at+1)
 		var again *ResolveError
-		par.Do(ctx, 2, func(i int) {
+		parallel.Do(ctx, 2, func(i int) {
 			if i == 0 {
 				p.singly(ctx, refs, which[at:at+1], results, false)
 			} else {
@@ -158,7 +158,7 @@ func (p *ssmProvider) batch(ctx context.Context, refs []Ref, which []int, result
 
 // singly fetches refs[which] by a GetParameter each; with other, by GetParameters where that is denied.
 func (p *ssmProvider) singly(ctx context.Context, refs []Ref, which []int, results []Result, other bool) {
-	par.Do(ctx, len(which), func(k int) { results[which[k]] = p.single(ctx, refs[which[k]], other) })
+	parallel.Do(ctx, len(which), func(k int) { results[which[k]] = p.single(ctx, refs[which[k]], other) })
 }
 
 // single fetches one name by GetParameter, and by GetParameters where that is denied and the other was not refused just now.

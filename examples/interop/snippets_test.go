@@ -7,7 +7,7 @@ import (
 	_ "github.com/aws/aws-lambda-go/lambda"
 	_ "github.com/jackc/pgx/v5/pgxpool"
 
-	"github.com/lambdasecrets/secrets/internal/snippets"
+	"github.com/lambdasecrets/secrets/internal/testing/snippets"
 )
 
 // TestDocumentation checks the snippets of README.md and docs/ with the libraries that this module requires, so that none is left out.

@@ -20,8 +20,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
-	"github.com/lambdasecrets/secrets/internal/samples"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/samples"
 )
 
 // lines writes an environment as env prints it.

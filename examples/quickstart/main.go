@@ -22,8 +22,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
-	"github.com/lambdasecrets/secrets/internal/samples"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/samples"
 )
 
 func main() {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 // plaintexts are the samples as -reveal prints them, each by its variable.

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 const (

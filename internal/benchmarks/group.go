@@ -10,7 +10,7 @@ import (
 )
 
 // group is a control group with a processor quota, for the processes that are measured before a simulated Lambda would limit them. Its period is that of
-// internal/lambdasim.
+// internal/testing/lambdasim.
 type group struct{ dir string }
 
 // newGroup makes a group that gets so many cores. It needs root, and version 1 or 2 of control groups.

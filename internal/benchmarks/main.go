@@ -27,7 +27,7 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 func main() {

@@ -13,7 +13,7 @@ import (
 	"strings"
 
 	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
-	"github.com/lambdasecrets/secrets/internal/fleet"
+	"github.com/lambdasecrets/secrets/internal/testing/fleet"
 )
 
 // A job is a contender in a program.

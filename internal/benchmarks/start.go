@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
-	"github.com/lambdasecrets/secrets/internal/lambdasim"
+	"github.com/lambdasecrets/secrets/internal/testing/lambdasim"
 )
 
 // A binary is a handler as it is deployed: stripped, static, without the runtime's RPC mode.

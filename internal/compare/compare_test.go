@@ -19,7 +19,7 @@ import (
 	"gocloud.dev/runtimevar/awssecretsmanager"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 const plaintext = "swordfish"

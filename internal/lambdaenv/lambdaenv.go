@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lambdasecrets/secrets/internal/par"
+	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
 // An Env is an environment: name → text.
@@ -46,9 +46,9 @@ func (env Env) Budget() time.Duration {
 // Width returns how many calls to one service may go out at once, in an init or inside an invocation. An on-demand init has nearly a whole CPU, whatever the memory size.
 func (env Env) Width(init bool) int {
 	if kind := env.initialization(); init && (kind == "" || kind == "on-demand") {
-		return par.Width
+		return parallel.Width
 	}
-	return par.ForMemory(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
+	return parallel.ForMemory(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
 }
 
 func (env Env) initialization() string { return env["AWS_LAMBDA_INITIALIZATION_TYPE"] }

@@ -19,8 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/endpoint"
 	"github.com/lambdasecrets/secrets/internal/iam"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 const (

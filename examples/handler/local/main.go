@@ -19,8 +19,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/lambdasecrets/secrets/internal/endpoint"
-	"github.com/lambdasecrets/secrets/internal/lambdasim"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/lambdasim"
 )
 
 //go:embed event.json

@@ -1,0 +1,210 @@
+package refcount
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets/internal/deadline"
+)
+
+// version is a value; the smaller is older.
+type version int
+
+func (v version) Equal(w version) bool  { return v == w }
+func (v version) before(w version) bool { return v < w }
+
+// Who read an old value, and does not need it, gets what is there; who needs it gets it.
+func TestUseOfAnOldValue(t *testing.T) {
+	tests := []struct {
+		name string
+		v    version
+		need bool
+		want version
+	}{
+		{"the same", 2, false, 2},
+		{"an older one", 1, false, 2},
+		{"an older one that is needed", 1, true, 1},
+		{"a newer one", 3, false, 3},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			h := New(func(_ context.Context, v version) (version, error) { return v, nil }, func(version) {}, nil, version.before)
+			use := func(v version, need bool) (got version) {
+				from, err := h.Use(t.Context(), v, need, func(it version) error { got = it; return nil })
+				if err != nil || from != got {
+					t.Errorf("built from %d, said to be from %d: %v", got, from, err)
+				}
+				return got
+			}
+			use(2, false)
+			if got := use(test.v, test.need); got != test.want {
+				t.Errorf("got %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+// While builds fail, the old one is used and the pauses grow to 30 seconds; a caller who gives up opens none, and one whose time is up does not build.
+func TestPauses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		builds, reports := 0, 0
+		over, giveUp := context.WithCancel(t.Context())
+		h := New(func(ctx context.Context, v version) (int, error) {
+			if v == 1 {
+				return 1, nil
+			}
+			builds++
+			giveUp()
+			return 0, errors.Join(errors.New("broken"), ctx.Err())
+		}, func(int) {}, func(version, error) { reports++ }, version.before)
+		use := func(ctx context.Context, v version) {
+			if _, err := h.Use(ctx, v, false, func(int) error { return nil }); err != nil {
+				t.Error(err)
+			}
+		}
+		use(t.Context(), 1)
+		use(over, 2)
+		use(over, 2)
+		if use(t.Context(), 2); builds != 2 {
+			t.Errorf("%d builds, want one for him who gave up and one for the next", builds)
+		}
+		for began := time.Now(); time.Since(began) < 121*time.Second; time.Sleep(100 * time.Millisecond) {
+			use(t.Context(), 2)
+		}
+		// After 0, 1, 3, 7, 15, 31, 61, 91 and 121 s, to the tenth.
+		if builds != 1+9 && builds != 1+8 {
+			t.Errorf("%d builds in two minutes", builds-1)
+		}
+		if reports != 1 {
+			t.Errorf("%d reports, want 1", reports)
+		}
+	})
+}
+
+// A rebuild that hangs leaves its caller time for the old one, and keeps the next ones from waiting for the same.
+func TestHangingRebuild(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		builds, reports := 0, 0
+		h := New(func(ctx context.Context, v version) (version, error) {
+			if v == 2 {
+				builds++
+				<-ctx.Done()
+			}
+			return v, ctx.Err()
+		}, func(version) {}, func(version, error) { reports++ }, version.before)
+		invoke := func(v version) (took time.Duration) {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			defer cancel()
+			began := time.Now()
+			if from, err := h.Use(ctx, v, false, func(version) error { return ctx.Err() }); err != nil || from != 1 {
+				t.Errorf("version %d, %v; want the old one, and time to use it", from, err)
+			}
+			return time.Since(began)
+		}
+		invoke(1)
+		if took := invoke(2); took != 3*time.Second-deadline.Reserve {
+			t.Errorf("the first took %v", took)
+		}
+		for range 10 {
+			if took := invoke(2); took != 0 {
+				t.Errorf("one of the next took %v", took)
+			}
+		}
+		if builds != 1 || reports != 1 {
+			t.Errorf("%d builds, %d reports, want one of each", builds, reports)
+		}
+	})
+}
+
+// Close while a build goes on: those who wait for it get it, the last of them closes it, and one who gave up is not waited for.
+func TestCloseWhileBuilding(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		builds, open, served := 0, 0, 0
+		var mu sync.Mutex
+		h := New(func(_ context.Context, v version) (version, error) {
+			time.Sleep(time.Second)
+			mu.Lock()
+			defer mu.Unlock()
+			builds++
+			open++
+			return v, nil
+		}, func(version) {
+			mu.Lock()
+			defer mu.Unlock()
+			open--
+		}, nil, version.before)
+		over, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		use := func(ctx context.Context, want error) {
+			wg.Go(func() {
+				_, err := h.Use(ctx, 1, false, func(version) error {
+					mu.Lock()
+					defer mu.Unlock()
+					if served++; open != 1 {
+						t.Error("closed while in use")
+					}
+					return nil
+				})
+				if err != want {
+					t.Errorf("got %v, want %v", err, want)
+				}
+			})
+		}
+		use(t.Context(), nil)
+		synctest.Wait()
+		for range 10 {
+			use(t.Context(), nil)
+			use(over, context.Canceled)
+		}
+		time.Sleep(500 * time.Millisecond)
+		h.Close()
+		cancel()
+		wg.Wait()
+		if builds != 1 || open != 0 || served != 11 {
+			t.Errorf("%d builds, %d open, %d served, want 1, 0 and 11", builds, open, served)
+		}
+	})
+}
+
+// A build that does not return, by a panic or runtime.Goexit, takes down its caller only.
+func TestBuildDoesNotReturn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		builds, served := 0, 0
+		h := New(func(_ context.Context, v version) (version, error) {
+			builds++
+			time.Sleep(time.Second)
+			switch builds {
+			case 1:
+				runtime.Goexit()
+			case 2:
+				panic("broken")
+			}
+			return v, nil
+		}, func(version) {}, nil, version.before)
+		var wg sync.WaitGroup
+		var mu sync.Mutex
+		for range 10 {
+			wg.Go(func() {
+				defer func() { recover() }()
+				h.Use(t.Context(), 1, false, func(version) error {
+					mu.Lock()
+					defer mu.Unlock()
+					served++
+					return nil
+				})
+			})
+		}
+		wg.Wait()
+		if builds != 3 || served != 8 {
+			t.Errorf("%d builds and %d served, want 3 and 8", builds, served)
+		}
+		if h.current.users != 0 {
+			t.Errorf("%d users are left", h.current.users)
+		}
+	})
+}

@@ -1,0 +1,226 @@
+package secrets
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/lambdasecrets/secrets/internal/clock"
+	"github.com/lambdasecrets/secrets/internal/guard"
+	"github.com/lambdasecrets/secrets/internal/lambdaenv"
+	"github.com/lambdasecrets/secrets/internal/refsyntax"
+)
+
+// An Option configures [New].
+type Option interface{ apply(*config) }
+
+// A CacheOption configures [NewCache], and [New], which makes a cache.
+type CacheOption interface {
+	Option
+	applyCache(*cacheConfig)
+}
+
+type config struct {
+	cacheConfig
+	aws       *aws.Config
+	environ   func() lambdaenv.Env // as it was at New; in a closure, where fmt does not find it: some of it is no reference but the secret itself
+	vars      map[string]Scheme
+	refs      map[string]Ref
+	local     map[string]string
+	providers map[Scheme]Provider
+	anything  Provider // for schemes that are not in providers
+	backend   backendConfig
+	check     []func(string, Ref) error
+	rejected  func(error) bool
+}
+
+type cacheConfig struct {
+	ttl, stale, grace time.Duration
+	log               *slog.Logger
+	clock             Clock
+	errs              []error
+}
+
+type option func(*config)
+
+func (o option) apply(c *config) { o(c) }
+
+type cacheOption func(*cacheConfig)
+
+func (o cacheOption) apply(c *config)           { o(&c.cacheConfig) }
+func (o cacheOption) applyCache(c *cacheConfig) { o(c) }
+
+func (c *cacheConfig) fail(err error) { c.errs = append(c.errs, err) }
+
+func (c *cacheConfig) duration(name string, d time.Duration, to *time.Duration) {
+	if d < 0 {
+		c.fail(fmt.Errorf("secrets: %s(%v): negative; 0 turns it off", name, d))
+		return
+	}
+	*to = d
+}
+
+// WithTTL sets how long a fetched value is used before a read refreshes it. The default is 5 minutes; a reference's ?ttl= wins over it. 0 fetches on
+// every read (concurrent ones share a call). Each round of fetches takes 90 to 100 % of it, the first one 10 to 100 %, so that environments that
+// started together do not refresh together.
+func WithTTL(d time.Duration) CacheOption {
+	return cacheOption(func(c *cacheConfig) { c.duration("WithTTL", d, &c.ttl) })
+}
+
+// WithMaxStale sets how old a value may get, counted from its fetch, while its refreshes fail for passing reasons (throttling, 5xx,
+// network, credentials). The default is 24 hours; a reference's ?stale= wins over it. With 0 a value is never served beyond its TTL.
+func WithMaxStale(d time.Duration) CacheOption {
+	return cacheOption(func(c *cacheConfig) { c.duration("WithMaxStale", d, &c.stale) })
+}
+
+// WithDeniedGrace sets for how long, from the first such failure, a value is still served while its refreshes fail for lasting reasons (denied, not found,
+// cannot decrypt, no such field). The default is 5 minutes, since policies and grants blink while they are replaced. With 0 the first such failure drops
+// the value.
+func WithDeniedGrace(d time.Duration) CacheOption {
+	return cacheOption(func(c *cacheConfig) { c.duration("WithDeniedGrace", d, &c.grace) })
+}
+
+// WithLogger sets where state changes go: secrets.warm, secrets.stale, secrets.denied, secrets.dropped, secrets.version, secrets.derive,
+// secrets.endpoint; docs/operations.md says when. The default is
+// [slog.Default] at the time of the event. Nothing is logged per read, and never a value.
+func WithLogger(l *slog.Logger) CacheOption {
+	return cacheOption(func(c *cacheConfig) { c.log = l })
+}
+
+// A Clock tells the wall clock and the monotonic one, which stands still while a sandbox is frozen. It must be safe for concurrent use, and cheap: every
+// cached read asks it.
+type Clock func() (wall time.Time, mono time.Duration)
+
+// WithClock sets the clock that ages are measured by, for tests that move time. Waits and backoff run on real timers (or those of a
+// testing/synctest bubble). The default reads both from [time.Now].
+func WithClock(clock Clock) CacheOption {
+	return cacheOption(func(c *cacheConfig) {
+		if clock == nil {
+			c.fail(errors.New("secrets: WithClock(nil)"))
+			return
+		}
+		c.clock = clock
+	})
+}
+
+func newCacheConfig() cacheConfig {
+	return cacheConfig{ttl: 5 * time.Minute, stale: 24 * time.Hour, grace: 5 * time.Minute, clock: clock.System()}
+}
+
+func (c *cacheConfig) logger() *slog.Logger {
+	if c.log != nil {
+		return c.log
+	}
+	return slog.Default()
+}
+
+// WithAWSConfig sets the configuration of the AWS clients. The default is the SDK's own default configuration, loaded when the first call is made. What
+// cfg states (HTTP client, retryer, endpoint, credentials) is used as it is; where it leaves the SDK's defaults, connections get 1 second, attempts
+// 2 seconds, and only broken connections and garbled answers are retried at once, since [Cache] paces the other retries.
+func WithAWSConfig(cfg aws.Config) Option {
+	return option(func(c *config) { c.aws = &cfg })
+}
+
+// WithEnviron sets the variables to read, instead of those of the process. The map is copied. The Region and the function's name
+// are read from it too.
+func WithEnviron(environ map[string]string) Option {
+	env := copied(environ)
+	return option(func(c *config) { c.environ = func() lambdaenv.Env { return env } })
+}
+
+// WithVars declares variables whose text does not say what it is: bare ciphertext (KMS; the form that the Lambda console's helper leaves, tried
+// first with the console's encryption context), a bare parameter name or ARN (SSM), a bare secret name or ARN (SecretsManager). A declared variable must be set. Its
+// text is quoted in no error or log line, unless it is an ARN. With [Literal] the text is the value, even if it looks like a reference.
+func WithVars(scheme Scheme, names ...string) Option {
+	return option(func(c *config) {
+		switch scheme {
+		case KMS, SSM, SecretsManager, Literal:
+		default:
+			c.fail(fmt.Errorf("secrets: WithVars: unknown scheme %q", string(scheme)))
+		}
+		for _, name := range names {
+			if had, ok := c.vars[name]; ok && had != scheme {
+				c.fail(fmt.Errorf("secrets: WithVars: %s is declared as %s and as %s", name, had, scheme))
+			}
+			c.vars[name] = scheme
+		}
+	})
+}
+
+// WithRef adds a name that need not be in the environment: Get(ctx, name) resolves ref. It wins over a variable of that name. An invalid ref is an error of [New].
+func WithRef(name string, ref Ref) Option {
+	return option(func(c *config) {
+		if had, ok := c.refs[name]; name == "" || ok && had != ref {
+			c.fail(fmt.Errorf("secrets: WithRef: the name %q is empty, or stands for two references", name))
+		}
+		c.refs[name] = ref
+	})
+}
+
+// WithLocalValues makes the Env use these values (variable to plaintext) instead of AWS, for work on a laptop and in tests: no client is built, and a
+// reference without a value here is an error of [New]. It is refused where AWS_LAMBDA_FUNCTION_NAME is set, unless AWS_SAM_LOCAL=true says that
+// it is sam local: a production function must not run on a developer's values.
+func WithLocalValues(values map[string]string) Option {
+	return option(func(c *config) { c.local = copied(values) })
+}
+
+// WithProvider makes p fetch the references of the given schemes, or of every scheme if none is given, so that one option takes AWS out of a
+// test. Literals are never fetched.
+func WithProvider(p Provider, schemes ...Scheme) Option {
+	return option(func(c *config) {
+		if guard.Nil(p) {
+			c.fail(errors.New("secrets: WithProvider: the provider is nil"))
+			return
+		}
+		if len(schemes) == 0 {
+			c.anything = p
+		}
+		for _, s := range schemes {
+			if s != KMS && s != SSM && s != SecretsManager {
+				c.fail(fmt.Errorf("secrets: WithProvider: nothing is fetched for the scheme %q", string(s)))
+			}
+			c.providers[s] = p
+		}
+	})
+}
+
+// WithBatchGetSecretValue fetches secrets twenty to a call. The role then needs secretsmanager:BatchGetSecretValue on Resource "*" besides GetSecretValue
+// on each secret; without it, the Env falls back to a call each. The default is a call each, in parallel.
+func WithBatchGetSecretValue() Option {
+	return option(func(c *config) { c.backend.batch = true })
+}
+
+// WithKMSKeys pins the keys: a kms:// value is refused unless the key that KMS says it used is one of these ARNs. Without it,
+// whoever can set the environment can make the function accept a ciphertext under a key of their own. List both keys during a manual rotation.
+func WithKMSKeys(arns ...string) Option {
+	return option(func(c *config) {
+		for _, arn := range arns {
+			if !refsyntax.IsKeyARN(arn) {
+				c.fail(fmt.Errorf("secrets: WithKMSKeys: %q is not a key ARN (arn:aws:kms:REGION:ACCOUNT:key/ID); KMS answers with those, never with aliases", clip(arn, 100)))
+			}
+		}
+		if len(arns) == 0 {
+			c.fail(errors.New("secrets: WithKMSKeys without a key ARN would refuse every ciphertext"))
+		}
+		c.backend.keys = append(c.backend.keys, arns...)
+	})
+}
+
+// WithCheck adds a function that may refuse references, by variable and reference, before any call: to allow only named variables, paths or Regions.
+// [New] calls it for every variable without a local value, [Env.Resolve] with an empty name. Its error is shown as the reason.
+func WithCheck(f func(name string, r Ref) error) Option {
+	return option(func(c *config) {
+		if f == nil {
+			c.fail(errors.New("secrets: WithCheck(nil)"))
+			return
+		}
+		c.check = append(c.check, f)
+	})
+}
+
+// copied returns a copy of m that is not nil.
+func copied(m map[string]string) lambdaenv.Env { return maps.Collect(maps.All(m)) }
