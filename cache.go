@@ -579,7 +579,7 @@ func (c *Cache) note(level slog.Level, event string, e *entry, err *ResolveError
 	args = append([]any{"reference", e.shown.String(), "variables", e.names}, args...)
 	c.mu.Do(func() {
 		if err != nil {
-			args = append(args, "error", err.named("", e.shown).Detail())
+			args = append(args, "error", err.named("", e.shown).detail())
 		}
 		c.logger().Log(context.Background(), level, event, args...)
 	})

@@ -21,8 +21,8 @@ func Detail(err error) string {
 		return err.Error()
 	}
 	switch e := err.(type) {
-	case interface{ Detail() string }:
-		return e.Detail()
+	case interface{ detail() string }:
+		return e.detail()
 	case interface{ Unwrap() []error }:
 		text := ""
 		for _, err := range e.Unwrap() {
@@ -32,12 +32,12 @@ func Detail(err error) string {
 	case interface{ Unwrap() error }:
 		return Detail(e.Unwrap())
 	}
-	return ours.Detail()
+	return ours.detail()
 }
 
-// Detail returns one line for the log: what Error says, and the reference, AWS's message, the Region and endpoint that were asked, the IAM action and
+// detail returns one line for the log: what Error says, and the reference, AWS's message, the Region and endpoint that were asked, the IAM action and
 // resource to allow, the encryption contexts that were tried, and the next step.
-func (e *ResolveError) Detail() string {
+func (e *ResolveError) detail() string {
 	all := e.Error()
 	add := func(label, text string) {
 		if text != "" {

@@ -36,7 +36,7 @@ var (
 // A ResolveError says which reference could not be resolved, and why. Its kind is one of the Err… variables, for [errors.Is]; a [smithy.APIError] in its chain carries
 // AWS's code, message and fault, and nothing of the request, the response or the value; the code is "" where AWS did not answer.
 //
-// Error is one short line, because Lambda shows it to the invoker. [ResolveError.Detail] is for the log.
+// Error is one short line, because Lambda shows it to the invoker. [Detail] is for the log.
 type ResolveError struct {
 	Variable  string // the environment variable, or "" where a reference was resolved without one
 	Ref       Ref    // the reference as it was written
@@ -51,6 +51,10 @@ type ResolveError struct {
 	host     string   // the endpoint that was asked
 	region   string   // the Region that was asked
 	contexts []string // the encryption contexts that were tried
+
+	// wholeCall: AWS failed a call for several references as a whole, with a code that may come from any
+	// one of them: no throttle, time-out or lost connection. The backends set it.
+	wholeCall bool
 }
 
 // Error returns one line: variable or reference, kind, operation, AWS code, request id.
@@ -81,8 +85,8 @@ func (e *ResolveError) Unwrap() []error {
 	return slices.DeleteFunc([]error{e.kind, e.cause}, func(err error) bool { return err == nil })
 }
 
-// named returns e as the error of one variable and its reference.
-func (e *ResolveError) named(variable string, ref Ref) *ResolveError {
+// forVariable returns e as the error of one variable and its reference.
+func (e *ResolveError) forVariable(variable string, ref Ref) *ResolveError {
 	c := *e
 	c.Variable, c.Ref = variable, ref
 	if said, ok := c.cause.(*awserr.Error); ok && ref.data().Unquoted {
@@ -92,8 +96,27 @@ func (e *ResolveError) named(variable string, ref Ref) *ResolveError {
 	return &c
 }
 
-// passing reports whether a retry may cure e.
-func (e *ResolveError) passing() bool { return e.kind == ErrThrottled || e.kind == ErrUnavailable }
+// transient reports whether a retry may cure e.
+func (e *ResolveError) transient() bool { return e.kind == ErrThrottled || e.kind == ErrUnavailable }
+
+// interrupted reports whether e says nothing of the names in the call: AWS asked for fewer requests, or
+// no answer of its API came at all.
+func (e *ResolveError) interrupted() bool {
+	if e.kind == ErrThrottled {
+		return true
+	}
+	var apiErr *awserr.Error
+	if errors.As(e.cause, &apiErr) {
+		return apiErr.Unanswered()
+	}
+	return errors.Is(e.cause, context.DeadlineExceeded) || errors.Is(e.cause, context.Canceled)
+}
+
+// named and passing are forVariable and transient, for callers that are being rewritten.
+func (e *ResolveError) named(variable string, ref Ref) *ResolveError {
+	return e.forVariable(variable, ref)
+}
+func (e *ResolveError) passing() bool { return e.transient() }
 
 // failures is every failure of one New, Warm, Refresh or RevealAll, sorted by variable.
 type failures struct {
@@ -113,13 +136,13 @@ func join(doing string, errs []*ResolveError) error {
 
 func (f *failures) Error() string {
 	if f.full {
-		return f.Detail()
+		return f.detail()
 	}
 	return f.text(": ", "; ", (*ResolveError).Error)
 }
 
-// Detail returns one line per failure.
-func (f *failures) Detail() string { return f.text(":\n  ", "\n  ", (*ResolveError).Detail) }
+// detail returns one line per failure.
+func (f *failures) detail() string { return f.text(":\n  ", "\n  ", (*ResolveError).detail) }
 
 // text joins what of says of each failure.
 func (f *failures) text(first, next string, of func(*ResolveError) string) string {

@@ -80,6 +80,11 @@ func (e *Error) Unwrap() error {
 	return nil
 }
 
+// Unanswered reports whether no answer of the service's API came at all.
+func (e *Error) Unanswered() bool {
+	return e.Code == "" && e.Reason != "" && e.Reason != Garbled && e.Reason != Foreign
+}
+
 // Copy makes an Error of an SDK's error. The operation is "ssm:GetParameters". What is in blob, a ciphertext, is taken out of the message should an
 // endpoint echo it.
 func Copy(operation, blob string, err error) *Error {
