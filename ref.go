@@ -150,6 +150,14 @@ func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 func (r Ref) optional() bool { return r.data().Optional }
 
+// A part is what a reference takes of its source's value. The zero part is the whole value.
+type part struct {
+	field string // of a JSON value
+}
+
+// part returns what r takes of the value of r.Source().
+func (r Ref) part() part { return part{field: r.Field()} }
+
 // inRegion returns r with an empty Region filled in, so that a reference that states the function's own Region is the same source.
 func (r Ref) inRegion(region string) Ref {
 	d := r.data()

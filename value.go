@@ -70,6 +70,14 @@ func (v Value) Field(path string) (Value, error) {
 	return f, nil
 }
 
+// part returns what p takes of v, of the same version and age. Errors name source, and never quote v.
+func (v Value) part(source Ref, p part) (Value, *ResolveError) {
+	if p == (part{}) {
+		return v, nil
+	}
+	return v.field(source, p.field)
+}
+
 func (v Value) field(source Ref, path string) (Value, *ResolveError) {
 	text, err := jsonfield.Lookup(v.d.plain(), path)
 	if err != nil {
