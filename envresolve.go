@@ -173,11 +173,11 @@ func (e *Env) declare(name string, ref Ref) {
 // A mux sends each scheme's references to its provider. The AWS ones are made when they are first needed.
 type mux map[Scheme]func() Provider
 
-func (m mux) Fetch(ctx context.Context, refs []Ref) []Result {
-	return m[refs[0].Scheme()]().Fetch(ctx, refs)
+func (m mux) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
+	stream(ctx, m[refs[0].Scheme()](), refs, deliver)
 }
 
-func (e *Env) newMux() mux {
+func (e *Env) newMux() Provider {
 	c, b := e.config, e.config.backend
 	b.function = c.environ()["AWS_LAMBDA_FUNCTION_NAME"]
 	if b.source = awsclient.Default(e.home); c.aws != nil {
@@ -212,5 +212,5 @@ func (e *Env) newMux() mux {
 			return backend(b)
 		})
 	}
-	return m
+	return &streamer{m.stream}
 }

@@ -35,14 +35,15 @@ func NewKMS(cfg aws.Config, optFns ...func(*kms.Options)) Provider {
 
 func newKMS(b backendConfig, optFns ...func(*kms.Options)) Provider {
 	optFns = append(slices.Clip(optFns), func(o *kms.Options) { o.ClientLogMode &^= awsclient.Unlogged })
-	return &kmsProvider{function: b.function, keys: b.keys, clients: awsclient.Clients[kmsAPI]{Source: b.source,
-		New: func(cfg aws.Config) kmsAPI { return kms.NewFromConfig(cfg, optFns...) }}}
+	p := &kmsProvider{function: b.function, keys: b.keys, clients: awsclient.Clients[kmsAPI]{
+		Source: b.source,
+		New:    func(cfg aws.Config) kmsAPI { return kms.NewFromConfig(cfg, optFns...) },
+	}}
+	return &streamer{p.stream}
 }
 
-func (p *kmsProvider) Fetch(ctx context.Context, refs []Ref) []Result {
-	results := make([]Result, len(refs))
-	parallel.Do(ctx, len(refs), func(i int) { results[i] = p.decrypt(ctx, refs[i]) })
-	return results
+func (p *kmsProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
+	parallel.Do(ctx, len(refs), func(i int) { deliver(i, p.decrypt(ctx, refs[i])) })
 }
 
 func (p *kmsProvider) decrypt(ctx context.Context, ref Ref) Result {

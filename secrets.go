@@ -56,6 +56,7 @@ package secrets
 import (
 	"context"
 
+	"github.com/lambdasecrets/secrets/internal/guard"
 	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
@@ -80,9 +81,22 @@ type ProviderFunc func(ctx context.Context, ref Ref) (Value, error)
 
 // Fetch calls f for every ref, up to 32 at once (fewer in a small function), and waits for all of them.
 func (f ProviderFunc) Fetch(ctx context.Context, refs []Ref) []Result {
-	results := make([]Result, len(refs))
-	parallel.Do(ctx, len(refs), func(i int) { results[i].Value, results[i].Err = f(ctx, refs[i]) })
-	return results
+	return streamFunc(f.stream).collect(ctx, refs)
+}
+
+// stream guards each call of f by itself: one that panics fails its own reference only.
+func (f ProviderFunc) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
+	parallel.Do(ctx, len(refs), func(i int) {
+		var r Result
+		problem := guard.Call(func() string {
+			r.Value, r.Err = f(ctx, refs[i])
+			return ""
+		})
+		if problem != "" {
+			r = failed(refs[i], garbledError("", refs[i], problem))
+		}
+		deliver(i, r)
+	})
 }
 
 var _ Provider = ProviderFunc(nil)

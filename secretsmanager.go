@@ -41,11 +41,12 @@ func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) 
 
 func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
 	optFns = append(slices.Clip(optFns), func(o *secretsmanager.Options) { o.ClientLogMode &^= awsclient.Unlogged })
-	return &smProvider{batched: b.batch, clients: awsclient.Clients[smAPI]{Source: b.source,
+	p := &smProvider{batched: b.batch, clients: awsclient.Clients[smAPI]{Source: b.source,
 		New: func(cfg aws.Config) smAPI { return secretsmanager.NewFromConfig(cfg, optFns...) }}}
+	return &streamer{p.stream}
 }
 
-func (p *smProvider) Fetch(ctx context.Context, refs []Ref) []Result {
+func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 	type together struct {
 		region string
 		arn    bool
@@ -60,8 +61,12 @@ func (p *smProvider) Fetch(ctx context.Context, refs []Ref) []Result {
 			key.alone = i + 1
 		}
 		return key, d.ID
-	}, func(ctx context.Context, batch []int) { p.batch(ctx, refs, batch, results) })
-	return results
+	}, func(ctx context.Context, batch []int) {
+		p.batch(ctx, refs, batch, results)
+		for _, i := range batch {
+			deliver(i, results[i])
+		}
+	})
 }
 
 func (p *smProvider) single(ctx context.Context, ref Ref) Result {

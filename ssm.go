@@ -53,19 +53,24 @@ func NewSSM(cfg aws.Config, optFns ...func(*ssm.Options)) Provider {
 
 func newSSM(b backendConfig, optFns ...func(*ssm.Options)) Provider {
 	optFns = append(slices.Clip(optFns), func(o *ssm.Options) { o.ClientLogMode &^= awsclient.Unlogged })
-	return &ssmProvider{clients: awsclient.Clients[ssmAPI]{Source: b.source,
+	p := &ssmProvider{clients: awsclient.Clients[ssmAPI]{Source: b.source,
 		New: func(cfg aws.Config) ssmAPI { return ssm.NewFromConfig(cfg, optFns...) }}}
+	return &streamer{p.stream}
 }
 
-func (p *ssmProvider) Fetch(ctx context.Context, refs []Ref) []Result {
+func (p *ssmProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 	type together struct{ scheme, region, tree string }
 	results := make([]Result, len(refs))
 	// Answers are told apart by name, and not every endpoint echoes the selector. A Cache asks for one Region, others may not.
 	parallel.Batches(ctx, len(refs), ssmBatch, func(i int) (together, string) {
 		d := refs[i].data()
 		return together{d.Scheme, d.Region, d.Tree()}, refsyntax.BaseName(d.ID)
-	}, func(ctx context.Context, chunk []int) { p.chunk(ctx, refs, chunk, results) })
-	return results
+	}, func(ctx context.Context, chunk []int) {
+		p.chunk(ctx, refs, chunk, results)
+		for _, i := range chunk {
+			deliver(i, results[i])
+		}
+	})
 }
 
 // chunk fetches refs[which], a tree or up to ten names, by one call if the role and the names allow it.
