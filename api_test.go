@@ -19,7 +19,11 @@ import (
 // The exported API is a committed file, so that a change of it is seen in review.
 func TestAPI(t *testing.T) {
 	t.Parallel()
-	for golden, dir := range map[string]string{"api.golden": ".", "api-secretstest.golden": "secretstest"} {
+	for golden, dir := range map[string]string{
+		"api.golden":             ".",
+		"api-secretstest.golden": "secretstest",
+		"api-secretsql.golden":   "secretsql",
+	} {
 		t.Run(dir, func(t *testing.T) {
 			golden, got := filepath.Join("testdata", golden), api(t, dir)
 			if *update {
@@ -41,7 +45,7 @@ func TestAPI(t *testing.T) {
 // Every exported name says in a comment more than its name: functions, types, their methods and fields, constants and variables.
 func TestComments(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{".", "secretstest"} {
+	for _, dir := range []string{".", "secretstest", "secretsql"} {
 		pkg, err := build.ImportDir(dir, 0)
 		if err != nil {
 			t.Fatal(err)

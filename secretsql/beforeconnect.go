@@ -1,0 +1,132 @@
+package secretsql
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// BeforeConnect returns a hook for a pool that asks for the login before each connection, such as
+// BeforeConnect of pgxpool's Config. set puts the value of the variable name into the
+// configuration of the connection, and arranges that refused hears of an error of that connection:
+//
+//	config.BeforeConnect = secretsql.BeforeConnect(env, "DB",
+//		func(cc *pgx.ConnConfig, v secrets.Value, refused func(error)) error {
+//			cc.Password = v.Reveal()
+//			closes := cc.OnPgError
+//			cc.OnPgError = func(c *pgconn.PgConn, err *pgconn.PgError) bool {
+//				refused(err)
+//				return closes(c, err)
+//			}
+//			return nil
+//		})
+//
+// Such a pool does not connect again by itself. When a single-user rotation has changed the
+// password, the connections that it is opening at that moment fail, and whoever waits for them.
+// The next attempt logs in with the newer value, from where [secrets.Env.Do] finds one, the
+// AWSPENDING version included. Where no query may fail, use [Connector], or connect inside set
+// and return the error: set runs again with the newer value if [Refused] knows the error.
+//
+// refused ignores errors that Refused does not know. It may be called at any time, from any
+// goroutine. The hook blocks as Env.Get does. A value that was refused is not used again for 10
+// seconds if there is another one.
+func BeforeConnect[C any](
+	env *secrets.Env,
+	name string,
+	set func(config C, v secrets.Value, refused func(error)) error,
+) func(ctx context.Context, config C) error {
+	var r refusals
+	return func(ctx context.Context, config C) error {
+		use := func(v secrets.Value) error {
+			return set(config, v, func(err error) {
+				if Refused(err) {
+					r.add(v)
+				}
+			})
+		}
+		var skipped []secrets.Value
+		err := env.Do(ctx, name, func(v secrets.Value) error {
+			if r.holds(v) {
+				skipped = append(skipped, v)
+				return secrets.Rejected(errSkipped)
+			}
+			err := use(v)
+			if Refused(err) {
+				return secrets.Rejected(err)
+			}
+			return err
+		})
+		if errors.Is(err, errSkipped) {
+			// Every value that there is was refused. The database may have gone back to one of
+			// them, most likely to that which it refused the longest time ago.
+			return use(r.oldest(skipped))
+		}
+		return err
+	}
+}
+
+var errSkipped = errors.New("secretsql: the server refused this value before")
+
+// searchInterval is for how long a refused value is passed over. It is the interval in which
+// Env.Do looks for a newer one.
+const searchInterval = 10 * time.Second
+
+// refusals are the values that the server refused, oldest first.
+type refusals struct {
+	mu   sync.Mutex
+	list []refusal
+}
+
+type refusal struct {
+	v  secrets.Value
+	at time.Time
+}
+
+// maxRefusals bounds the list. A rotation has two values at a time: current and pending.
+const maxRefusals = 8
+
+func (r *refusals) add(v secrets.Value) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.removeLocked(v)
+	if len(r.list) == maxRefusals {
+		r.list = slices.Delete(r.list, 0, 1)
+	}
+	r.list = append(r.list, refusal{v, time.Now()})
+}
+
+func (r *refusals) removeLocked(v secrets.Value) {
+	r.list = slices.DeleteFunc(r.list, func(x refusal) bool { return x.v.Equal(v) })
+}
+
+// holds reports whether v is to be passed over: it was refused last, or a short time ago. What
+// was refused before another value may work again, because a rotation was rolled back.
+func (r *refusals) holds(v secrets.Value) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	i := slices.IndexFunc(r.list, func(x refusal) bool { return x.v.Equal(v) })
+	if i < 0 {
+		return false
+	}
+	return i == len(r.list)-1 || time.Since(r.list[i].at) < searchInterval
+}
+
+// oldest returns that of the values, of which there is one at least, that was refused the longest
+// time ago, and forgets that it was refused.
+func (r *refusals) oldest(values []secrets.Value) secrets.Value {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	v := values[0]
+	for _, x := range r.list {
+		if slices.ContainsFunc(values, x.v.Equal) {
+			v = x.v
+			break
+		}
+	}
+	r.removeLocked(v)
+	return v
+}
