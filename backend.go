@@ -44,6 +44,12 @@ func invoke[C, Out any](ctx context.Context, clients *awsclient.Clients[C], oper
 		if awsclient.ConnectFailed(err) {
 			e.problem = awsclient.NoConnection
 		}
+		if r := awsclient.Refused(err); r != nil {
+			e.problem, e.hint = r.Problem, r.Hint
+			if r.Permanent {
+				e.kind = ErrInvalidReference
+			}
+		}
 		if again || !awserr.Credentials(e.Code) || !clients.Source.Renew(number) {
 			return nil, &e
 		}

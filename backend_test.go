@@ -226,7 +226,7 @@ func TestEndpoints(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	hosts := map[string]int{}
-	cfg := aws.Config{Region: region, Credentials: config("").Credentials, RetryMaxAttempts: 1, HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+	cfg := aws.Config{Region: region, Credentials: config("").Credentials, Retryer: onceOnly, HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
 		mu.Lock()
 		defer mu.Unlock()
 		hosts[r.URL.Host]++
@@ -267,7 +267,7 @@ func TestEndpointsOfTheEnvironment(t *testing.T) {
 			t.Setenv(tc.variable, tc.value)
 			var mu sync.Mutex
 			hosts := map[string]bool{}
-			cfg, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion("us-east-1"), awsconfig.WithCredentialsProvider(config("").Credentials), awsconfig.WithRetryMaxAttempts(1))
+			cfg, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion("us-east-1"), awsconfig.WithCredentialsProvider(config("").Credentials), awsconfig.WithRetryer(onceOnly))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -286,6 +286,9 @@ func TestEndpointsOfTheEnvironment(t *testing.T) {
 		})
 	}
 }
+
+// onceOnly is the retryer of a configuration that does not retry.
+func onceOnly() aws.Retryer { return aws.NopRetryer{} }
 
 type roundTripper func(*http.Request) (*http.Response, error)
 

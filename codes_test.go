@@ -41,7 +41,7 @@ var codes = []struct {
 func TestKindOfCode(t *testing.T) {
 	t.Parallel()
 	f := newFakeAWS(t)
-	f.cfg.RetryMaxAttempts = 1
+	f.cfg.Retryer = onceOnly
 	providers := map[string]secrets.Provider{"kms": secrets.NewKMS(f.cfg), "ssm": secrets.NewSSM(f.cfg), "secretsmanager": secrets.NewSecretsManager(f.cfg)}
 	refs := map[string]secrets.Ref{"kms:Decrypt": secrets.Ciphertext([]byte("blob")).With("context", "none"), "ssm:GetParameter": secrets.SSMParameter("/app/db"),
 		"ssm:GetParametersByPath": mustParse(t, "ssm:///app/*"), "secretsmanager:GetSecretValue": secrets.Secret("prod/db")}

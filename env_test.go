@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 func TestLocalValues(t *testing.T) {
@@ -139,21 +138,6 @@ func TestSameRegionIsOneSource(t *testing.T) {
 	}
 	if n := s.Count("secretsmanager:GetSecretValue"); n != 2 { // a stated stage is another source
 		t.Errorf("%d calls", n)
-	}
-}
-
-func TestEndpointIsNotedOnce(t *testing.T) {
-	s, st, _ := start(t)
-	st.PutSecret("db", "x")
-	st.PutParameter(endpoint.Parameter{Name: "/p", Type: "String", Value: "y"})
-	var log strings.Builder
-	cfg := config(s.URL())
-	env := newEnv(t, cfg, map[string]string{"A": "sm://db", "B": "ssm:///p", "AWS_ENDPOINT_URL": s.URL()}, secrets.WithLogger(textLog(&log)))
-	if err := env.Warm(patient(t)); err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(log.String(), "secrets.endpoint"); n != 1 || !strings.Contains(log.String(), "host="+strings.TrimPrefix(s.URL(), "http://")) {
-		t.Errorf("noted %d times: %s", n, log.String())
 	}
 }
 

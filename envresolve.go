@@ -185,9 +185,11 @@ func (e *Env) newMux() Provider {
 		cfg.Region = e.home
 		b.source = awsclient.Fixed(cfg)
 	}
-	note := sync.OnceFunc(func() { // whoever configured an endpoint sees what is asked
-		awsclient.Endpoints(c.environ(), c.aws, func(name, host string) { c.logger().Info("secrets.endpoint", "variable", name, "host", host) })
-	})
+	// Whoever configured an endpoint sees what is asked.
+	b.source.Overridden = func(ctx context.Context, service, endpoint string) {
+		c.logger().WarnContext(ctx, "secrets.endpoint", "service", service, "endpoint", endpoint)
+	}
+	b.source.AllowHTTP = c.insecure
 	m := mux{}
 	for scheme, backend := range map[Scheme]func(backendConfig) Provider{
 		KMS:            func(b backendConfig) Provider { return newKMS(b) },
@@ -207,10 +209,7 @@ func (e *Env) newMux() Provider {
 			m[scheme] = func() Provider { return p }
 			continue
 		}
-		m[scheme] = sync.OnceValue(func() Provider {
-			note()
-			return backend(b)
-		})
+		m[scheme] = sync.OnceValue(func() Provider { return backend(b) })
 	}
 	return &streamer{m.stream}
 }

@@ -104,7 +104,7 @@ func answer(status uint16, body []byte) (*answering, aws.Config) {
 		a.status = 100 + int(status)%500
 	}
 	cfg := config("https://aws.example")
-	cfg.HTTPClient, cfg.RetryMaxAttempts = a, 1
+	cfg.HTTPClient, cfg.Retryer = a, onceOnly
 	return a, cfg
 }
 

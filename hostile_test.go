@@ -35,7 +35,7 @@ func TestEndlessAnswer(t *testing.T) {
 	go server.Serve(l)
 	t.Cleanup(func() { server.Close() })
 	cfg := config("http://" + l.Addr().String())
-	cfg.RetryMaxAttempts = 1
+	cfg.Retryer = onceOnly
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
 	result := secrets.NewSecretsManager(cfg).Fetch(ctx, []secrets.Ref{secrets.Secret("prod/db")})[0]

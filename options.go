@@ -36,6 +36,7 @@ type config struct {
 	backend   backendConfig
 	check     []func(string, Ref) error
 	rejected  func(error) bool
+	insecure  bool // WithInsecureEndpoint
 }
 
 type cacheConfig struct {
@@ -119,10 +120,20 @@ func (c *cacheConfig) logger() *slog.Logger {
 }
 
 // WithAWSConfig sets the configuration of the AWS clients. The default is the SDK's own default configuration, loaded when the first call is made. What
-// cfg states (HTTP client, retryer, endpoint, credentials) is used as it is; where it leaves the SDK's defaults, connections get 1 second, attempts
-// 2 seconds, and only broken connections and garbled answers are retried at once, since [Cache] paces the other retries.
+// cfg states (HTTP client with its time limit, Retryer, endpoint, credentials) is used; where it leaves the SDK's defaults, connections get 1 second, attempts
+// 2 seconds, and only broken connections and garbled answers are retried at once, since [Cache] paces the other retries. RetryMaxAttempts and RetryMode have no effect:
+// the environment sets them too. No HTTP client follows redirects, and every answer is bounded.
 func WithAWSConfig(cfg aws.Config) Option {
 	return option(func(c *config) { c.aws = &cfg })
+}
+
+// WithInsecureEndpoint permits endpoints over plain http on Lambda. The default refuses them there, with
+// [ErrInvalidReference] and before anything is sent, unless the host is loopback: a request carries the session
+// token and the answer the secret, and whoever sets the environment sets the endpoint. It is for a stand-in of AWS
+// on a network that you trust. Elsewhere than on Lambda plain http is permitted; every endpoint that is not AWS's
+// own is logged as secrets.endpoint.
+func WithInsecureEndpoint() Option {
+	return option(func(c *config) { c.insecure = true })
 }
 
 // WithEnviron sets the variables to read, instead of those of the process. The map is copied. The Region and the function's name

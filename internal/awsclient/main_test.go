@@ -45,6 +45,9 @@ func base(url string) aws.Config {
 	return aws.Config{Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "token")}
 }
 
+// prepare is what a Source makes of a configuration.
+func prepare(cfg aws.Config) aws.Config { return new(Source).prepare(cfg) }
+
 // get is one GetParameter of /a by a client of its own over cfg, which should be prepared.
 func get(ctx context.Context, cfg aws.Config) error {
 	_, err := ssm.NewFromConfig(cfg).GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String("/a")})

@@ -15,9 +15,10 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// newRetryer retries, quickly, what another attempt on the spot can heal: a connection that broke, an answer that arrived garbled, a clock that is off. Throttles, 5xx and
-// timeouts are left to the caller, who knows how long somebody waits and what else is due; the SDK's own first backoff of up to 2 s would
-// outlast most of them. It takes no tokens: the attempts are bounded.
+// newRetryer retries, quickly, what another attempt on the spot can heal: a connection that broke,
+// an answer that arrived garbled, a clock that is off. Throttles, 5xx and timeouts are left to the
+// caller, who knows how long somebody waits and what else is due; the SDK's own first backoff of up
+// to 2 s would outlast most of them. It takes no tokens: the attempts are bounded.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -29,19 +30,23 @@ func newRetryer() aws.Retryer {
 	})
 }
 
-// heals reports whether another attempt on the spot can heal err. An answer that did not come to its end in time is not one that arrived garbled,
-// although the SDK reports it as such.
+// heals reports whether another attempt on the spot can heal err. An answer that did not come to
+// its end in time is not one that arrived garbled, although the SDK reports it as such.
 func heals(err error) aws.Ternary {
+	var refused *Refusal
 	var garbled *smithy.DeserializationError
 	var status interface{ HTTPStatusCode() int }
 	var send *smithyhttp.RequestSendError
 	var network net.Error
-	var skewed interface{ RetryableError() bool } // the SDK's word that this machine's clock is off by minutes
+	var skewed interface{ RetryableError() bool } // the SDK says that the clock is off by minutes
 	var api smithy.APIError
 	switch {
+	case errors.As(err, &refused):
+		return aws.FalseTernary
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return aws.FalseTernary
-	case errors.As(err, &skewed) && skewed.RetryableError(), errors.As(err, &api) && clockOff[api.ErrorCode()]:
+	case errors.As(err, &skewed) && skewed.RetryableError(),
+		errors.As(err, &api) && clockOff[api.ErrorCode()]:
 		return aws.TrueTernary
 	case errors.As(err, &garbled):
 		return aws.BoolTernary(errors.As(err, &status) && status.HTTPStatusCode() == http.StatusOK)
@@ -50,6 +55,13 @@ func heals(err error) aws.Ternary {
 	return aws.BoolTernary(errors.As(err, &send) && !errors.As(err, &untrusted))
 }
 
-// clockOff holds AWS's codes for a signature of another time, such as a sandbox writes whose wall clock is still that of its snapshot. The SDK measures from the answer by
-// how much its clock is off and signs the next attempts by AWS's: versions from before 2026 do not retry all of these by themselves.
-var clockOff = map[string]bool{"RequestExpired": true, "RequestInTheFuture": true, "RequestTimeTooSkewed": true, "InvalidSignatureException": true, "SignatureDoesNotMatch": true}
+// clockOff holds AWS's codes for a signature of another time, such as a sandbox writes whose wall
+// clock is still that of its snapshot. The SDK measures from the answer by how much its clock is
+// off and signs the next attempts by AWS's: versions from before 2026 do not retry all of these.
+var clockOff = map[string]bool{
+	"RequestExpired":            true,
+	"RequestInTheFuture":        true,
+	"RequestTimeTooSkewed":      true,
+	"InvalidSignatureException": true,
+	"SignatureDoesNotMatch":     true,
+}

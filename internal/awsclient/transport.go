@@ -4,18 +4,70 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"sync"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
 )
 
-// newClient returns an http.Client over the SDK's own transport, so that its proxy, TLS roots (AWS_CA_BUNDLE) and hooks stay: HTTP/1.1, because one
-// connection per call is what a dead one costs least, bounded attempts, and no redirects, which these services never send.
+// hardened returns an HTTP client that follows no redirect and ends every attempt. The SDK's own
+// becomes ours; any other keeps its transport, with its certificates, proxy and instruments, and
+// its time limit.
+func hardened(c aws.HTTPClient) aws.HTTPClient {
+	switch c := c.(type) {
+	case nil:
+		return newClient(awshttp.NewBuildableClient())
+	case *awshttp.BuildableClient:
+		return newClient(c)
+	case *http.Client:
+		own := *c
+		own.CheckRedirect = noRedirect
+		if own.Timeout == 0 {
+			own.Timeout = AttemptTimeout
+		}
+		return &own
+	}
+	return limited{c}
+}
+
+// noRedirect makes an http.Client return the redirect itself, which the SDK takes for an error.
+// Followed, it would carry the session token to another host, whose answer would be the secret.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// limited is an HTTP client of a type that we do not know. It can state no limit, so it has ours.
+// That it follows no redirect cannot be seen to; addAnswer does not take the answer.
+type limited struct{ client aws.HTTPClient }
+
+func (l limited) Do(r *http.Request) (*http.Response, error) {
+	ctx, cancel := context.WithTimeout(r.Context(), AttemptTimeout)
+	res, err := l.client.Do(r.WithContext(ctx))
+	if err != nil || res.Body == nil {
+		cancel()
+		return res, err
+	}
+	res.Body = limitedBody{res.Body, cancel}
+	return res, nil
+}
+
+type limitedBody struct {
+	io.ReadCloser
+	cancel context.CancelFunc
+}
+
+func (b limitedBody) Close() error {
+	defer b.cancel()
+	return b.ReadCloser.Close()
+}
+
+// newClient returns an http.Client over the SDK's own transport, so that its proxy, TLS roots
+// (AWS_CA_BUNDLE) and hooks stay: HTTP/1.1, because one connection per call is what a dead one
+// costs least, bounded attempts, and no redirects, which these services never send.
 func newClient(b *awshttp.BuildableClient) *client {
 	t := b.GetTransport()
 	t.ForceAttemptHTTP2 = false
@@ -23,7 +75,8 @@ func newClient(b *awshttp.BuildableClient) *client {
 	if c := t.TLSClientConfig; c != nil {
 		c.NextProtos = nil
 		if c.ClientSessionCache == nil {
-			// After a thaw all connections are made anew, together: resuming a session takes a fifth off the processor time of each.
+			// After a thaw all connections are made anew, together: resuming a session takes a
+			// fifth off the processor time of each.
 			c.ClientSessionCache = tls.NewLRUClientSessionCache(Width)
 		}
 	}
@@ -36,32 +89,35 @@ func newClient(b *awshttp.BuildableClient) *client {
 	if t.TLSHandshakeTimeout == awshttp.DefaultHTTPTransportTLSHandleshakeTimeout {
 		t.TLSHandshakeTimeout = AttemptTimeout
 	}
-	if dial := t.DialContext; b.GetDialer().Timeout == awshttp.DefaultDialConnectTimeout && dial != nil {
-		t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-			began := time.Now()
-			limited, cancel := context.WithTimeout(ctx, ConnectTimeout)
-			defer cancel()
-			conn, err := dial(limited, network, addr)
-			// By the time, not by limited.Err: a net.Dialer keeps the deadline by itself, and may be faster than the context's timer.
-			if err != nil && ctx.Err() == nil && time.Since(began) >= ConnectTimeout {
-				err = errConnect
-			}
-			return conn, err
-		}
+	if t.DialContext != nil && b.GetDialer().Timeout == awshttp.DefaultDialConnectTimeout {
+		t.DialContext = withConnectTimeout(t.DialContext)
 	}
 	c := &client{transport: t, now: clock.System()}
-	c.http = &http.Client{
-		Transport:     t,
-		Timeout:       b.GetTimeout(),
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}
+	c.http = &http.Client{Transport: t, Timeout: b.GetTimeout(), CheckRedirect: noRedirect}
 	if c.http.Timeout == 0 {
 		c.http.Timeout = AttemptTimeout
 	}
 	return c
 }
 
-// NoConnection is what such an attempt is said to be.
+type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
+
+func withConnectTimeout(dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		began := time.Now()
+		dialCtx, cancel := context.WithTimeout(ctx, ConnectTimeout)
+		defer cancel()
+		conn, err := dial(dialCtx, network, addr)
+		// By the time, not by dialCtx.Err: a net.Dialer keeps the deadline by itself, and may be
+		// faster than the context's timer.
+		if err != nil && ctx.Err() == nil && time.Since(began) >= ConnectTimeout {
+			err = errConnect
+		}
+		return conn, err
+	}
+}
+
+// NoConnection describes an attempt that got no connection in time.
 const NoConnection = "no connection within 1 second"
 
 // errConnect says which of the two limits an attempt hit. It is a net.Error and a timeout.
@@ -73,7 +129,8 @@ func (connectTimeout) Error() string   { return NoConnection }
 func (connectTimeout) Timeout() bool   { return true }
 func (connectTimeout) Temporary() bool { return true }
 
-// ConnectFailed reports whether err is an attempt that got no connection in time: what a VPC without an endpoint looks like.
+// ConnectFailed reports whether err is an attempt that got no connection in time: what a VPC
+// without an endpoint looks like.
 func ConnectFailed(err error) bool {
 	var c connectTimeout
 	return errors.As(err, &c)
@@ -85,34 +142,32 @@ type client struct {
 	transport *http.Transport
 	now       func() (wall time.Time, mono time.Duration)
 
-	// Requests that leave together wait for the one that closes: none of them may get hold of a dead connection before.
+	// Requests that leave together wait for the one that closes: none of them may get hold of a
+	// dead connection before.
 	mu     sync.Mutex
 	used   time.Time     // wall clock of the last request or answer; zero before the first
-	closed time.Time     // both clocks when all idle connections were closed last, or at the first request
-	mono   time.Duration // see closed
+	closed time.Time     // when all idle connections were closed last, or at the first request
+	mono   time.Duration // the monotonic clock at closed
 }
-
-// maxAnswer bounds what an endpoint can make us hold, in bytes. The largest real answer is twenty secrets of 64 KiB, each byte written as \u00XX: below 8 MiB.
-const maxAnswer = 16 << 20
 
 func (c *client) Do(r *http.Request) (*http.Response, error) {
 	c.closeIdle()
 	res, err := c.http.Do(r)
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.used, _ = c.now()
-	c.mu.Unlock()
-	if err == nil {
-		res.Body = http.MaxBytesReader(nil, res.Body, maxAnswer)
-	}
 	return res, err
 }
 
-// closeIdle closes the idle connections if one of them may be older than IdleTimeout by the wall clock, which goes on while the sandbox is frozen.
-// The transport's own timeout runs on the monotonic clock, which stands still: it bounds what the time frozen since the last closing does not.
+// closeIdle closes the idle connections if one of them may be older than IdleTimeout by the wall
+// clock, which goes on while the sandbox is frozen. The transport's own timeout runs on the
+// monotonic clock, which stands still: it bounds what the time frozen since the last closing does
+// not.
 func (c *client) closeIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	wall, mono := c.now() // under mu: a reading from before another request's would look as if the clock had stepped back
+	// Under mu: a reading from before another request's would look as if the clock had stepped back.
+	wall, mono := c.now()
 	idle, frozen := wall.Sub(c.used), wall.Sub(c.closed)-(mono-c.mono)
 	switch {
 	case c.used.IsZero():

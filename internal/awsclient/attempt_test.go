@@ -69,7 +69,7 @@ func TestWatchKeepsTheLastError(t *testing.T) {
 		s, cfg := startPipe(t)
 		s.Fault(endpoint.Fault{Do: endpoint.Throttle, Times: 1})
 		s.Fault(endpoint.Fault{Do: endpoint.Deny})
-		cfg.RetryMode = aws.RetryModeStandard
+		cfg.Retryer = func() aws.Retryer { return retry.NewStandard() }
 		ctx, w := NewWatch(within(t, time.Minute))
 		var api smithy.APIError
 		if err := w.Cause(get(ctx, prepare(cfg))); !errors.As(err, &api) || api.ErrorCode() != "AccessDeniedException" {

@@ -1,0 +1,114 @@
+package awsclient
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"sync/atomic"
+
+	smithymiddleware "github.com/aws/smithy-go/middleware"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// What an endpoint can make us hold, in bytes. The SDK decodes into the general form of JSON first:
+// 15 MiB of [0,0,…] would take 500 MiB of heap.
+const (
+	maxError   = 64 << 10
+	maxDecrypt = 64 << 10 // a plaintext has 4 KiB at most
+	maxAnswer  = 1 << 20  // a secret has 64 KiB; ten parameters have 80 KiB, each byte up to \u00XX
+	maxBatch   = 8 << 20  // twenty secrets of 64 KiB, each byte written as \u00XX
+	// maxRunning bounds the answers that are read at one time.
+	maxRunning = 16 << 20
+	// maxMembers bounds the members and elements of one answer. A batch of twenty secrets with
+	// twenty stages each has about 600.
+	maxMembers = 4096
+)
+
+// running is the number of bytes of the answers that are read at the moment, in the whole process.
+var running atomic.Int64
+
+// limit returns the size that the answer to an operation may have.
+func limit(operation string, status int) int64 {
+	switch {
+	case status != http.StatusOK:
+		return maxError
+	case operation == "Decrypt":
+		return maxDecrypt
+	case operation == "BatchGetSecretValue":
+		return maxBatch
+	}
+	return maxAnswer
+}
+
+// answer is the body of one attempt's answer. Reading it fails at what no service sends. It checks
+// bytes as they pass: a second copy of the answer would be one more plaintext in memory.
+type answer struct {
+	operation string
+	body      io.ReadCloser
+	limit     int64
+	read      int64
+	text      *jsonText // nil for an error's answer, which holds no secret
+	err       error
+}
+
+type answerKey struct{}
+
+func (a *answer) Read(p []byte) (int, error) {
+	if a.err != nil {
+		return 0, a.err
+	}
+	n, err := a.body.Read(p)
+	a.err = err
+	a.read += int64(n)
+	switch sum := running.Add(int64(n)); {
+	case a.read > a.limit:
+		n, a.err = 0, &Refusal{Problem: fmt.Sprintf("the answer is larger than %d KiB", a.limit>>10)}
+	case sum > maxRunning:
+		n, a.err = 0, &Refusal{Problem: fmt.Sprintf("the answers at this time are larger than %d MiB", maxRunning>>20)}
+	case a.text != nil:
+		// Nothing from the fault on: a decoder that has the whole value does not look at the error.
+		if good, err := a.text.check(p[:n]); err != nil {
+			n, a.err = good, err
+		}
+	}
+	return n, a.err
+}
+
+func (a *answer) Close() error { return a.body.Close() }
+
+func (a *answer) release() { running.Add(-a.read) }
+
+// addAnswer puts the answer in the place of the body. It stands next to the HTTP client, whichever
+// that is, so that nothing reads the body before.
+func addAnswer(stack *smithymiddleware.Stack) error {
+	return stack.Deserialize.Add(smithymiddleware.DeserializeMiddlewareFunc("lambdasecrets.Answer",
+		func(
+			ctx context.Context, in smithymiddleware.DeserializeInput, next smithymiddleware.DeserializeHandler,
+		) (
+			smithymiddleware.DeserializeOutput, smithymiddleware.Metadata, error,
+		) {
+			out, md, err := next.HandleDeserialize(ctx, in)
+			res, ok := out.RawResponse.(*smithyhttp.Response)
+			a, known := ctx.Value(answerKey{}).(*answer)
+			if err != nil || !ok || !known || res.Body == nil {
+				return out, md, err
+			}
+			if r := res.Request; r != nil && r.Response != nil {
+				// The client followed it by itself, and this may be anybody's answer.
+				res.Body.Close()
+				return smithymiddleware.DeserializeOutput{}, md, errRedirected
+			}
+			a.body, a.limit = res.Body, limit(a.operation, res.StatusCode)
+			if res.StatusCode == http.StatusOK {
+				a.text = &jsonText{}
+			}
+			res.Body = a
+			return out, md, nil
+		}), smithymiddleware.After)
+}
+
+var errRedirected = &Refusal{
+	Problem: "the endpoint redirected the request, and AWS's services redirect none",
+	Hint:    "check the endpoint, the proxy and the HTTP client of the configuration",
+}

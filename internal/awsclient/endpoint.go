@@ -1,0 +1,68 @@
+package awsclient
+
+import (
+	"context"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/lambdasecrets/secrets/internal/lambdaenv"
+)
+
+// checkEndpoint tells Overridden of an endpoint that is not AWS's own, and refuses plain http on
+// Lambda: a request carries the session token, and the answer the secret. It judges the URL of the
+// request, since an endpoint can be set in more places than a list of them would name: two variables,
+// two forms of a profile, the configuration, its resolvers, middleware.
+func (s *Source) checkEndpoint(ctx context.Context, service, region string, u *url.URL) error {
+	service = strings.ToLower(strings.ReplaceAll(service, " ", "")) // as in the host's name
+	if u.Scheme == "https" && isAWS(service, region, u.Hostname(), u.Port()) {
+		return nil
+	}
+	endpoint := u.Scheme + "://" + u.Host // without user, password and path
+	if _, seen := s.seen.LoadOrStore(service+" "+endpoint, struct{}{}); !seen && s.Overridden != nil {
+		s.Overridden(ctx, service, endpoint)
+	}
+	if u.Scheme == "https" || s.AllowHTTP || isLoopback(u.Hostname()) {
+		return nil
+	}
+	// The real environment, whatever WithEnviron says.
+	if !lambdaenv.Process().Deployed() {
+		return nil
+	}
+	return &Refusal{
+		Problem:   "the endpoint " + endpoint + " is plain http, which is refused on Lambda",
+		Hint:      "use https, or state WithInsecureEndpoint if the network is trusted",
+		Permanent: true,
+	}
+}
+
+// suffixes holds the domains of AWS's partitions, for IPv4 and for both.
+var suffixes = []string{
+	"amazonaws.com", "api.aws",
+	"amazonaws.com.cn", "api.amazonwebservices.com.cn",
+	"amazonaws.eu", "api.amazonwebservices.eu",
+	"c2s.ic.gov", "api.aws.ic.gov",
+	"sc2s.sgov.gov", "api.aws.scloud",
+	"cloud.adc-e.uk", "api.cloud-aws.adc-e.uk",
+	"csp.hci.ic.gov", "api.aws.hci.ic.gov",
+}
+
+// isAWS reports whether a host is the public endpoint of a service in a Region, with FIPS or
+// without. Others below the same domains are not: anybody can have an API Gateway there.
+func isAWS(service, region, host, port string) bool {
+	rest, ok := strings.CutPrefix(host, service)
+	if !ok || port != "" && port != "443" {
+		return false
+	}
+	suffix, ok := strings.CutPrefix(strings.TrimPrefix(rest, "-fips"), "."+region+".")
+	return ok && slices.Contains(suffixes, suffix)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
