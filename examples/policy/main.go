@@ -1,11 +1,16 @@
 // Command policy prints the least IAM policy with which a function can resolve the references in its environment.
 //
 //	go run ./examples/policy -region eu-west-1 -account 123456789012 < function.env
-//	go run ./examples/policy -account 123456789012 -function orders -vars kms:SIGNING_KEY env.json
+//	aws lambda get-function-configuration --function-name orders | go run ./examples/policy
+//	go run ./examples/policy -vars kms:SIGNING_KEY -strict template.json
 //	terraform output -json | go run ./examples/policy
 //
-// It reads NAME=value lines, the env JSON of sam local, the output of terraform output -json, or a JSON object of variables, from a file or from standard input,
-// and makes no call. What references cannot tell, the account or a key, stands in the policy as a placeholder in capitals, and is named on standard error.
+// It reads NAME=value lines, a function's configuration, a synthesized CloudFormation template (SAM, CDK), a task
+// definition, the env JSON of sam local, Terraform's outputs or plan, or a JSON object of variables, from a file or
+// from standard input, and makes no call. What the input does not tell, the account or a key, stands in the policy as
+// a placeholder. Standard error says what to put there, and which variables are left out though they may hold a
+// secret: an ARN without a scheme, a malformed reference, a value that only the deployment knows. -vars declares those
+// that the program declares with WithVars; with -strict a variable that is left out makes the exit status 1.
 package main
 
 import (
@@ -15,72 +20,77 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 
-	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/examples/internal/environ"
+	"github.com/lambdasecrets/secrets/examples/internal/wrap"
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+	err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	switch {
+	case err == nil:
+	case errors.Is(err, errStrict):
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	default:
 		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, err)
+			fmt.Fprint(os.Stderr, wrap.Text("policy: ", "  ", err.Error()))
 		}
 		os.Exit(2)
 	}
 }
 
+var (
+	errStrict  = errors.New("-strict: variables are left out")
+	errNothing = errors.New("there is no reference in the environment: nothing to allow")
+)
+
 func run(args []string, in io.Reader, out, notes io.Writer) error {
 	var p printer
-	var vars string
+	var vars, keys string
+	var strict bool
 	flags := flag.NewFlagSet("policy", flag.ContinueOnError)
 	flags.SetOutput(notes)
-	flags.StringVar(&p.region, "region", "", "the function's `Region` (else AWS_REGION of the input, else the placeholder REGION)")
-	flags.StringVar(&p.account, "account", "", "the `account` of parameters, secrets and keys (else the placeholder ACCOUNT)")
-	flags.StringVar(&p.key, "key", "", "`ARN` of the KMS key of ciphertexts that name none, and of encrypted parameters and secrets; "+
-		"without it those are taken to be under the default keys, which need no permission")
-	flags.StringVar(&p.function, "function", "", "`name` of the function, which the Lambda console binds ciphertexts to (else AWS_LAMBDA_FUNCTION_NAME of the input, else the placeholder FUNCTION)")
-	flags.StringVar(&vars, "vars", "", "variables that WithVars declares, as `scheme:NAME,…`: kms:DB_PASSWORD,ssm:TOKEN")
+	flags.StringVar(&p.region, "region", "", "the function's `Region` (default: what the input says)")
+	flags.StringVar(&p.account, "account", "", "`account` of parameters, secrets and keys (default: what the input says)")
+	flags.StringVar(&keys, "key", "", "`ARNs` of KMS keys, at most one per Region: of ciphertexts that name\n"+
+		"none, and of encrypted parameters and secrets. Without it those\nare taken to be under the default keys, which need no permission")
+	flags.StringVar(&p.function, "function", "", "`name` of the function, which the Lambda console binds ciphertexts\n"+
+		"to (default: what the input says)")
+	flags.StringVar(&vars, "vars", "", "variables that WithVars declares, as `scheme:NAME,…`:\n"+
+		"kms:DB_PASSWORD,ssm:TOKEN; literal:NAME for one that is no secret")
 	flags.BoolVar(&p.batch, "batch", false, "the function uses WithBatchGetSecretValue")
+	flags.BoolVar(&strict, "strict", false, "exit with 1 if a variable is left out")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	switch flags.NArg() {
-	case 0:
-	case 1:
-		file, err := os.Open(flags.Arg(0))
-		if err != nil {
-			return err
-		}
-		defer file.Close()
-		in = file
-	default:
-		return errors.New("at most one file can be read")
-	}
-	text, err := io.ReadAll(in)
+	p.keys = strings.FieldsFunc(keys, func(c rune) bool { return c == ',' || c == ' ' })
+	all, err := environ.Open(flags.Args(), in, notes)
 	if err != nil {
 		return err
 	}
-	environments, err := read(text)
+	declared, err := environ.ParseVars(vars, all)
 	if err != nil {
 		return err
 	}
-	declared, err := parseVars(vars)
-	if err != nil {
-		return err
-	}
-	for name := range declared {
-		if !slices.ContainsFunc(environments, func(environ map[string]string) bool { _, ok := environ[name]; return ok }) {
-			return fmt.Errorf("-vars: the input has no variable %s", name)
+	var left []string
+	for _, e := range all {
+		refs, out := e.References(declared)
+		p.add(e, refs)
+		for _, l := range out {
+			where := ""
+			if len(all) > 1 && e.Where != "" {
+				where = " of " + e.Where
+			}
+			left = append(left, wrap.Text("left out: ", "  ", l.Variable+where+": "+l.Problem)+
+				wrap.Text("  next: ", "    ", l.Next))
 		}
 	}
-	for _, environ := range environments {
-		if err := p.add(environ, declared); err != nil {
-			return err
-		}
-	}
+	p.trim()
+	io.WriteString(notes, strings.Join(left, ""))
 	if len(p.policy.Statement) == 0 {
-		return errors.New("there is no reference in the environment: nothing to allow")
+		return errNothing
 	}
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
@@ -89,27 +99,10 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 		return err
 	}
 	for _, note := range p.notes() {
-		fmt.Fprintln(notes, note)
+		io.WriteString(notes, wrap.Text("", "  ", note))
+	}
+	if strict && len(left) > 0 {
+		return errStrict
 	}
 	return nil
-}
-
-// parseVars reads -vars: name → scheme.
-func parseVars(text string) (map[string]secrets.Scheme, error) {
-	declared := map[string]secrets.Scheme{}
-	for item := range strings.SplitSeq(text, ",") {
-		if item == "" {
-			continue
-		}
-		scheme, name, ok := strings.Cut(item, ":")
-		if scheme == "sm" {
-			scheme = string(secrets.SecretsManager)
-		}
-		known := []secrets.Scheme{secrets.KMS, secrets.SSM, secrets.SecretsManager, secrets.Literal}
-		if !ok || name == "" || !slices.Contains(known, secrets.Scheme(scheme)) {
-			return nil, fmt.Errorf("-vars: %q is not scheme:NAME with kms, ssm, sm or literal", item)
-		}
-		declared[name] = secrets.Scheme(scheme)
-	}
-	return declared, nil
 }

@@ -1,13 +1,16 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 
-	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/examples/internal/environ"
 	"github.com/lambdasecrets/secrets/internal/iam"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
@@ -31,83 +34,103 @@ type condition map[string]map[string][]string
 
 // printer makes a policy. What it is not told stays a placeholder.
 type printer struct {
-	region, account, key, function string
-	batch                          bool
-	policy                         policy
+	region, account, function string
+	keys                      []string
+	batch                     bool
+	policy                    policy
+
+	names     []string // placeholders for names that only the deployment knows
+	usedKeys  []string
+	encrypted bool // there are parameters or secrets, which may be under a key
 }
 
 // add adds what the references of one environment need.
-func (p *printer) add(environ map[string]string, declared map[string]secrets.Scheme) error {
-	opts := []secrets.Option{secrets.WithEnviron(environ)}
-	for name, scheme := range declared {
-		if _, ok := environ[name]; ok {
-			opts = append(opts, secrets.WithVars(scheme, name))
-		}
-	}
-	env, err := secrets.New(opts...) // the library's own reading, with all that it refuses
-	if err != nil {
-		return err
-	}
+func (p *printer) add(e environ.Environment, refs []environ.Reference) {
 	p.policy.Version = "2012-10-17"
-	region := p.region
-	if region == "" {
-		region = environ["AWS_REGION"]
+	home := cmp.Or(p.region, e.Region, e.Lookup("AWS_REGION"), "REGION")
+	account := cmp.Or(p.account, e.Account, "ACCOUNT")
+	function := cmp.Or(p.function, e.Function, e.Lookup("AWS_LAMBDA_FUNCTION_NAME"), "FUNCTION")
+	partition := "arn:" + iam.PartitionOf(home) + ":"
+	known := strings.NewReplacer(environ.RegionStandIn, home, environ.AccountStandIn, account)
+	for _, r := range refs {
+		ref := r.Ref
+		p.names = append(p.names, environ.Unknowns(ref.ID)...)
+		if strings.Contains(ref.ID, environ.RegionStandIn) {
+			ref.ID = strings.Replace(ref.ID, "arn:aws:", partition, 1)
+		}
+		ref.ID, ref.Region = known.Replace(ref.ID), known.Replace(ref.Region)
+		scope := iam.Scope{Region: cmp.Or(ref.Region, home), Account: account}
+		switch ref.Scheme {
+		case refsyntax.KMS:
+			p.ciphertext(scope, home, ref, function)
+		case refsyntax.SSM:
+			p.parameter(scope, home, ref)
+		case refsyntax.SecretsManager:
+			p.secret(scope, home, ref)
+		}
 	}
-	for _, r := range env.Refs() {
-		if r.Ref.Scheme() == secrets.Literal {
-			continue
-		}
-		ref, err := refsyntax.Parse(r.Ref.Text())
-		if err != nil {
-			return fmt.Errorf("%s: %w", r.Variable, err)
-		}
-		scope := iam.Scope{Region: or(ref.Region, or(region, "REGION")), Account: or(p.account, "ACCOUNT")}
-		switch secrets.Scheme(ref.Scheme) {
-		case secrets.KMS:
-			p.ciphertext(scope, ref, or(p.function, or(environ["AWS_LAMBDA_FUNCTION_NAME"], "FUNCTION")))
-		case secrets.SSM:
-			p.parameter(scope, ref)
-		case secrets.SecretsManager:
-			p.secret(scope, ref)
-		}
-	}
-	return nil
 }
 
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
-}
+// escapes writes characters that have a meaning in a pattern.
+var escapes = strings.NewReplacer("$", "${$}", "*", "${*}", "?", "${?}")
 
-// ciphertext allows kms:Decrypt on its key, bound to its encryption context where that is known.
-func (p *printer) ciphertext(scope iam.Scope, ref refsyntax.Ref, function string) {
+// ciphertext allows kms:Decrypt on its key, bound to its encryption context.
+func (p *printer) ciphertext(scope iam.Scope, home string, ref refsyntax.Ref, function string) {
+	const keys = "kms:EncryptionContextKeys"
 	c := condition{}
 	switch ref.Context {
 	case refsyntax.ContextNone:
+		c["Null"] = map[string][]string{keys: {"true"}}
 	case "", refsyntax.ContextConsole: // tried without a context and with the function's name: allow both, and nothing else
-		c["ForAllValues:StringEquals"] = map[string][]string{"kms:EncryptionContextKeys": {"LambdaFunctionName"}}
+		c["ForAllValues:StringEquals"] = map[string][]string{keys: {"LambdaFunctionName"}}
 		c["StringEqualsIfExists"] = map[string][]string{"kms:EncryptionContext:LambdaFunctionName": {function}}
 	default:
-		keys := map[string][]string{}
-		for name, value := range ref.EncryptionContext() {
-			keys["kms:EncryptionContext:"+name] = []string{value}
+		pairs := ref.EncryptionContext()
+		c["ForAllValues:StringEquals"] = map[string][]string{keys: slices.Sorted(maps.Keys(pairs))}
+		for name, value := range pairs {
+			operator := "StringEquals"
+			if strings.Contains(value, "${") { // IAM would read a policy variable. Evaluators agree on escapes in patterns
+				operator, value = "StringLike", escapes.Replace(value)
+			}
+			if c[operator] == nil {
+				c[operator] = map[string][]string{}
+			}
+			c[operator]["kms:EncryptionContext:"+name] = []string{value}
 		}
-		c["StringEquals"] = keys
 	}
-	p.allow("Ciphertexts", c, scope.KeyARN(p.keyOf(ref.Key)), "kms:Decrypt")
+	named := []string{ref.Key}
+	if ref.Key == "" || strings.Contains(ref.Key, "alias/") { // an alias grants nothing in a policy
+		if named = p.keysIn(scope.Region, home); len(named) == 0 {
+			named = []string{"KEY-ID"}
+		}
+	}
+	for _, key := range named {
+		p.allow("Ciphertexts", c, scope.KeyARN(key), "kms:Decrypt")
+	}
 }
 
-// keyOf is the key that a policy must name: an alias grants nothing there.
-func (p *printer) keyOf(key string) string {
-	if key == "" || strings.Contains(key, "alias/") {
-		return or(p.key, "KEY-ID")
+// keysIn returns the keys of -key that are in a Region. A key decrypts in its own Region only: that of its ARN, or the
+// function's. A multi-Region key has a replica of the same id in others.
+func (p *printer) keysIn(region, home string) (keys []string) {
+	for _, key := range p.keys {
+		in, id := home, key
+		if f := strings.SplitN(key, ":", 6); len(f) == 6 {
+			in, id = f[3], strings.TrimPrefix(f[5], "key/")
+		}
+		switch {
+		case in == region:
+			keys = append(keys, key)
+		case strings.HasPrefix(id, "mrk-"):
+			keys = append(keys, strings.Replace(key, ":"+in+":", ":"+region+":", 1))
+		default:
+			continue
+		}
+		p.usedKeys = append(p.usedKeys, key)
 	}
-	return key
+	return keys
 }
 
-func (p *printer) parameter(scope iam.Scope, ref refsyntax.Ref) {
+func (p *printer) parameter(scope iam.Scope, home string, ref refsyntax.Ref) {
 	arn := scope.ParameterARN(ref.ID)
 	if strings.HasSuffix(ref.ID, "/*") {
 		p.allow("ParameterTrees", nil, arn, "ssm:GetParametersByPath")
@@ -117,19 +140,16 @@ func (p *printer) parameter(scope iam.Scope, ref refsyntax.Ref) {
 	}
 	if name, ok := iam.ReferenceSecret(ref.ID); ok {
 		ref.ID = name
-		p.secret(scope, ref)
+		p.secret(scope, home, ref)
 		return
 	}
-	if p.key != "" {
-		need := scope.ParameterKey(ref.ID, p.key)
-		p.allow("ParametersKey", condition{
-			"StringEquals": {"kms:ViaService": {need.Condition["kms:ViaService"]}},
-			"StringLike":   {"kms:EncryptionContext:PARAMETER_ARN": {arn}},
-		}, need.Resource, need.Action)
+	p.encrypted = true
+	for _, key := range p.keysIn(scope.Region, home) {
+		p.through("ParametersKey", scope.ParameterKey(ref.ID, key))
 	}
 }
 
-func (p *printer) secret(scope iam.Scope, ref refsyntax.Ref) {
+func (p *printer) secret(scope iam.Scope, home string, ref refsyntax.Ref) {
 	arn := scope.SecretARN(ref.ID)
 	p.allow("Secrets", nil, arn, "secretsmanager:GetSecretValue")
 	if ref.Optional {
@@ -139,23 +159,32 @@ func (p *printer) secret(scope iam.Scope, ref refsyntax.Ref) {
 	if p.batch {
 		p.allow("SecretsInBatches", nil, "*", "secretsmanager:BatchGetSecretValue") // it takes no resource
 	}
-	if p.key != "" {
-		need := scope.SecretKey(ref.ID, p.key)
-		p.allow("SecretsKey", condition{
-			"StringEquals": {"kms:ViaService": {need.Condition["kms:ViaService"]}},
-			"StringLike":   {"kms:EncryptionContext:SecretARN": {arn}},
-		}, need.Resource, need.Action)
+	p.encrypted = true
+	for _, key := range p.keysIn(scope.Region, home) {
+		p.through("SecretsKey", scope.SecretKey(ref.ID, key))
 	}
 }
 
-// allow adds a statement, or a resource to the one with the same actions and conditions, or, where the resource is there already, a value to its conditions.
+// through allows what a service decrypts on the function's behalf.
+func (p *printer) through(sid string, need iam.Need) {
+	c := condition{"StringEquals": {}, "StringLike": {}}
+	for key, value := range need.Condition {
+		operator := "StringLike" // the ARN may hold wildcards
+		if key == "kms:ViaService" {
+			operator = "StringEquals"
+		}
+		c[operator][key] = []string{value}
+	}
+	p.allow(sid, c, need.Resource, need.Action)
+}
+
+// allow adds a statement, or a resource to the one with the same actions and conditions, or, where the resource is
+// there already, a value to its conditions.
 func (p *printer) allow(sid string, c condition, resource string, actions ...string) {
-	same := 0
 	for _, s := range p.policy.Statement {
-		if strings.TrimRight(s.Sid, "0123456789") != sid {
+		if s.Sid != sid {
 			continue
 		}
-		same++
 		switch {
 		case reflect.DeepEqual(s.Condition, c):
 			if !slices.Contains(s.Resource, resource) {
@@ -166,47 +195,115 @@ func (p *printer) allow(sid string, c condition, resource string, actions ...str
 			return
 		}
 	}
-	s := &statement{Sid: sid, Effect: "Allow", Action: actions, Resource: []string{resource}, Condition: c}
-	if same > 0 {
-		s.Sid += fmt.Sprint(same + 1)
-	}
-	p.policy.Statement = append(p.policy.Statement, s)
+	p.policy.Statement = append(p.policy.Statement, &statement{sid, "Allow", actions, []string{resource}, c})
 }
 
-// merge adds the encryption contexts of d, if both are otherwise alike. Each names one ARN of one service, so any pair of them may be allowed.
+// merge adds the encryption contexts of d, if both are through the same service. Each names one ARN, so any pair of
+// them may be allowed.
 func (c condition) merge(d condition) bool {
-	if !reflect.DeepEqual(c["StringEquals"], d["StringEquals"]) || !slices.Equal(slices.Sorted(maps.Keys(c)), slices.Sorted(maps.Keys(d))) {
+	if !reflect.DeepEqual(c["StringEquals"], d["StringEquals"]) {
 		return false
 	}
-	for operator, keys := range d {
-		if operator == "StringEquals" {
-			continue
-		}
-		for key, values := range keys {
-			for _, v := range values {
-				if !slices.Contains(c[operator][key], v) {
-					c[operator][key] = append(c[operator][key], v)
-				}
+	for key, values := range d["StringLike"] {
+		for _, v := range values {
+			if !slices.Contains(c["StringLike"][key], v) {
+				c["StringLike"][key] = append(c["StringLike"][key], v)
 			}
 		}
 	}
 	return true
 }
 
-// notes says what is left to fill in.
+// trim takes out what another part of the policy allows already.
+func (p *printer) trim() {
+	const context = "kms:EncryptionContext:LambdaFunctionName"
+	for _, s := range p.policy.Statement {
+		s.Resource = uncovered(s.Resource)
+		for key, values := range s.Condition["StringLike"] {
+			s.Condition["StringLike"][key] = uncovered(values)
+		}
+		function := s.Condition["StringEqualsIfExists"][context]
+		if function == nil {
+			continue
+		}
+		// The statement for both tries of the default covers one without a context, and one with the function's name.
+		for _, other := range p.policy.Statement {
+			stated := other.Condition["StringEquals"]
+			if other.Condition["Null"] != nil || len(stated) == 1 && slices.Equal(stated[context], function) {
+				other.Resource = slices.DeleteFunc(other.Resource, func(r string) bool { return slices.Contains(s.Resource, r) })
+			}
+		}
+	}
+	p.policy.Statement = slices.DeleteFunc(p.policy.Statement, func(s *statement) bool { return len(s.Resource) == 0 })
+	count := map[string]int{}
+	for _, s := range p.policy.Statement {
+		if count[s.Sid]++; count[s.Sid] > 1 { // Sids are unique in a policy
+			s.Sid += fmt.Sprint(count[s.Sid])
+		}
+	}
+}
+
+// uncovered drops the texts that a pattern among them matches.
+func uncovered(texts []string) (kept []string) {
+	for _, text := range texts {
+		if !slices.ContainsFunc(texts, func(pattern string) bool { return pattern != text && like(pattern, text) }) {
+			kept = append(kept, text)
+		}
+	}
+	return kept
+}
+
+// like reports whether a pattern with * and ? matches text, which may be a pattern itself.
+func like(pattern, text string) bool {
+	if !strings.ContainsAny(pattern, "*?") {
+		return false
+	}
+	expression := strings.NewReplacer(`\*`, ".*", `\?`, "[^*]").Replace(regexp.QuoteMeta(pattern))
+	return regexp.MustCompile("^" + expression + "$").MatchString(text)
+}
+
+// IAM's limits, in characters without white space.
+// https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html
+const (
+	managedLimit = 6144
+	inlineLimit  = 10240
+)
+
+// notes says what is left to fill in or to look at.
 func (p *printer) notes() []string {
 	var notes []string
 	all := "\n" + strings.Join(p.text(), "\n") + "\n"
 	for _, placeholder := range []struct{ name, within, flag, what string }{ // within: a parameter, too, may be called so
-		{"REGION", ":REGION:", "-region", "the function's Region"}, {"ACCOUNT", ":ACCOUNT:", "-account", "the account that holds parameters, secrets and keys"},
-		{"KEY-ID", ":key/KEY-ID\n", "-key", "the key that ciphertexts are under"}, {"FUNCTION", "\nFUNCTION\n", "-function", "the function's name"},
+		{"REGION", ":REGION:", "-region", "the function's Region"},
+		{"ACCOUNT", ":ACCOUNT:", "-account", "the account that holds parameters, secrets and keys"},
+		{"KEY-ID", ":key/KEY-ID\n", "-key", "the key that ciphertexts are under, as kms decrypt prints it"},
+		{"FUNCTION", "\nFUNCTION\n", "-function", "the function's name"},
 	} {
 		if strings.Contains(all, placeholder.within) {
 			notes = append(notes, fmt.Sprintf("replace %s: %s (or run again with %s)", placeholder.name, placeholder.what, placeholder.flag))
 		}
 	}
-	if p.key == "" && strings.Contains(all, ":parameter") || p.key == "" && strings.Contains(all, ":secret:") {
+	slices.Sort(p.names)
+	for _, name := range slices.Compact(p.names) {
+		notes = append(notes, fmt.Sprintf("replace %s: the name that the deployment puts there; of a secret's ARN "+
+			"the part behind :secret:, without the hyphen and six characters at its end", name))
+	}
+	for _, key := range p.keys {
+		if !slices.Contains(p.usedKeys, key) {
+			notes = append(notes, fmt.Sprintf("-key %s: no reference is in its Region, so it is in no statement", key))
+		}
+	}
+	if len(p.usedKeys) == 0 && p.encrypted {
 		notes = append(notes, "parameters and secrets under a customer managed key need kms:Decrypt besides: run again with -key")
+	}
+	b, _ := json.Marshal(p.policy) // strings only
+	switch n := len([]rune(string(b))); {
+	case n > inlineLimit:
+		notes = append(notes, fmt.Sprintf("the policy has %d characters: more than the inline policies of a role (%d) or a "+
+			"managed policy (%d) may have; divide its statements over several managed policies", n, inlineLimit, managedLimit))
+	case n > managedLimit:
+		notes = append(notes, fmt.Sprintf("the policy has %d characters: more than a managed policy may have (%d); make it an "+
+			"inline policy of the role (%d, all of them together), or divide its statements", n, managedLimit, inlineLimit))
 	}
 	return notes
 }

@@ -8,6 +8,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"maps"
@@ -125,7 +126,7 @@ func TestEnforced(t *testing.T) {
 		"S_FIELD":  "sm://" + fullARN + "#user", "S_PARTIAL": "sm://" + partialARN[:len(partialARN)-7], "S_KEY": "sm://prod/key", "S_FAR": "sm://prod/far?region=us-east-1",
 		"S_OPTIONAL": "sm://prod/absent?optional",
 		"K_NONE":     ciphertext(key, nil), "K_CONSOLE": ciphertext(key, map[string]string{"LambdaFunctionName": function}),
-		"K_STATED": ciphertext(key, map[string]string{"app": "x"}) + "?context.app=x", "K_OTHER": ciphertext(other, nil) + "?context=none&key=" + other,
+		"K_STATED": ciphertext(key, map[string]string{"app": "${x}"}) + "?context.app=%24{x}", "K_OTHER": ciphertext(other, nil) + "?context=none&key=" + other,
 		"K_BARE": strings.TrimPrefix(ciphertext(key, map[string]string{"LambdaFunctionName": function}), "kms://"),
 	}
 	p := printed(t, lines(environ), "-account", "123456789012", "-key", key, "-function", function, "-vars", "kms:K_BARE")
@@ -143,7 +144,6 @@ func TestEnforced(t *testing.T) {
 		"ParametersKey":  {"P_KEY", "P_TREE"},
 		"Secrets":        {"P_SECRET", "S_FAR", "S_FIELD", "S_KEY", "S_OPTIONAL", "S_PARTIAL"},
 		"SecretsKey":     {"S_KEY"},
-		"SecretsKey2":    nil, // us-east-1's: the secret there is under the default key
 		"Ciphertexts":    {"K_BARE", "K_CONSOLE", "K_NONE"},
 		"Ciphertexts2":   {"K_OTHER"},
 		"Ciphertexts3":   {"K_STATED"},
@@ -192,7 +192,6 @@ func TestQuickstartEnforced(t *testing.T) {
 		"Parameters":     {"API_KEY", "API_KEY_V1", "DB_HOST", "LICENSE"},
 		"ParameterTrees": {"SETTINGS"},
 		"ParametersKey":  nil, // the samples are under the default keys
-		"ParametersKey2": nil,
 		"Secrets":        {"DB_PASSWORD", "DB_PASSWORD_OLD", "DB_USER", "SIGNING_KEY"},
 		"SecretsKey":     nil,
 		"Ciphertexts":    {"CLI_KEY", "CONSOLE_KEY"},
@@ -212,34 +211,6 @@ func TestQuickstartEnforced(t *testing.T) {
 			t.Errorf("without %s %v are denied, want %v:\n%s", st.Sid, denied, expected, p.document())
 		}
 		t.Logf("without %-14s %d denied: %s", st.Sid, len(denied), strings.Join(denied, " "))
-	}
-}
-
-func TestRead(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		name, in string
-		want     []map[string]string
-	}{
-		{"lines", "A=1\r\n# comment\n\nexport B=\"x y\"\nC='='\nD=a=b\n", []map[string]string{{"A": "1", "B": "x y", "C": "=", "D": "a=b"}}},
-		{"comments", "\ufeffA=sm://a#b # the field\r\nexport\tB='sm://b#c'\t# quoted\nC=\"a # b\"\nD=\"open\nE=#\nexporter=1\n",
-			[]map[string]string{{"A": "sm://a#b", "B": "sm://b#c", "C": "a # b", "D": "\"open", "E": "#", "exporter": "1"}}},
-		{"sam local", `{"Orders": {"A": "1", "N": 2}, "Parameters": {"A": "2"}}`, []map[string]string{{"A": "1"}, {"A": "2"}}},
-		{"terraform", `{"a": {"sensitive": true, "type": "string", "value": "1"}, "env": {"sensitive": false, "type": ["map", "string"], "value": {"B": "2"}}, "n": {"sensitive": false, "type": "number", "value": 3}}`,
-			[]map[string]string{{"B": "2"}, {"a": "1"}}},
-		{"terraform, lists", `{"functions": {"sensitive": true, "type": ["list", ["object", {}]], "value": [{"name": "f", "env": {"A": "1"}}, ["x", {"B": "2"}]]}}`,
-			[]map[string]string{{"A": "1"}, {"name": "f"}, {"B": "2"}}},
-		{"Lambda", `{"Environment": {"Variables": {"A": "1"}}, "FunctionName": "f"}`, []map[string]string{{"A": "1"}, {"FunctionName": "f"}}},
-	} {
-		got, err := read([]byte(tc.in))
-		if err != nil || !slices.EqualFunc(got, tc.want, maps.Equal[map[string]string, map[string]string]) {
-			t.Errorf("%s: %v, %v; want %v", tc.name, got, err, tc.want)
-		}
-	}
-	for name, in := range map[string]string{"empty": " \n", "no JSON": "{", "no line": "hunter2 secret\n", "no name": "=x"} {
-		if got, err := read([]byte(in)); err == nil || strings.Contains(err.Error(), "hunter2") {
-			t.Errorf("%s: %v, %v", name, got, err)
-		}
 	}
 }
 
@@ -284,10 +255,133 @@ func TestPlaceholders(t *testing.T) {
 			t.Errorf("%s: no error", name)
 		}
 	}
-	if err := run(nil, strings.NewReader("A=1\n"), io.Discard, io.Discard); err == nil {
-		t.Error("nothing to allow: no error")
+	if err := run(nil, strings.NewReader("A=1\n"), io.Discard, io.Discard); !errors.Is(err, errNothing) {
+		t.Errorf("nothing to allow: %v", err)
 	}
-	if err := run(nil, strings.NewReader("A=ssm://a/b\n"), io.Discard, io.Discard); !errors.Is(err, secrets.ErrInvalidReference) {
-		t.Errorf("malformed reference: %v", err)
+}
+
+// What is left out is named with what to write, and every input is read or named as what it is.
+func TestInputs(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		file, args   string
+		allowed      string // resources, in order
+		left         string // variables that are left out
+		says         []string
+		strict, fail bool
+	}{
+		{file: "mixed.env", allowed: "secret:prod/db-??????", left: "A B C", strict: true,
+			says: []string{"-vars ssm:A", "ssm:///app/x", "ssm:///app/y"}},
+		{file: "mixed.env", args: "-vars ssm:A", allowed: "secret:prod/db-?????? parameter/app/db", left: "B C", strict: true},
+		{file: "template.json", allowed: "secret:REF_Db0000-?????? parameter/app/token", left: "P SECRET_ARN", strict: true,
+			says: []string{"-vars sm:SECRET_ARN", "sm:P or ssm:P", "replace REF_Db0000"}},
+		{file: "template.json", args: "-vars sm:SECRET_ARN,literal:P", allowed: "secret:REF_Db0000-?????? parameter/app/token"},
+		{file: "sub.json", allowed: "secret:REF_Db-??????", says: []string{"replace REF_Db"}},
+		{file: "outputs.json", allowed: "secret:prod/db-?????? parameter/a", left: "db_arn", strict: true, says: []string{"-vars sm:db_arn"}},
+		{file: "outputs.json", args: "-vars sm:db_arn", allowed: "secret:rds!db-1-AbCdEf secret:prod/db-?????? parameter/a"},
+		{file: "taskdef.json", left: "DB", fail: true, says: []string{"write ssm:///demo/x"}},
+		{file: "utf16.env", allowed: "secret:a-??????"},
+		{file: "template.yaml", fail: true, says: []string{"YAML", "synthesized JSON"}},
+	} {
+		var out, notes bytes.Buffer
+		args := append(strings.Fields(tc.args), "testdata/"+tc.file)
+		err := run(args, nil, &out, &notes)
+		if (err != nil) != tc.fail {
+			t.Errorf("%s: error %v", tc.file, err)
+		}
+		var p policy
+		if !tc.fail {
+			if err := json.Unmarshal(out.Bytes(), &p); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var resources, left []string
+		for _, s := range p.Statement {
+			for _, r := range s.Resource {
+				resources = append(resources, strings.SplitN(r, ":", 6)[5])
+			}
+		}
+		for line := range strings.Lines(notes.String()) {
+			if rest, ok := strings.CutPrefix(line, "left out: "); ok {
+				name, _, _ := strings.Cut(rest, ":")
+				left = append(left, name)
+			}
+			if len([]rune(line)) > 81 && strings.Contains(strings.TrimSpace(line), " ") {
+				t.Errorf("%s: a line of more than 80 columns: %s", tc.file, line)
+			}
+		}
+		if got := strings.Join(resources, " "); got != tc.allowed {
+			t.Errorf("%s %s: allowed %q, want %q", tc.file, tc.args, got, tc.allowed)
+		}
+		if got := strings.Join(left, " "); got != tc.left {
+			t.Errorf("%s %s: left out %q, want %q", tc.file, tc.args, got, tc.left)
+		}
+		said := strings.Join(strings.Fields(notes.String()+fmt.Sprint(err)), " ")
+		for _, want := range tc.says {
+			if !strings.Contains(said, want) {
+				t.Errorf("%s: no %q in\n%s", tc.file, want, notes.String())
+			}
+		}
+		err = run(append([]string{"-strict"}, args...), nil, io.Discard, io.Discard)
+		if errors.Is(err, errStrict) != tc.strict || !tc.strict && (err != nil) != tc.fail {
+			t.Errorf("%s %s -strict: %v", tc.file, tc.args, err)
+		}
+	}
+}
+
+// A key opens what is in its own Region: of another Region's, nothing is printed but a note.
+func TestKeyOfAnotherRegion(t *testing.T) {
+	t.Parallel()
+	const in = "P=ssm:///app/db\nFAR=sm://prod/db?region=us-east-1\n"
+	const id, mrk = "11111111-2222-3333-4444-555555555555", "mrk-11111111222233334444555555555555"
+	for _, tc := range []struct{ key, resources, note string }{
+		{"arn:aws:kms:eu-west-1:123456789012:key/" + id, "eu-west-1", ""},
+		{"arn:aws:kms:us-east-1:123456789012:key/" + id, "us-east-1", ""},
+		{"arn:aws:kms:eu-central-1:123456789012:key/" + id, "", "no reference is in its Region"},
+		{id, "eu-west-1", ""},
+		{"arn:aws:kms:eu-central-1:123456789012:key/" + mrk, "eu-west-1 us-east-1", ""},
+		{"arn:aws:kms:eu-west-1:123456789012:key/" + id + ",arn:aws:kms:us-east-1:123456789012:key/" + id, "eu-west-1 us-east-1", ""},
+	} {
+		var out, notes bytes.Buffer
+		if err := run([]string{"-region", "eu-west-1", "-key", tc.key}, strings.NewReader(in), &out, &notes); err != nil {
+			t.Fatal(err)
+		}
+		var p policy
+		json.Unmarshal(out.Bytes(), &p)
+		var regions []string
+		for _, s := range p.Statement {
+			if s.Action[0] == "kms:Decrypt" {
+				for _, r := range s.Resource {
+					region := strings.Split(r, ":")[3]
+					regions = append(regions, region)
+					if via := s.Condition["StringEquals"]["kms:ViaService"]; !strings.Contains(via[0], region) {
+						t.Errorf("%s: a dead statement: %s via %v", tc.key, r, via)
+					}
+				}
+			}
+		}
+		slices.Sort(regions)
+		if got := strings.Join(regions, " "); got != tc.resources || !strings.Contains(notes.String(), tc.note) {
+			t.Errorf("%s: statements in %q, want %q; %s", tc.key, got, tc.resources, notes.String())
+		}
+	}
+}
+
+// Past IAM's limits it says so.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	for n, want := range map[int]string{10: "", 80: "an inline policy of the role", 120: "divide its statements over several managed policies"} {
+		var in strings.Builder
+		for i := range n {
+			fmt.Fprintf(&in, "S%d=sm://team/application/production/secret-%03d\n", i, i)
+		}
+		var notes bytes.Buffer
+		if err := run(nil, strings.NewReader(in.String()), io.Discard, &notes); err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Join(strings.Fields(notes.String()), " ")
+		if want == "" && strings.Contains(said, "characters") || !strings.Contains(said, want) {
+			t.Errorf("%d secrets: want %q in\n%s", n, want, notes.String())
+		}
 	}
 }

@@ -48,9 +48,9 @@ func strict(b []byte, into any) error {
 
 // SetPolicy makes document the only permissions callers have: what it does not allow is denied. It knows Effect,
 // Action and Resource with * and ?, and the condition operators StringEquals, StringNotEquals, StringLike and
-// StringNotLike, also behind ForAllValues: and ForAnyValue: or with IfExists, over kms:EncryptionContext:KEY,
-// kms:EncryptionContextKeys and kms:ViaService. Anything else in it is an error, rather than be overlooked. "" allows
-// everything again, which is the default. Key policies and grants are taken to allow whatever the policy allows.
+// StringNotLike, also behind ForAllValues: and ForAnyValue: or with IfExists, and Null, over kms:EncryptionContext:KEY,
+// kms:EncryptionContextKeys and kms:ViaService, with ${$}, ${*} and ${?} for these characters. Anything else in it is an
+// error, rather than be overlooked. "" allows everything again, which is the default. Key policies and grants are taken to allow whatever the policy allows.
 func (s *Server) SetPolicy(document string) error {
 	var p *policy
 	if document != "" {
@@ -81,7 +81,10 @@ func (st statement) check() error {
 		if _, ok := operatorOf(name); !ok {
 			return fmt.Errorf("condition operator %q is not supported", name)
 		}
-		for key := range keys {
+		for key, values := range keys {
+			if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(unescaped.Replace(v), "${") }) {
+				return fmt.Errorf("a policy variable in %q is not supported", key)
+			}
 			lower := strings.ToLower(key)
 			if !strings.HasPrefix(lower, "kms:encryptioncontext:") && lower != "kms:encryptioncontextkeys" && lower != "kms:viaservice" {
 				return fmt.Errorf("condition key %q is not supported", key)
@@ -96,7 +99,15 @@ type operator struct {
 	ifExists bool
 	negate   bool
 	like     bool
+	null     bool
 }
+
+// unescape reads what IAM takes for characters that have a meaning in policies. The wildcards among them are matched as
+// wildcards here, which no test of ours can tell.
+var (
+	unescape  = strings.NewReplacer("${$}", "$", "${*}", "*", "${?}", "?")
+	unescaped = strings.NewReplacer("${$}", "", "${*}", "", "${?}", "")
+)
 
 func operatorOf(name string) (operator, bool) {
 	var o operator
@@ -105,6 +116,8 @@ func operatorOf(name string) (operator, bool) {
 	name, o.ifExists = strings.CutSuffix(name, "IfExists")
 	switch name {
 	case "StringEquals":
+	case "Null":
+		o.null = true
 	case "StringNotEquals":
 		o.negate = true
 	case "StringLike":
@@ -120,8 +133,14 @@ func operatorOf(name string) (operator, bool) {
 // holds evaluates one operator on one condition key. values is nil when the request does not carry the key: positive
 // operators then fail, negated ones and ForAllValues hold.
 func (o operator) holds(want, values []string) bool {
+	if o.null {
+		return slices.Contains(want, fmt.Sprint(len(values) == 0))
+	}
 	one := func(v string) bool {
-		matched := slices.ContainsFunc(want, func(w string) bool { return w == v || o.like && glob(w, v) })
+		matched := slices.ContainsFunc(want, func(w string) bool {
+			w = unescape.Replace(w)
+			return w == v || o.like && glob(w, v)
+		})
 		return matched != o.negate
 	}
 	switch {

@@ -125,6 +125,9 @@ func TestPolicy(t *testing.T) {
 		{"no context keys either", when(`{"ForAllValues:StringEquals":{"kms:EncryptionContextKeys":["app"]}}`), decrypt(plainBlob, nil), "", ""},
 		{"other context keys", when(`{"ForAllValues:StringEquals":{"kms:EncryptionContextKeys":["other"]}}`), decrypt(boundBlob, appContext), "AccessDeniedException", unreachable},
 		{"any of no keys", when(`{"ForAnyValue:StringLike":{"kms:EncryptionContextKeys":["*"]}}`), decrypt(plainBlob, nil), "AccessDeniedException", unreachable},
+		{"no context at all", when(`{"Null":{"kms:EncryptionContextKeys":"true"}}`), decrypt(plainBlob, nil), "", ""},
+		{"no context at all, and one", when(`{"Null":{"kms:EncryptionContextKeys":"true"}}`), decrypt(boundBlob, appContext), "AccessDeniedException", unreachable},
+		{"escaped", when(`{"StringNotEquals":{"kms:EncryptionContext:app":"${$}{x}"}}`), decrypt(boundBlob, appContext), "", ""},
 		{"negated and absent", when(`{"StringNotEquals":{"kms:EncryptionContext:app":"x"}}`), decrypt(plainBlob, nil), "", ""},
 		{"negated and equal", when(`{"StringNotEquals":{"kms:EncryptionContext:app":"x"}}`), decrypt(boundBlob, appContext), "AccessDeniedException", unreachable},
 		{"if it exists", when(`{"StringEqualsIfExists":{"kms:EncryptionContext:app":"x"}}`), decrypt(plainBlob, nil), "", ""},
@@ -167,6 +170,7 @@ func TestSetPolicyRefuses(t *testing.T) {
 		{"effect", `{"Statement":{"Effect":"allow","Action":"*","Resource":"*"}}`, "effect"},
 		{"no resource", `{"Statement":{"Effect":"Allow","Action":"*"}}`, "no Resource"},
 		{"operator", `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"::1"}}}}`, "IpAddress"},
+		{"variable", `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"kms:ViaService":"${x}"}}}}`, "variable"},
 		{"key", `{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"StringEquals":{"aws:RequestedRegion":"x"}}}}`, "aws:RequestedRegion"},
 	} {
 		if err := s.SetPolicy(tc.document); err == nil || !strings.Contains(err.Error(), tc.text) {
