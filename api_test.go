@@ -22,6 +22,7 @@ func TestAPI(t *testing.T) {
 	for golden, dir := range map[string]string{
 		"api.golden":             ".",
 		"api-secretstest.golden": "secretstest",
+		"api-secrethttp.golden":  "secrethttp",
 		"api-secretsql.golden":   "secretsql",
 	} {
 		t.Run(dir, func(t *testing.T) {
@@ -45,7 +46,7 @@ func TestAPI(t *testing.T) {
 // Every exported name says in a comment more than its name: functions, types, their methods and fields, constants and variables.
 func TestComments(t *testing.T) {
 	t.Parallel()
-	for _, dir := range []string{".", "secretstest", "secretsql"} {
+	for _, dir := range []string{".", "secretstest", "secrethttp", "secretsql"} {
 		pkg, err := build.ImportDir(dir, 0)
 		if err != nil {
 			t.Fatal(err)
