@@ -26,7 +26,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
@@ -51,7 +51,7 @@ func main() {
 
 func drive() error {
 	d := &driver{}
-	flag.StringVar(&d.peers, "peers", "", "`program` with the contenders from other modules, built from ./peers")
+	flag.StringVar(&d.peers, "peers", "", "`program` with the contenders of other modules, built from ./contenders")
 	flag.StringVar(&d.filter, "how", "", "only these contenders, separated by commas")
 	only := flag.String("only", "cold,cached,refresh,size,start,first,width", "what to measure")
 	flag.IntVar(&d.rounds, "rounds", 15, "samples of each")
@@ -83,7 +83,7 @@ func drive() error {
 		return err
 	}
 	defer end()
-	fmt.Printf("goos: %s\ngoarch: %s\npkg: github.com/lambdasecrets/secrets/internal/benchmarks\n", runtime.GOOS, runtime.GOARCH)
+	fmt.Printf("goos: %s\ngoarch: %s\npkg: github.com/lambdasecrets/secrets/internal/testing/benchmarks\n", runtime.GOOS, runtime.GOARCH)
 	fmt.Printf("go: %s\nlatency: %v\ncores: %d\nsamples: %d\n", runtime.Version(), *latency, runtime.NumCPU(), d.rounds)
 	for _, part := range strings.Split(*only, ",") {
 		measure := map[string]func(context.Context) error{"cold": d.cold, "cached": d.cached, "refresh": d.refresh, "size": d.size, "start": d.start, "first": d.first, "width": d.width}[part]

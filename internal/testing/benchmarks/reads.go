@@ -8,8 +8,8 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
-	"github.com/lambdasecrets/secrets/internal/benchmarks/sdk"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/sdk"
 )
 
 // ttlCache is the cache that people write around the SDK: a mutex, a map, a time to live. The lock is held while a value is fetched, or two

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
 	"github.com/lambdasecrets/secrets/internal/testing/fleet"
 )
 

@@ -12,8 +12,8 @@ import (
 	"github.com/aws/smithy-go/middleware"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
-	"github.com/lambdasecrets/secrets/internal/benchmarks/sdk"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/sdk"
 )
 
 // warmed returns an Env of s that has resolved everything. Like a function it finds its size in the environment.

@@ -14,7 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
 	"github.com/lambdasecrets/secrets/internal/testing/lambdasim"
 )
 

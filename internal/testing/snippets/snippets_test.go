@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestDocumentation checks README.md and docs/. Snippets that import a package of another module are checked by examples/interop, which requires
+// TestDocumentation checks README.md and docs/. Snippets that import a package of another module are checked by internal/testing/thirdparty/configlibs, which requires
 // them all.
 func TestDocumentation(t *testing.T) {
 	t.Parallel()
@@ -21,7 +21,7 @@ func TestDocumentation(t *testing.T) {
 		t.Error(err)
 	}
 	for _, s := range skipped {
-		t.Logf("%s imports a package of another module; examples/interop checks it", s.Place)
+		t.Logf("%s imports a package of another module; internal/testing/thirdparty/configlibs checks it", s.Place)
 	}
 }
 

@@ -1,5 +1,5 @@
-// Command peers holds the contenders whose modules require much else, so that their requirements do not lift the SDK versions that the library is measured with. The
-// driver runs it: see -peers there. In this module all contenders, the floor too, are built on the SDK versions that the peers ask for.
+// Command contenders holds the contenders of other modules. The driver runs it: see -peers there. It is a program of its own because its
+// dependencies take minutes to build; the driver measures the others without it. All contenders are built on the same SDK versions.
 package main
 
 import (
@@ -22,7 +22,7 @@ import (
 	"gocloud.dev/runtimevar/awsparamstore"
 	"gocloud.dev/runtimevar/awssecretsmanager"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
 )
 
 func main() {

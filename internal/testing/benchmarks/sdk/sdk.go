@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
 )
 
 // Clients are the three, built as the SDK's documentation shows.

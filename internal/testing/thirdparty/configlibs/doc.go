@@ -1,4 +1,4 @@
-// Package interop holds, in its tests, how package secrets fills the structs of configuration libraries: go-envconfig, caarlos0/env,
+// Package configlibs holds, in its tests, how package secrets fills the structs of configuration libraries: go-envconfig, caarlos0/env,
 // kelseyhightower/envconfig, koanf and viper, each the real one. The library imports none of them; this module does.
 //
 // Three things hold for all of them.
@@ -8,4 +8,4 @@
 //   - A field of type [secrets.Value] stays redacted in every log, and refuses a reference that was not resolved. A string does neither.
 //   - A field of type int, bool or time.Duration shows the plaintext in the error of a bad value, because strconv quotes it; koanf and viper
 //     leave it out. Declare it as [secrets.Value] and parse it yourself, as parsePort in these tests does.
-package interop
+package configlibs

@@ -1,4 +1,4 @@
-package interop
+package configlibs
 
 import (
 	"os"
@@ -22,7 +22,7 @@ func TestReadme(t *testing.T) {
 	if out, err := exec.Command("go", "list", "-m", "github.com/sethvargo/go-envconfig@latest").CombinedOutput(); err != nil {
 		t.Skipf("left out: the README's commands: the module proxy does not answer: %s", out)
 	}
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,7 +33,7 @@ func TestReadme(t *testing.T) {
 	// Work on a copy: the last commands build into the tree.
 	tmp := t.TempDir()
 	clone := filepath.Join(tmp, "clone")
-	if err := os.CopyFS(clone, os.DirFS("../..")); err != nil {
+	if err := os.CopyFS(clone, os.DirFS("../../../..")); err != nil {
 		t.Fatal(err)
 	}
 	script, files := "set -euo pipefail\n", []string{"main.go", "main_test.go", "config.go"}

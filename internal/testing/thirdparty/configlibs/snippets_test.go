@@ -1,4 +1,4 @@
-package interop
+package configlibs
 
 import (
 	"testing"
@@ -12,7 +12,7 @@ import (
 
 // TestDocumentation checks the snippets of README.md and docs/ with the libraries that this module requires, so that none is left out.
 func TestDocumentation(t *testing.T) {
-	all, err := snippets.Extract("../..")
+	all, err := snippets.Extract("../../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -21,6 +21,6 @@ func TestDocumentation(t *testing.T) {
 		t.Error(err)
 	}
 	for _, s := range skipped {
-		t.Errorf("%s imports a package that no module here requires: add it to examples/interop/go.mod", s.Place)
+		t.Errorf("%s imports a package that no module here requires: add it to internal/testing/thirdparty/go.mod", s.Place)
 	}
 }

@@ -1,4 +1,4 @@
-package deploytest
+package deploy
 
 import (
 	"context"
@@ -220,7 +220,7 @@ func TestTerraformFmtAndValidate(t *testing.T) {
 		return
 	}
 	dir := t.TempDir() // init writes beside the configuration
-	text, err := os.ReadFile("../main.tf")
+	text, err := os.ReadFile("../../../../examples/handler/main.tf")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,4 +1,4 @@
-package deploytest
+package deploy
 
 import (
 	"fmt"
@@ -22,7 +22,7 @@ type stack struct {
 
 // sam deploys template.yaml into store.
 func sam(t *testing.T, store *endpoint.Store) deployment {
-	text := must[[]byte](t)(os.ReadFile("../template.yaml"))
+	text := must[[]byte](t)(os.ReadFile("../../../../examples/handler/template.yaml"))
 	var template struct {
 		Parameters map[string]map[string]any `yaml:"Parameters"`
 		Conditions map[string]yaml.Node      `yaml:"Conditions"`

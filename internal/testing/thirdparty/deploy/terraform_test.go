@@ -1,4 +1,4 @@
-package deploytest
+package deploy
 
 import (
 	"encoding/json"
@@ -27,7 +27,7 @@ type plan struct {
 
 // terraform applies main.tf to store.
 func terraform(t *testing.T, store *endpoint.Store) deployment {
-	file, diags := hclparse.NewParser().ParseHCLFile("../main.tf")
+	file, diags := hclparse.NewParser().ParseHCLFile("../../../../examples/handler/main.tf")
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/handler/app"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/handler/app"
 )
 
 func main() {

@@ -4,7 +4,7 @@ package main
 import (
 	"context"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/handler/app"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/handler/app"
 )
 
 func main() { app.Run(func(context.Context) (int, error) { return 0, nil }) }

@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/lambdasecrets/secrets/internal/benchmarks/bench"
-	"github.com/lambdasecrets/secrets/internal/benchmarks/handler/app"
-	"github.com/lambdasecrets/secrets/internal/benchmarks/sdk"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/handler/app"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/sdk"
 )
 
 func main() {

@@ -6,7 +6,7 @@ import (
 	"os"
 
 	"github.com/lambdasecrets/secrets"
-	"github.com/lambdasecrets/secrets/internal/benchmarks/handler/app"
+	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/handler/app"
 )
 
 func main() {

@@ -1,5 +1,5 @@
-// Package compare shows, with the real libraries against one endpoint, what README.md says of this library beside others.
-package compare
+// Package peers shows, with the real libraries against one endpoint, what README.md says of this library beside others.
+package peers
 
 import (
 	"context"
@@ -85,7 +85,7 @@ func start(t *testing.T) (*endpoint.Server, aws.Config) {
 
 // readTable returns the table of README.md that has a column for each of the libraries: row → library → cell.
 func readTable(t *testing.T) map[string]map[string]string {
-	text, err := os.ReadFile("../../README.md")
+	text, err := os.ReadFile("../../../../README.md")
 	if err != nil {
 		t.Fatal(err)
 	}

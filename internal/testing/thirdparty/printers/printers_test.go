@@ -1,5 +1,5 @@
-// Package leaktest shows that test libraries, which print what differs by reflection, print no plaintext.
-package leaktest
+// Package printers shows that test libraries, which print what differs by reflection, print no plaintext.
+package printers
 
 import (
 	"encoding/hex"
