@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"os"
 	"path/filepath"
@@ -241,6 +243,50 @@ func TestSessionsAreResumed(t *testing.T) {
 	}
 	if want := []bool{false, true}; !slices.Equal(resumed, want) {
 		t.Errorf("handshakes resumed a session: %v, want %v", resumed, want)
+	}
+}
+
+// What is recorded today must not be read by a machine of later: the hybrid key exchange comes first, and is agreed on
+// with a server that knows it, also where a session is resumed. Nothing older than TLS 1.2 is offered.
+func TestPostQuantumKeyExchange(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var hellos []*tls.ClientHelloInfo
+	var agreed []tls.ConnectionState
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		agreed = append(agreed, *r.TLS)
+		io.WriteString(w, `{"Parameter":{"Name":"/a","Value":"v"}}`)
+	}))
+	s.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		hellos = append(hellos, hello)
+		return nil, nil
+	}}
+	s.StartTLS()
+	defer s.Close()
+	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
+	cfg := base(s.URL)
+	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = roots })
+	cfg = prepare(cfg)
+	for range 2 {
+		if err := get(within(t, 10*time.Second), cfg); err != nil {
+			t.Fatal(err)
+		}
+		cfg.HTTPClient.(*client).transport.CloseIdleConnections()
+	}
+	if len(hellos) != 2 || len(agreed) != 2 {
+		t.Fatalf("%d handshakes, %d requests", len(hellos), len(agreed))
+	}
+	for i, hello := range hellos {
+		if hello.SupportedCurves[0] != tls.X25519MLKEM768 || slices.Min(hello.SupportedVersions) < tls.VersionTLS12 {
+			t.Errorf("offered %v, versions %x", hello.SupportedCurves, hello.SupportedVersions)
+		}
+		if a := agreed[i]; a.CurveID != tls.X25519MLKEM768 || a.Version != tls.VersionTLS13 || a.DidResume != (i == 1) {
+			t.Errorf("agreed on %v, version %x, resumed %v", a.CurveID, a.Version, a.DidResume)
+		}
 	}
 }
 
