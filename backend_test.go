@@ -129,7 +129,7 @@ func TestExpiredCredentials(t *testing.T) {
 			retrieved := 0
 			cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				retrieved++
-				return aws.Credentials{AccessKeyID: fmt.Sprintf("AKID%d", retrieved), SecretAccessKey: "secret"}, nil
+				return aws.Credentials{AccessKeyID: fmt.Sprintf("AKID%d", retrieved), SecretAccessKey: "secret-access-key"}, nil
 			}))
 			b := backends(cfg, st)[name]
 			expired := endpoint.Fault{Do: endpoint.Fail, Code: "ExpiredTokenException", Times: 1}

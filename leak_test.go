@@ -441,7 +441,7 @@ func TestSDKLoggingDoesNotLeak(t *testing.T) {
 	f.cfg.Logger = logging.NewStandardLogger(&locked{w: &out, mu: new(sync.Mutex)})
 	f.cfg.ClientLogMode = ^aws.ClientLogMode(0)
 	const session = "session-token-of-the-role"
-	f.cfg.Credentials = credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", session)
+	f.cfg.Credentials = credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", session)
 	key := f.st.CreateKey()
 	blob := f.st.Encrypt(key, []byte(canary), nil)
 	f.st.PutParameter(endpoint.Parameter{Name: "/app/db", Type: "SecureString", Value: canary})

@@ -34,7 +34,7 @@ func start(t testing.TB) (*endpoint.Server, *endpoint.Store, aws.Config) {
 
 func config(url string) aws.Config {
 	return aws.Config{Region: region, BaseEndpoint: &url,
-		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
 }
 
 func newEnv(t testing.TB, cfg aws.Config, environ map[string]string, opts ...secrets.Option) *secrets.Env {

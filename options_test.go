@@ -76,7 +76,7 @@ func TestWithInsecureEndpoint(t *testing.T) {
 // choose, a warm among many gives up after a count of attempts.
 func TestWarm_RetrySettingsOfTheEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": region, "AWS_PROFILE": "",
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_REGION": region, "AWS_PROFILE": "",
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 		"AWS_MAX_ATTEMPTS": "5", "AWS_RETRY_MODE": "adaptive",
 	} {

@@ -52,7 +52,7 @@ func StartEndpoint(t testing.TB) *Endpoint {
 func (e *Endpoint) Config() aws.Config {
 	return aws.Config{Region: Region, BaseEndpoint: aws.String("http://localhost"), HTTPClient: e.client,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil
+			return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret-access-key"}, nil
 		})}
 }
 

@@ -130,7 +130,7 @@ func TestEnforced(t *testing.T) {
 		"K_BARE": strings.TrimPrefix(ciphertext(key, map[string]string{"LambdaFunctionName": function}), "kms://"),
 	}
 	p := printed(t, lines(environ), "-account", "123456789012", "-key", key, "-function", function, "-vars", "kms:K_BARE")
-	cfg := aws.Config{Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
+	cfg := aws.Config{Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
 
 	if err := s.SetPolicy(p.document()); err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestQuickstartEnforced(t *testing.T) {
 	defer s.Close()
 	environ, key := samples.Store(s)
 	p := printed(t, lines(environ), "-region", "eu-west-1", "-account", "123456789012", "-key", key, "-vars", "kms:CONSOLE_KEY")
-	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
+	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
 	want := map[string][]string{
 		"Parameters":     {"API_KEY", "API_KEY_V1", "DB_HOST", "LICENSE"},
 		"ParameterTrees": {"SETTINGS"},

@@ -116,7 +116,7 @@ func show(ctx context.Context, w io.Writer, reveal bool) error {
 		return err
 	}
 	defer server.Close()
-	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
+	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
 	environ, _ := samples.Store(server)
 	server.SetLatency("*", 20*time.Millisecond) // about what AWS takes in its own Region
 

@@ -65,7 +65,7 @@ func TestOwnEnvironment(t *testing.T) {
 	t.Cleanup(s.Close)
 	s.Region("eu-west-1").PutSecret("prod/db", `{"password":"hidden"}`)
 	s.Fault(endpoint.Fault{Do: endpoint.Throttle, Operation: "ssm:*"})
-	for name, value := range map[string]string{"AWS_ENDPOINT_URL": url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_PROFILE": "",
+	for name, value := range map[string]string{"AWS_ENDPOINT_URL": url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_PROFILE": "",
 		"QUICKSTART_A": "sm://prod/db#password", "QUICKSTART_B": "ssm:///a", "QUICKSTART_C": "ssm:///c"} {
 		t.Setenv(name, value)
 	}

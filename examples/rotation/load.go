@@ -229,7 +229,7 @@ func (r *report) count(err error, at time.Duration) {
 }
 
 func credentials(context.Context) (aws.Credentials, error) {
-	return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "example"}, nil
+	return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret-access-key"}, nil
 }
 
 // print writes the timeline and the figures.

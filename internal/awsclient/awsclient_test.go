@@ -65,7 +65,7 @@ func TestFixedInvalidates(t *testing.T) {
 	retrieved := 0
 	cache := aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		retrieved++
-		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret"}, nil
+		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret-access-key"}, nil
 	}))
 	cache.Retrieve(t.Context())
 	s := Fixed(aws.Config{Credentials: cache})

@@ -24,7 +24,7 @@ import (
 func asLambda(t *testing.T, more map[string]string) {
 	t.Helper()
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_REGION": region,
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_REGION": region,
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 		"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_SAM_LOCAL": "", "AWS_PROFILE": "",
 		"AWS_ENDPOINT_URL": "", "AWS_ENDPOINT_URL_SSM": "", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "",

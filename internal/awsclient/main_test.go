@@ -42,7 +42,7 @@ func startPipe(t *testing.T, opts ...endpoint.Options) (*endpoint.Server, aws.Co
 }
 
 func base(url string) aws.Config {
-	return aws.Config{Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "token")}
+	return aws.Config{Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "token")}
 }
 
 // prepare is what a Source makes of a configuration.

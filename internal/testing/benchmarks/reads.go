@@ -128,7 +128,7 @@ func floorRead(_ context.Context, _ *bench.World, s bench.Set) (func(int), error
 // credentialsRead is the SDK's own cached read, of credentials that expire, as a function's role has them.
 func credentialsRead(ctx context.Context, _ *bench.World, _ bench.Set) (func(int), error) {
 	c := aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret", CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil
+		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret-access-key", CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil
 	}))
 	if _, err := c.Retrieve(ctx); err != nil {
 		return nil, err

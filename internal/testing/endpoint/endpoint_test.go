@@ -29,7 +29,7 @@ func connect(url, region string, hc *http.Client) clients {
 		Region: region, BaseEndpoint: aws.String(url), HTTPClient: hc,
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: "x", SessionToken: "y"}, nil
+			return aws.Credentials{AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: "secret-access-key", SessionToken: "y"}, nil
 		}),
 	}
 	return clients{kms.NewFromConfig(cfg), ssm.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg)}

@@ -35,7 +35,7 @@ func (st *Store) newKey() *key {
 	rand.Read(secret)
 	block, err := aes.NewCipher(secret)
 	must(err)
-	aead, err := cipher.NewGCM(block)
+	aead, err := cipher.NewGCMWithRandomNonce(block) // the only GCM that FIPS 140 permits
 	must(err)
 	k := &key{id: uuid(), aead: aead}
 	k.arn = st.scope.KeyARN(k.id)
@@ -195,6 +195,8 @@ type cmsBlob struct {
 	} `asn1:"explicit,tag:0"`
 }
 
+const nonceSize = 12
+
 // Offsets in a blob: header, key reference, one byte, sixteen random ones, length, CMS.
 const (
 	refAt    = 5
@@ -208,10 +210,9 @@ func (k *key) seal(plaintext []byte, context map[string]string) []byte {
 	c.Data.Content.Type = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 7, 1}
 	c.Data.Content.Algorithm.ID = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 46}
 	c.Data.Content.Algorithm.Params.ICV = 16
-	nonce := make([]byte, k.aead.NonceSize())
-	rand.Read(nonce)
-	c.Data.Content.Algorithm.Params.Nonce = nonce
-	c.Data.Content.Sealed = k.aead.Seal(nil, nonce, plaintext, aad(k.ref, context))
+	sealed := k.aead.Seal(nil, nil, plaintext, aad(k.ref, context))
+	c.Data.Content.Algorithm.Params.Nonce = sealed[:nonceSize]
+	c.Data.Content.Sealed = sealed[nonceSize:]
 	der, err := asn1.Marshal(c)
 	must(err)
 	b := append(append(slices.Clone(blobHeader), k.ref[:]...), 1)
@@ -232,7 +233,7 @@ func parseBlob(b []byte) (blob, error) {
 		return blob{}, invalid
 	}
 	nonce := c.Data.Content.Algorithm.Params.Nonce
-	if len(nonce) != 12 {
+	if len(nonce) != nonceSize {
 		return blob{}, invalid
 	}
 	return blob{ref: [32]byte(b[refAt:]), nonce: nonce, sealed: c.Data.Content.Sealed}, nil
@@ -249,7 +250,7 @@ func aad(ref [32]byte, context map[string]string) []byte {
 }
 
 func (k *key) open(b blob, context map[string]string) ([]byte, error) {
-	plaintext, err := k.aead.Open(nil, b.nonce, b.sealed, aad(k.ref, context))
+	plaintext, err := k.aead.Open(nil, nil, append(slices.Clone(b.nonce), b.sealed...), aad(k.ref, context))
 	if err != nil {
 		return nil, &Error{Code: "InvalidCiphertextException"}
 	}

@@ -189,7 +189,7 @@ func TestCallsAreThoseOfTheBackends(t *testing.T) {
 				}
 			}
 			opts := []secrets.Option{secrets.WithEnviron(r.Scenario.environ), secrets.WithAWSConfig(aws.Config{Region: "eu-west-1", BaseEndpoint: &url,
-				Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")})}
+				Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")})}
 			if tt.batch {
 				opts = append(opts, secrets.WithBatchGetSecretValue())
 			}

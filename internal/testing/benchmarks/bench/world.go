@@ -40,7 +40,7 @@ func (w *World) Select(network string) {
 }
 
 // Credentials are what the endpoint is called with.
-var Credentials = map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_EC2_METADATA_DISABLED": "true"}
+var Credentials = map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_EC2_METADATA_DISABLED": "true"}
 
 // A Set is what one cold start resolves: so many references of each kind.
 type Set struct {

@@ -139,7 +139,7 @@ func run(t *testing.T, a attack, client string) {
 	}
 	cfg := aws.Config{
 		Region: "eu-west-1", BaseEndpoint: &at, HTTPClient: clients(server.Listener.Addr().String())[client],
-		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "token"),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "token"),
 	}
 	refs := make([]secrets.Ref, calls)
 	for i := range refs {

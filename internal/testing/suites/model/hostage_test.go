@@ -107,7 +107,7 @@ func newAccount(t *testing.T, ownClient bool) *account {
 	}()
 	cfg := aws.Config{
 		Region: region, BaseEndpoint: aws.String("http://aws.test"),
-		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", ""),
 	}
 	if ownClient {
 		transport := &http.Transport{DialContext: p.DialContext, MaxIdleConnsPerHost: 32}

@@ -112,7 +112,7 @@ func TestRole(t *testing.T) {
 				}
 				s.ResetCalls()
 				env, err := secrets.New(secrets.WithVars(secrets.KMS, "SIGNING_KEY"), secrets.WithEnviron(environ(d)), secrets.WithAWSConfig(aws.Config{
-					Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}))
+					Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}))
 				if err != nil {
 					t.Fatal(err)
 				}

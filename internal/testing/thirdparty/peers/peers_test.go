@@ -80,7 +80,7 @@ func start(t *testing.T) (*endpoint.Server, aws.Config) {
 		t.Fatal(err)
 	}
 	server.Region("eu-west-1").PutSecret("prod/db", plaintext)
-	return server, aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", "")}
+	return server, aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
 }
 
 // readTable returns the table of README.md that has a column for each of the libraries: row → library → cell.
