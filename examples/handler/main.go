@@ -11,7 +11,7 @@
 //
 // template.yaml (AWS SAM) and main.tf (Terraform) create it and all it needs. To try it on this machine, without AWS:
 //
-//	go run ./examples/handler/local
+//	go run ./examples/local
 package main
 
 import (
