@@ -57,4 +57,16 @@ func invoke[C, Out any](ctx context.Context, clients *awsclient.Clients[C], oper
 }
 
 // failed returns err as the result of ref.
-func failed(ref Ref, err *ResolveError) Result { return Result{Err: err.named("", ref)} }
+func failed(ref Ref, err *ResolveError) Result { return Result{Err: err.forVariable("", ref)} }
+
+// failedCall returns the transient err of one call for refs as the result of each. Where it may come
+// from one of them alone, which AWS often does not say, it is marked so: who retries finds out.
+func failedCall(refs []Ref, err *ResolveError) []Result {
+	e := *err
+	e.wholeCall = len(refs) > 1 && !e.interrupted()
+	results := make([]Result, len(refs))
+	for i, ref := range refs {
+		results[i] = failed(ref, &e)
+	}
+	return results
+}

@@ -55,6 +55,10 @@ type ResolveError struct {
 	// wholeCall: AWS failed a call for several references as a whole, with a code that may come from any
 	// one of them: no throttle, time-out or lost connection. The backends set it.
 	wholeCall bool
+
+	// outgrown: what the reference reads has grown past one of our limits. A retry does not help; but
+	// nobody took the value away, so the one in hand is served as through a transient failure.
+	outgrown bool
 }
 
 // Error returns one line: variable or reference, kind, operation, AWS code, request id.

@@ -294,7 +294,7 @@ var failings = []struct {
 		}},
 		{name: "no Region", ref: param, do: func(f *fakeAWS) string { f.cfg.Region = ""; return "" }},
 		{name: "too many parameters below a path", ref: "ssm:///many/*", do: func(f *fakeAWS) string {
-			for i := range 101 {
+			for i := range 1001 {
 				f.st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/many/%d", i), Value: "canary"})
 			}
 			return ""

@@ -12,68 +12,105 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 
 	"github.com/lambdasecrets/secrets/internal/awsclient"
-	"github.com/lambdasecrets/secrets/internal/parallel"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
-type kmsAPI interface {
-	Decrypt(context.Context, *kms.DecryptInput, ...func(*kms.Options)) (*kms.DecryptOutput, error)
-}
-
 type kmsProvider struct {
-	clients  awsclient.Clients[kmsAPI]
+	clients  awsclient.Clients[*kms.Client]
 	function string
 	keys     []string
 }
 
-// NewKMS returns a [Provider] that decrypts kms:// references, each by a Decrypt call, up to 32 at once. A reference that states no encryption context is
-// tried without one and then with {"LambdaFunctionName": $AWS_LAMBDA_FUNCTION_NAME}, as the Lambda console encrypts; context=console
-// turns the order round. The second try is made only after InvalidCiphertextException or a denial. A key ARN in ?key= sends the call to its Region.
+// NewKMS returns a [Provider] that decrypts kms:// references, each by a Decrypt call, up to 32 at
+// once. A reference that states no encryption context is tried without one and then with
+// {"LambdaFunctionName": $AWS_LAMBDA_FUNCTION_NAME}, as the Lambda console encrypts;
+// context=console turns the order round. The second try is made only after
+// InvalidCiphertextException or a denial. A key ARN in ?key= sends the call to its Region.
 func NewKMS(cfg aws.Config, optFns ...func(*kms.Options)) Provider {
-	return newKMS(backendConfig{source: awsclient.Fixed(cfg), function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME")}, optFns...)
+	function := os.Getenv("AWS_LAMBDA_FUNCTION_NAME")
+	return newKMS(backendConfig{source: awsclient.Fixed(cfg), function: function}, optFns...)
 }
 
 func newKMS(b backendConfig, optFns ...func(*kms.Options)) Provider {
-	optFns = append(slices.Clip(optFns), func(o *kms.Options) { o.ClientLogMode &^= awsclient.Unlogged })
-	p := &kmsProvider{function: b.function, keys: b.keys, clients: awsclient.Clients[kmsAPI]{
-		Source: b.source,
-		New:    func(cfg aws.Config) kmsAPI { return kms.NewFromConfig(cfg, optFns...) },
-	}}
+	// Last, so that no option of the caller turns the logging of plaintext on again.
+	optFns = append(slices.Clip(optFns), func(o *kms.Options) {
+		o.ClientLogMode &^= awsclient.Unlogged
+	})
+	p := &kmsProvider{function: b.function, keys: b.keys}
+	p.clients.Source = b.source
+	p.clients.New = func(cfg aws.Config) *kms.Client { return kms.NewFromConfig(cfg, optFns...) }
 	return &streamer{p.stream}
 }
 
+// stream makes a call per ciphertext: KMS has no batch operation.
 func (p *kmsProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
-	parallel.Do(ctx, len(refs), func(i int) { deliver(i, p.decrypt(ctx, refs[i])) })
+	deliverEach(ctx, refs, deliver, p.fetch)
 }
 
-func (p *kmsProvider) decrypt(ctx context.Context, ref Ref) Result {
-	in := &kms.DecryptInput{CiphertextBlob: []byte(ref.ID())}
-	if key := ref.data().Key; key != "" {
-		in.KeyId = &key
-	}
-	var worst *ResolveError // of the tries: what a retry may cure, else the first denial, else the first
+// fetch decrypts one ciphertext with each encryption context that it may have been encrypted with.
+func (p *kmsProvider) fetch(ctx context.Context, ref Ref) Result {
+	var worst *ResolveError
 	var tried []string
-	for _, in.EncryptionContext = range ref.data().Contexts(p.function) {
-		tried = append(tried, refsyntax.ShownContext(in.EncryptionContext))
-		out, err := invoke(ctx, &p.clients, "kms:Decrypt", ref, func(ctx context.Context, c kmsAPI) (*kms.DecryptOutput, error) { return c.Decrypt(ctx, in) })
-		switch {
-		case err == nil && out.Plaintext == nil:
-			return failed(ref, garbledError("kms:Decrypt", ref, "the answer has no Plaintext"))
-		case err == nil && len(p.keys) > 0 && !slices.Contains(p.keys, aws.ToString(out.KeyId)):
-			return failed(ref, &ResolveError{Ref: ref, Operation: "kms:Decrypt", kind: ErrDecrypt, region: ref.Region(),
-				problem: fmt.Sprintf("it was encrypted under %s, which is not among the keys of WithKMSKeys", clip(aws.ToString(out.KeyId), 200)),
-				hint:    "encrypt the value under a pinned key, or add this key if it is yours"})
-		case err == nil:
-			return Result{Value: NewValue(string(out.Plaintext), ""), ARN: aws.ToString(out.KeyId)}
+	for _, pairs := range ref.data().Contexts(p.function) {
+		tried = append(tried, refsyntax.ShownContext(pairs))
+		r, err := p.decrypt(ctx, ref, pairs)
+		if err == nil {
+			return r
 		}
-		if worst == nil || err.passing() || err.kind == ErrAccessDenied && worst.kind != ErrAccessDenied {
+		if worst == nil || worse(err, worst) {
 			worst = err
 		}
+		// A condition on the context in a policy turns the wrong try into a denial. Nothing else
+		// says that another context would do, and each try is a call in the customer's CloudTrail.
 		if err.Code != "InvalidCiphertextException" && err.kind != ErrAccessDenied {
 			break
 		}
 	}
-	worst = worst.named("", ref) // it may be somebody else's
+	worst = worst.forVariable("", ref) // a copy: it may be somebody else's
 	worst.contexts = tried
 	return Result{Err: worst}
+}
+
+// worse reports whether err of a later try tells more than before: a retry may cure it, or it is
+// the denial that keeps the context that does fit from being used.
+func worse(err, before *ResolveError) bool {
+	return err.transient() || err.kind == ErrAccessDenied && before.kind != ErrAccessDenied
+}
+
+// decrypt makes one Decrypt call. It returns an error where KMS refused it.
+func (p *kmsProvider) decrypt(
+	ctx context.Context, ref Ref, pairs map[string]string,
+) (Result, *ResolveError) {
+	const operation = "kms:Decrypt"
+	in := &kms.DecryptInput{CiphertextBlob: []byte(ref.ID()), EncryptionContext: pairs}
+	if key := ref.data().Key; key != "" {
+		in.KeyId = &key
+	}
+	out, err := invoke(ctx, &p.clients, operation, ref,
+		func(ctx context.Context, c *kms.Client) (*kms.DecryptOutput, error) {
+			return c.Decrypt(ctx, in)
+		})
+	if err != nil {
+		return Result{}, err
+	}
+	key := aws.ToString(out.KeyId)
+	switch {
+	case out.Plaintext == nil:
+		return failed(ref, garbledError(operation, ref, "the answer has no Plaintext")), nil
+	case len(p.keys) > 0 && !slices.Contains(p.keys, key):
+		// KMS finds the key by the ciphertext: who can set the variable could have put one there
+		// that was encrypted under a key of another account, which allows this role to decrypt.
+		return failed(ref, p.notPinned(ref, key)), nil
+	}
+	return Result{Value: NewValue(string(out.Plaintext), ""), ARN: key}, nil
+}
+
+// notPinned is the error for a ciphertext under a key that is not among those of WithKMSKeys.
+func (p *kmsProvider) notPinned(ref Ref, key string) *ResolveError {
+	return &ResolveError{
+		Ref: ref, Operation: "kms:Decrypt", kind: ErrDecrypt, region: ref.Region(),
+		problem: fmt.Sprintf("it was encrypted under %s, which is not among the keys of WithKMSKeys",
+			clip(key, 200)),
+		hint: "encrypt the value under a pinned key, or add this key if it is yours",
+	}
 }

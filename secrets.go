@@ -74,6 +74,8 @@ type Result struct {
 	Value Value  // what was fetched; ignored if Err is set
 	ARN   string // of the parameter, secret or key that the value came from, for Env.Refs; may be ""
 	Err   error  // why there is no Value, or nil
+
+	warning string // about the Value, for the log: that it is about to outgrow a limit; or ""
 }
 
 // A ProviderFunc is a [Provider] that fetches one reference at a time, up to 32 at once.

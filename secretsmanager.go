@@ -4,9 +4,12 @@ package secrets
 
 import (
 	"context"
+	"errors"
+	"net/http"
 	"slices"
 	"strings"
-	"sync/atomic"
+	"sync"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
@@ -14,63 +17,179 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/lambdasecrets/secrets/internal/awsclient"
-	"github.com/lambdasecrets/secrets/internal/parallel"
+	"github.com/lambdasecrets/secrets/internal/awserr"
 )
 
 const (
 	smBatch = 20 // ids that BatchGetSecretValue takes
 	current = "AWSCURRENT"
+
+	getSecretValue      = "secretsmanager:GetSecretValue"
+	batchGetSecretValue = "secretsmanager:BatchGetSecretValue"
 )
 
-type smAPI interface {
-	GetSecretValue(context.Context, *secretsmanager.GetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.GetSecretValueOutput, error)
-	BatchGetSecretValue(context.Context, *secretsmanager.BatchGetSecretValueInput, ...func(*secretsmanager.Options)) (*secretsmanager.BatchGetSecretValueOutput, error)
-}
-
 type smProvider struct {
-	clients awsclient.Clients[smAPI]
-	batched bool
-	noBatch atomic.Bool // the role turned out to lack BatchGetSecretValue
+	clients awsclient.Clients[*secretsmanager.Client]
+	batches bool // WithBatchGetSecretValue
+	noBatch refusal
 }
 
-// NewSecretsManager returns a [Provider] for secretsmanager:// references: a GetSecretValue call each, up to 32 at once, for the stage or version
-// that the reference states, else for AWSCURRENT. Text secrets and binary ones come out byte for byte.
+// A refusal remembers that an operation is not to be had, for a while or for good.
+type refusal struct {
+	mu    sync.Mutex
+	good  bool
+	until time.Time
+}
+
+func (r *refusal) forGood() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.good = true
+}
+
+// forWhile remembers it for d. The time stands still while the sandbox is frozen: the operation is
+// then found out about a little later, and nothing is lost meanwhile.
+func (r *refusal) forWhile(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.until = time.Now().Add(d)
+}
+
+func (r *refusal) holds() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.good || time.Now().Before(r.until)
+}
+
+// NewSecretsManager returns a [Provider] for secretsmanager:// references: a GetSecretValue call
+// each, up to 32 at once, for the stage or version that the reference states, else for AWSCURRENT.
+// Text secrets and binary ones come out byte for byte.
 func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) Provider {
 	return newSecretsManager(backendConfig{source: awsclient.Fixed(cfg)}, optFns...)
 }
 
 func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
-	optFns = append(slices.Clip(optFns), func(o *secretsmanager.Options) { o.ClientLogMode &^= awsclient.Unlogged })
-	p := &smProvider{batched: b.batch, clients: awsclient.Clients[smAPI]{Source: b.source,
-		New: func(cfg aws.Config) smAPI { return secretsmanager.NewFromConfig(cfg, optFns...) }}}
+	// Last, so that no option of the caller turns the logging of plaintext on again.
+	optFns = append(slices.Clip(optFns), func(o *secretsmanager.Options) {
+		o.ClientLogMode &^= awsclient.Unlogged
+	})
+	p := &smProvider{batches: b.batch}
+	p.clients.Source = b.source
+	p.clients.New = func(cfg aws.Config) *secretsmanager.Client {
+		return secretsmanager.NewFromConfig(cfg, optFns...)
+	}
 	return &streamer{p.stream}
 }
 
 func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
+	if !p.batches || p.noBatch.holds() {
+		deliverEach(ctx, refs, deliver, p.getSecretValue)
+		return
+	}
 	type together struct {
 		region string
 		arn    bool
-		alone  int
+		alone  bool // such a one is of a batch of its own, see ref
+		ref    Ref
 	}
-	results := make([]Result, len(refs))
-	// A list that names one secret twice is refused. Names and ARNs of one secret cannot be told from here, so they go apart.
-	parallel.Batches(ctx, len(refs), smBatch, func(i int) (together, string) {
-		d := refs[i].data()
-		key := together{region: d.Region, arn: strings.HasPrefix(d.ID, "arn:")}
-		if !p.batched || p.noBatch.Load() || refs[i].Scheme() != SecretsManager || d.Version != "" || d.Stage != "" && d.Stage != current {
-			key.alone = i + 1
+	key := func(ref Ref) (together, string) {
+		d := ref.data()
+		// A list that names one secret twice is refused. Names and ARNs of one secret cannot be
+		// told from here, so they go apart.
+		k := together{region: d.Region, arn: strings.HasPrefix(d.ID, "arn:")}
+		if !batchable(ref) {
+			k.alone, k.ref = true, ref
 		}
-		return key, d.ID
-	}, func(ctx context.Context, batch []int) {
-		p.batch(ctx, refs, batch, results)
-		for _, i := range batch {
-			deliver(i, results[i])
-		}
-	})
+		return k, d.ID
+	}
+	streamBatches(ctx, refs, deliver, smBatch, key, p.together)
 }
 
-func (p *smProvider) single(ctx context.Context, ref Ref) Result {
-	const operation = "secretsmanager:GetSecretValue"
+// batchable reports whether BatchGetSecretValue can answer ref: it knows no other stage than the
+// current one, and no version.
+func batchable(ref Ref) bool {
+	stage := ref.Stage()
+	return ref.Scheme() == SecretsManager && ref.Version() == "" && (stage == "" || stage == current)
+}
+
+// together fetches several secrets by BatchGetSecretValue, page by page, and by single calls what
+// that leaves out, or all where it is not to be had.
+func (p *smProvider) together(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
+	if len(refs) == 1 {
+		deliver(0, p.getSecretValue(ctx, refs[0]))
+		return
+	}
+	var refused *ResolveError
+	var token *string
+	done := make([]bool, len(refs))
+	for pages := 0; pages < smBatch; pages++ { // a page brings one secret at least, or is the last
+		page, next, err := p.batchGetSecretValue(ctx, refs, token)
+		for i, r := range page {
+			if !done[i] && (r.Err != nil || !r.Value.IsZero()) {
+				done[i] = true
+				deliver(i, r)
+			}
+		}
+		if refused, token = err, next; refused != nil || aws.ToString(token) == "" {
+			break
+		}
+	}
+	var open []int
+	for i := range refs {
+		if !done[i] {
+			open = append(open, i)
+		}
+	}
+	refs, deliver = pick(refs, deliver, open)
+	p.fallBack(ctx, refs, refused, deliver)
+}
+
+// fallBack fetches by single calls what a batch call left out, or why it was refused. An outage
+// must not multiply the calls: only a refusal that says nothing of GetSecretValue is answered by
+// them. Permission and API are found out once; a throttle, which comes of a quota of its own (100
+// a second, where GetSecretValue has 10,000), is remembered for a minute, and only where a first
+// single call shows that those are not throttled too.
+func (p *smProvider) fallBack(
+	ctx context.Context, refs []Ref, refused *ResolveError, deliver func(i int, r Result),
+) {
+	const throttled = time.Minute
+	switch {
+	case refused == nil || len(refs) == 0:
+	case refused.kind == ErrAccessDenied, unknownOperation(refused):
+		p.noBatch.forGood()
+	case refused.kind == ErrThrottled:
+		first := p.getSecretValue(ctx, refs[0])
+		deliver(0, first)
+		refs, deliver = allBut(refs, deliver, 0)
+		if first.Err != nil && Retryable(first.Err) {
+			deliverAll(failedCall(refs, refused), deliver)
+			return
+		}
+		p.noBatch.forWhile(throttled)
+	case refused.transient():
+		deliverAll(failedCall(refs, refused), deliver)
+		return
+	}
+	deliverEach(ctx, refs, deliver, p.getSecretValue)
+}
+
+// unknownOperation reports whether who answers does not know the operation: an emulator, a proxy
+// with a list of its own, or a Region that is behind.
+func unknownOperation(err *ResolveError) bool {
+	switch err.Code {
+	case "UnknownOperationException", "UnknownOperation", "InvalidAction":
+		return true
+	}
+	var apiErr *awserr.Error
+	if !errors.As(err.cause, &apiErr) {
+		return false
+	}
+	return apiErr.Status == http.StatusNotImplemented ||
+		apiErr.Status == http.StatusNotFound && err.Code == ""
+}
+
+// getSecretValue makes one GetSecretValue call.
+func (p *smProvider) getSecretValue(ctx context.Context, ref Ref) Result {
 	in := &secretsmanager.GetSecretValueInput{SecretId: aws.String(ref.ID())}
 	if v := ref.Version(); v != "" {
 		in.VersionId = &v
@@ -78,71 +197,81 @@ func (p *smProvider) single(ctx context.Context, ref Ref) Result {
 	if s := ref.Stage(); s != "" {
 		in.VersionStage = &s
 	} else if in.VersionId == nil {
-		in.VersionStage = aws.String(current) // the default, but some endpoints answer the newest version where none is stated
+		// It is the default; but some endpoints answer the newest version where none is stated.
+		in.VersionStage = aws.String(current)
 	}
-	out, err := invoke(ctx, &p.clients, operation, ref, func(ctx context.Context, c smAPI) (*secretsmanager.GetSecretValueOutput, error) {
-		return c.GetSecretValue(ctx, in)
-	})
-	switch {
-	case err != nil:
+	out, err := invoke(ctx, &p.clients, getSecretValue, ref,
+		func(ctx context.Context, c *secretsmanager.Client) (
+			*secretsmanager.GetSecretValueOutput, error) {
+			return c.GetSecretValue(ctx, in)
+		})
+	if err != nil {
 		return failed(ref, err)
-	case ref.data().Another(aws.ToString(out.Name), aws.ToString(out.ARN)), in.VersionId != nil && out.VersionId != nil && *out.VersionId != *in.VersionId:
-		return failed(ref, garbledError(operation, ref, "the answer is for another secret or version"))
 	}
-	return secret(ref, operation, out.SecretString, out.SecretBinary, out.VersionId, out.ARN)
+	otherVersion := in.VersionId != nil && out.VersionId != nil && *out.VersionId != *in.VersionId
+	if otherVersion || ref.data().Another(aws.ToString(out.Name), aws.ToString(out.ARN)) {
+		problem := "the answer is for another secret or version"
+		return failed(ref, garbledError(getSecretValue, ref, problem))
+	}
+	return secret(ref, getSecretValue, types.SecretValueEntry{
+		SecretString: out.SecretString, SecretBinary: out.SecretBinary,
+		VersionId: out.VersionId, ARN: out.ARN,
+	})
 }
 
-// batch fetches refs[which] by one BatchGetSecretValue; singly where that is refused, and those that it leaves out.
-func (p *smProvider) batch(ctx context.Context, refs []Ref, which []int, results []Result) {
-	const operation = "secretsmanager:BatchGetSecretValue"
-	left := slices.Clone(which)
-	settle := func(i int, r Result) {
-		results[i] = r
-		left = slices.DeleteFunc(left, func(j int) bool { return i == j })
+// batchGetSecretValue makes one BatchGetSecretValue call: one page of the answer for up to twenty
+// secrets, with the token of the next. The zero Result is that of a secret which this page says
+// nothing of. It returns an error where the call was refused as a whole.
+func (p *smProvider) batchGetSecretValue(
+	ctx context.Context, refs []Ref, token *string,
+) ([]Result, *string, *ResolveError) {
+	in := &secretsmanager.BatchGetSecretValueInput{NextToken: token}
+	for _, ref := range refs {
+		in.SecretIdList = append(in.SecretIdList, ref.ID())
 	}
-	in := &secretsmanager.BatchGetSecretValueInput{}
-	for _, i := range which {
-		in.SecretIdList = append(in.SecretIdList, refs[i].ID())
-	}
-	for pages := 0; len(which) > 1 && pages < smBatch; pages++ {
-		out, err := invoke(ctx, &p.clients, operation, refs[which[0]], func(ctx context.Context, c smAPI) (*secretsmanager.BatchGetSecretValueOutput, error) {
+	out, err := invoke(ctx, &p.clients, batchGetSecretValue, refs[0],
+		func(ctx context.Context, c *secretsmanager.Client) (
+			*secretsmanager.BatchGetSecretValueOutput, error) {
 			return c.BatchGetSecretValue(ctx, in)
 		})
-		if err != nil {
-			if err.passing() {
-				for _, i := range slices.Clone(left) {
-					settle(i, failed(refs[i], err))
-				}
-			}
-			if err.kind == ErrAccessDenied {
-				p.noBatch.Store(true)
-			}
-			break
-		}
-		for _, i := range slices.Clone(left) {
-			ref := refs[i]
-			if at := slices.IndexFunc(out.SecretValues, func(s types.SecretValueEntry) bool { return ref.data().IsOf(aws.ToString(s.Name), aws.ToString(s.ARN)) }); at >= 0 {
-				s := out.SecretValues[at]
-				settle(i, secret(ref, operation, s.SecretString, s.SecretBinary, s.VersionId, s.ARN))
-			} else if at := slices.IndexFunc(out.Errors, func(e types.APIErrorType) bool { return aws.ToString(e.SecretId) == ref.ID() }); at >= 0 {
-				e := out.Errors[at]
-				settle(i, failed(ref, awsError("secretsmanager:GetSecretValue", ref, &smithy.GenericAPIError{Code: aws.ToString(e.ErrorCode), Message: aws.ToString(e.Message)})))
-			}
-		}
-		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
-			break
+	if err != nil {
+		return nil, nil, err
+	}
+	results := make([]Result, len(refs))
+	for i, ref := range refs {
+		results[i] = secretAmong(out, ref)
+	}
+	return results, out.NextToken, nil
+}
+
+// secretAmong finds what a page says of one secret; the zero Result if it says nothing.
+func secretAmong(out *secretsmanager.BatchGetSecretValueOutput, ref Ref) Result {
+	for _, s := range out.SecretValues {
+		if ref.data().IsOf(aws.ToString(s.Name), aws.ToString(s.ARN)) {
+			return secret(ref, batchGetSecretValue, s)
 		}
 	}
-	parallel.Do(ctx, len(left), func(k int) { results[left[k]] = p.single(ctx, refs[left[k]]) })
+	for _, e := range out.Errors {
+		if aws.ToString(e.SecretId) == ref.ID() {
+			// The batch operation's own permission is not what this is about.
+			return failed(ref, awsError(getSecretValue, ref, &smithy.GenericAPIError{
+				Code: aws.ToString(e.ErrorCode), Message: aws.ToString(e.Message),
+			}))
+		}
+	}
+	return Result{}
 }
 
 // secret makes a result of AWS's answer.
-func secret(ref Ref, operation string, text *string, binary []byte, version, arn *string) Result {
-	plain := string(binary) // the SDK has undone the base64 of the wire
-	if text != nil {
-		plain = *text
-	} else if binary == nil {
-		return failed(ref, garbledError(operation, ref, "the answer has neither SecretString nor SecretBinary"))
+func secret(ref Ref, operation string, s types.SecretValueEntry) Result {
+	plain := string(s.SecretBinary) // the SDK has undone the base64 of the wire
+	if s.SecretString != nil {
+		plain = *s.SecretString
+	} else if s.SecretBinary == nil {
+		problem := "the answer has neither SecretString nor SecretBinary"
+		return failed(ref, garbledError(operation, ref, problem))
 	}
-	return Result{Value: NewValue(plain, aws.ToString(version)), ARN: aws.ToString(arn)}
+	return Result{
+		Value: NewValue(plain, aws.ToString(s.VersionId)), ARN: aws.ToString(s.ARN),
+	}
 }

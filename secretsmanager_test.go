@@ -1,16 +1,16 @@
 package secrets_test
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
 	"github.com/lambdasecrets/secrets"
@@ -211,26 +211,110 @@ func TestBatchNamesAndARNs(t *testing.T) {
 	}
 }
 
-// A throttled batch is not made up for by twenty calls.
-func TestBatchThrottled(t *testing.T) {
+// A batch operation that is not to be had, for whatever reason that says nothing of GetSecretValue,
+// is made up for by single calls in the same fetch, and the next fetch knows.
+func TestBatch_NotToBeHad(t *testing.T) {
 	t.Parallel()
-	s, st, cfg := start(t)
-	for _, name := range []string{"a", "b", "c"} {
-		st.PutSecret(name, name)
+	const batch, get = "1 secretsmanager:BatchGetSecretValue", "5 secretsmanager:GetSecretValue"
+	for _, test := range []struct {
+		name  string
+		fault endpoint.Fault
+	}{
+		{"unknown", endpoint.Fault{Do: endpoint.Fail, Code: "UnknownOperationException"}},
+		{"unknown, in older words", endpoint.Fault{Do: endpoint.Fail, Code: "InvalidAction"}},
+		{"unknown, by status", endpoint.Fault{Do: endpoint.Fail, Code: "InternalFailure", Status: 501}},
+		{"a page for an unknown path", endpoint.Fault{Do: endpoint.Fail, Status: 404}},
+		{"denied", endpoint.Fault{Do: endpoint.Deny}},
+		{"throttled", endpoint.Fault{Do: endpoint.Throttle}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			refs := secretsNamed(st, 5)
+			test.fault.Operation = "secretsmanager:Batch*"
+			s.Fault(test.fault)
+			p := secrets.NewBatchingSecretsManager(cfg)
+			for _, calls := range [][]string{{batch, get}, {get}} {
+				for i, r := range fetch(t, p, refs...) {
+					wantResult(t, r, fmt.Sprint(i), nil)
+				}
+				wantCalls(t, s, calls...)
+			}
+		})
 	}
-	h := s.Fault(endpoint.Fault{Do: endpoint.Throttle, Operation: "secretsmanager:Batch*"})
-	env := newEnv(t, cfg, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithBatchGetSecretValue(), secrets.WithLogger(quiet()))
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-	defer cancel()
-	if err := env.Warm(ctx); !errors.Is(err, secrets.ErrThrottled) {
-		t.Errorf("error %v", err)
+}
+
+// secretsNamed makes secrets s0 … whose values are their numbers.
+func secretsNamed(st *endpoint.Store, n int) (refs []string) {
+	for i := range n {
+		st.PutSecret(fmt.Sprint("s", i), fmt.Sprint(i))
+		refs = append(refs, fmt.Sprint("sm://s", i))
 	}
-	if n := s.Count("secretsmanager:GetSecretValue"); n != 0 {
-		t.Errorf("%d single calls", n)
-	}
-	h.Remove()
-	if err := env.Warm(patient(t)); err != nil {
-		t.Error(secrets.Detail(err))
+	return refs
+}
+
+// A throttled batch operation is tried again after a minute. Where single calls are throttled too,
+// or fail, a fetch makes two calls and no more.
+func TestBatch_Throttled(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, p := endpoint.New(endpoint.Options{}), endpoint.NewPipe()
+		go s.Serve(p)
+		defer s.Close()
+		cfg := config("http://aws.test")
+		cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(
+			func(t *http.Transport) { t.DialContext = p.DialContext })
+		refs := secretsNamed(s.Region(region), 10)
+		provider := secrets.NewBatchingSecretsManager(cfg)
+		const batch, single = "secretsmanager:BatchGetSecretValue", "secretsmanager:GetSecretValue"
+
+		h := s.Fault(endpoint.Fault{Do: endpoint.Throttle})
+		for range 3 {
+			for _, r := range fetch(t, provider, refs...) {
+				wantResult(t, r, "", secrets.ErrThrottled)
+			}
+			wantCalls(t, s, "1 "+batch, "1 "+single)
+		}
+		h.Remove()
+		fetch(t, provider, refs...)
+		wantCalls(t, s, "1 "+batch) // nothing was remembered
+
+		s.Fault(endpoint.Fault{Do: endpoint.Throttle, Operation: batch, Times: 1})
+		fetch(t, provider, refs...)
+		wantCalls(t, s, "1 "+batch, "10 "+single)
+		time.Sleep(59 * time.Second)
+		fetch(t, provider, refs...)
+		wantCalls(t, s, "10 "+single)
+		time.Sleep(time.Second)
+		fetch(t, provider, refs...)
+		wantCalls(t, s, "1 "+batch)
+	})
+}
+
+// An outage does not multiply the calls: what may pass by itself is left to whoever retries, with a
+// mark where one secret alone may be to blame.
+func TestBatch_Outage(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]endpoint.Fault{
+		"500":                 {Do: endpoint.Fail, Code: "InternalServiceError", Status: 500},
+		"a proxy's page":      {Do: endpoint.HTML503},
+		"unknown":             {Do: endpoint.Fail, Code: "BrandNewException"},
+		"unknown credentials": {Do: endpoint.Fail, Code: "UnrecognizedClientException"},
+		"garbled":             {Do: endpoint.Garbled},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, st, cfg := start(t)
+			cfg.RetryMaxAttempts = 1
+			refs := secretsNamed(st, 10)
+			s.Fault(fault)
+			for _, r := range fetch(t, secrets.NewBatchingSecretsManager(cfg), refs...) {
+				if !secrets.Retryable(r.Err) || !secrets.WholeCall(r.Err) {
+					t.Errorf("%s", secrets.Detail(r.Err))
+				}
+			}
+			wantCalls(t, s, "1 secretsmanager:BatchGetSecretValue")
+		})
 	}
 }
 

@@ -1,7 +1,13 @@
 package secrets_test
 
 import (
+	"bytes"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -180,8 +186,15 @@ func TestSSMPassingBatch(t *testing.T) {
 				if !secrets.Retryable(r.Err) {
 					t.Errorf("error %v", r.Err)
 				}
+				// Those that may come from one name alone are marked, for the cache to find out.
+				if want := fault.Do != endpoint.Throttle && fault.Member == ""; secrets.WholeCall(r.Err) != want {
+					t.Errorf("marked as failure of the whole call: %v, want %v", !want, want)
+				}
 			}
 			wantCalls(t, s, "1 ssm:GetParameters")
+			if r := fetch(t, secrets.NewSSM(cfg), refs[0])[0]; secrets.WholeCall(r.Err) {
+				t.Error("a lone name is marked")
+			}
 		})
 	}
 }
@@ -322,12 +335,11 @@ func TestSSMTrees(t *testing.T) {
 	st.PutParameter(endpoint.Parameter{Name: "/app/prod/d", Type: "SecureString", Value: `quo"te`})
 	for i := range 100 {
 		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/full/%03d", i), Value: "x"})
-		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/over/%03d", i), Value: "x"})
 	}
-	st.PutParameter(endpoint.Parameter{Name: "/over/more", Value: "x"})
 	p := secrets.NewSSM(cfg)
 
-	wantResult(t, fetch(t, p, "ssm:///app/prod/*")[0], `{"a":"value of /app/prod/a","b/c":"value of /app/prod/b/c","d":"quo\"te"}`, nil)
+	const whole = `{"a":"value of /app/prod/a","b/c":"value of /app/prod/b/c","d":"quo\"te"}`
+	wantResult(t, fetch(t, p, "ssm:///app/prod/*")[0], whole, nil)
 	if path := s.Calls()[0].Resources; len(path) != 1 || path[0] != "/app/prod/" {
 		t.Errorf("path %q: the usual policy allows it with the trailing slash only", path)
 	}
@@ -337,7 +349,6 @@ func TestSSMTrees(t *testing.T) {
 		t.Errorf("a tree of 100: %v", r.Err)
 	}
 	wantCalls(t, s, "10 ssm:GetParametersByPath")
-	wantResult(t, fetch(t, p, "ssm:///over/*")[0], "", secrets.ErrInvalidReference)
 	wantResult(t, fetch(t, p, "ssm:///none/*")[0], "", secrets.ErrNotFound)
 	s.ResetCalls()
 
@@ -356,6 +367,85 @@ func TestSSMTrees(t *testing.T) {
 	s.Fault(endpoint.Fault{Do: endpoint.EmptyPage})
 	if r := fetch(t, p, "ssm:///full/*")[0]; !secrets.Retryable(r.Err) {
 		t.Errorf("pages without end: %v", r.Err)
+	}
+}
+
+// A 200 without its list is no end of a tree, whichever page it is: half a tree is no good value,
+// and none of it is no absence, which "optional" would forgive.
+func TestSSMTree_GarbledPage(t *testing.T) {
+	t.Parallel()
+	for _, do := range []endpoint.Action{endpoint.Missing, endpoint.Empty} {
+		for page := range 3 {
+			s, st, cfg := start(t)
+			put(st, numbered(30)...)
+			p := secrets.NewSSM(cfg)
+			for i := range 30 {
+				st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/app/%d", i), Value: "x"})
+			}
+			s.Fault(endpoint.Fault{Do: do, Skip: page, Times: 1})
+			wantResult(t, fetch(t, p, "ssm:///app/*")[0], "", secrets.ErrUnavailable)
+		}
+	}
+}
+
+// pages answers GetParametersByPath with n parameters of one value, ten to a page.
+func pages(n int, value string) doing {
+	return func(r *http.Request) (*http.Response, error) {
+		var in struct{ NextToken string }
+		if err := json.NewDecoder(r.Body).Decode(&in); err != nil {
+			return nil, err
+		}
+		from, _ := strconv.Atoi(in.NextToken)
+		var out struct {
+			Parameters []map[string]string
+			NextToken  string `json:",omitempty"`
+		}
+		for i := from; i < min(from+10, n); i++ {
+			out.Parameters = append(out.Parameters, map[string]string{"Name": fmt.Sprintf("/t/%04d", i), "Value": value})
+		}
+		if from+10 < n {
+			out.NextToken = strconv.Itoa(from + 10)
+		}
+		body, err := json.Marshal(out)
+		header := http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
+		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(bytes.NewReader(body))}, err
+	}
+}
+
+// A tree warns from 80 % of either limit, and fails past it with which limit it is.
+func TestSSMTree_Limits(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name         string
+		n            int
+		value        string
+		fails, warns string
+	}{
+		{"far from both", 799, "x", "", ""},
+		{"80 % of the parameters", 800, "x", "", "800 parameters; more than 1000 fail"},
+		{"all parameters", 1000, "x", "", "1000 parameters; more than 1000 fail"},
+		{"one too many", 1001, "x", "more than 1000 parameters", ""},
+		{"below 80 % of the bytes", 400, strings.Repeat("x", 8192), "", ""},
+		{"80 % of the bytes", 412, strings.Repeat("x", 8192), "", "bytes; more than 4194304 fail"},
+		{"too many bytes", 512, strings.Repeat("x", 8192), "larger than 4 MiB", ""},
+		{"too many bytes once they are quoted", 300, strings.Repeat(`"`, 8192), "larger than 4 MiB", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			cfg := config("https://aws.example")
+			cfg.HTTPClient = pages(test.n, test.value)
+			r := fetch(t, secrets.NewSSM(cfg), "ssm:///t/*")[0]
+			if test.fails == "" {
+				if r.Err != nil || !strings.Contains(secrets.Warning(r), test.warns) || test.warns == "" && secrets.Warning(r) != "" {
+					t.Errorf("error %v, warning %q", r.Err, secrets.Warning(r))
+				}
+				return
+			}
+			if !errors.Is(r.Err, secrets.ErrInvalidReference) || !secrets.Outgrown(r.Err) ||
+				!strings.Contains(secrets.Detail(r.Err), test.fails) {
+				t.Errorf("%s", secrets.Detail(r.Err))
+			}
+		})
 	}
 }
 

@@ -69,6 +69,63 @@ func streamEach(ctx context.Context, p Provider, refs []Ref, deliver func(i int,
 	})
 }
 
+// deliverEach fetches each reference by a call of its own, as many at once as the width allows.
+func deliverEach(
+	ctx context.Context, refs []Ref, deliver func(i int, r Result),
+	fetch func(context.Context, Ref) Result,
+) {
+	parallel.Do(ctx, len(refs), func(i int) { deliver(i, fetch(ctx, refs[i])) })
+}
+
+// deliverAll delivers results that came together.
+func deliverAll(results []Result, deliver func(i int, r Result)) {
+	for i, r := range results {
+		deliver(i, r)
+	}
+}
+
+// streamBatches divides refs into batches of at most size, and fetches all of them at once. In a
+// batch all have the same key and no two the same name. Batches of several share the width: each
+// may have to be taken apart.
+func streamBatches[K comparable](
+	ctx context.Context, refs []Ref, deliver func(i int, r Result),
+	size int, of func(Ref) (key K, name string), fetch streamFunc,
+) {
+	batches := parallel.Batches(len(refs), size, func(i int) (K, string) { return of(refs[i]) })
+	several := 0
+	for _, batch := range batches {
+		if len(batch) > 1 {
+			several++
+		}
+	}
+	shared := parallel.Shared(ctx, several)
+	parallel.Do(ctx, len(batches), func(k int) {
+		some, deliverSome := pick(refs, deliver, batches[k])
+		fetch(shared, some, deliverSome)
+	})
+}
+
+// pick returns the references at these indexes, and a deliver for them, so that who fetches them
+// counts from 0 and needs to know no others.
+func pick(refs []Ref, deliver func(i int, r Result), at []int) ([]Ref, func(i int, r Result)) {
+	some := make([]Ref, len(at))
+	for k, i := range at {
+		some[k] = refs[i]
+	}
+	return some, func(k int, r Result) { deliver(at[k], r) }
+}
+
+// allBut picks every reference but one.
+func allBut(refs []Ref, deliver func(i int, r Result), but int) ([]Ref, func(i int, r Result)) {
+	at := make([]int, 0, len(refs))
+	for i := range refs {
+		if i != but {
+			at = append(at, i)
+		}
+	}
+	return pick(refs, deliver, at)
+}
+
 // deliveries passes on the first result of each reference and drops every other.
 type deliveries struct {
 	to   func(i int, r Result)

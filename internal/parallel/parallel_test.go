@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -75,29 +73,53 @@ func TestForMemory(t *testing.T) {
 
 func TestBatches(t *testing.T) {
 	t.Parallel()
-	for _, test := range []struct {
-		things string // key and name of each
-		want   string
-		width  int
-	}{
-		{"", "", 0},
-		{"a1 a2 a3", "[0 1] [2]", Width},
-		{"a1 b1 a2 b2", "[0 2] [1 3]", Width / 2},
-		{"a1 a1 a2", "[0 2] [1]", Width}, // a name twice
-		{"a1 b1 c1", "[0] [1] [2]", Width},
+	for things, want := range map[string]string{ // key and name of each
+		"":                        "[]",
+		"a1 a2 a3":                "[[0 1] [2]]",
+		"a1 b1 a2 b2":             "[[0 2] [1 3]]",
+		"a1 a1 a2":                "[[0 2] [1]]", // a name twice
+		"a1 b1 c1":                "[[0] [1] [2]]",
+		"a1 a1 a1 a2 a2 a2 a3 a3": "[[0 3] [1 4] [2 5] [6] [7]]",
 	} {
-		things := strings.Fields(test.things)
-		var mu sync.Mutex
-		var got []string
-		Batches(context.Background(), len(things), 2, func(i int) (byte, string) { return things[i][0], things[i][1:] }, func(ctx context.Context, batch []int) {
-			mu.Lock()
-			defer mu.Unlock()
-			if got = append(got, fmt.Sprint(batch)); WidthOf(ctx) != test.width {
-				t.Errorf("%s: width %d, want %d", test.things, WidthOf(ctx), test.width)
-			}
-		})
-		if slices.Sort(got); strings.Join(got, " ") != test.want {
-			t.Errorf("%s: %s, want %s", test.things, got, test.want)
+		all := strings.Fields(things)
+		got := Batches(len(all), 2, func(i int) (byte, string) { return all[i][0], all[i][1:] })
+		if fmt.Sprint(got) != want {
+			t.Errorf("%s: %v, want %s", things, got, want)
 		}
+	}
+}
+
+// What hangs does not keep what could be done meanwhile from starting.
+func TestDo_SlowOnesDoNotCount(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name        string
+		n, hang     int           // the first ones hang for a minute
+		each, after time.Duration // the others take so long; the last is done by then
+	}{
+		{"fewer than the width", 6, 1, 10 * time.Millisecond, 50 * time.Millisecond},
+		{"as many as the width", 6, 2, 10 * time.Millisecond, 1020 * time.Millisecond},
+		{"more than the width", 8, 5, 10 * time.Millisecond, 2030 * time.Millisecond},
+		{"none", 6, 0, 900 * time.Millisecond, 2700 * time.Millisecond},
+		{"all are slow", 6, 0, 5 * time.Second, 7 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				began := time.Now()
+				var last atomic.Int64
+				Do(WithWidth(t.Context(), 2), test.n, func(i int) {
+					if i < test.hang {
+						time.Sleep(time.Minute)
+						return
+					}
+					time.Sleep(test.each)
+					last.Store(int64(time.Since(began)))
+				})
+				if got := time.Duration(last.Load()); got != test.after {
+					t.Errorf("the last good one was done after %v, want %v", got, test.after)
+				}
+			})
+		})
 	}
 }

@@ -464,7 +464,43 @@ type getByPathInput struct {
 	WithDecryption   bool
 	MaxResults       *int
 	NextToken        string
-	ParameterFilters []json.RawMessage
+	ParameterFilters []parameterFilter
+}
+
+// parameterFilter is one of GetParametersByPath's filters, of which the endpoint knows Label alone.
+type parameterFilter struct {
+	Key, Option string
+	Values      []string
+}
+
+// labelOf returns the label that the filters ask for, or "".
+func labelOf(filters []parameterFilter) (string, error) {
+	if len(filters) == 0 {
+		return "", nil
+	}
+	f := filters[0]
+	switch {
+	case len(filters) > 1 || f.Key != "Label":
+		return "", errorf("InvalidFilterKey", "The embedded endpoint knows the filter Label alone.")
+	case f.Option != "" && f.Option != "Equals":
+		return "", errorf("InvalidFilterOption", "The filter Label takes the option Equals alone.")
+	case len(f.Values) != 1 || !labelForm.MatchString(f.Values[0]):
+		return "", errorf("InvalidFilterValue", "The filter Label takes one label.")
+	}
+	return f.Values[0], nil
+}
+
+// labelled returns the version that has the label, or nil; the newest one if there is no label.
+func (p *parameter) labelled(label string) *parameterVersion {
+	if label == "" {
+		return p.versions[len(p.versions)-1]
+	}
+	for _, v := range p.versions {
+		if slices.Contains(v.labels, label) {
+			return v
+		}
+	}
+	return nil
 }
 
 // getParametersByPath is authorized once, on the path as sent with its trailing slash.
@@ -480,8 +516,9 @@ func (r *request) getParametersByPath(in getByPathInput) (any, error) {
 	if !strings.HasPrefix(in.Path, "/") || path != "" && !wellFormed(path) {
 		return nil, errorf("ValidationException", `The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash "/". It can't be prefixed with "aws" or "ssm" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore). Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol "/". Valid example: /get/parameters2-/by1./path0_.`)
 	}
-	if len(in.ParameterFilters) > 0 {
-		return nil, errorf("InvalidFilterKey", "The embedded endpoint knows no parameter filters.")
+	label, err := labelOf(in.ParameterFilters)
+	if err != nil {
+		return nil, err
 	}
 	size := 10
 	if in.MaxResults != nil {
@@ -499,7 +536,7 @@ func (r *request) getParametersByPath(in getByPathInput) (any, error) {
 	var below []*parameter
 	for name, p := range r.store.parameters {
 		rest, ok := strings.CutPrefix(name, path+"/")
-		if ok && (in.Recursive || !strings.Contains(rest, "/")) {
+		if ok && (in.Recursive || !strings.Contains(rest, "/")) && p.labelled(label) != nil {
 			below = append(below, p)
 		}
 	}
@@ -509,9 +546,12 @@ func (r *request) getParametersByPath(in getByPathInput) (any, error) {
 	page := []*parameterOutput{}
 	for _, p := range below[start:end] {
 		// That one key denied fails the page is unverified.
-		out, err := r.render(p, p.versions[len(p.versions)-1], in.WithDecryption)
+		out, err := r.render(p, p.labelled(label), in.WithDecryption)
 		if err != nil {
 			return nil, err
+		}
+		if label != "" {
+			out.Selector = ":" + label // that it comes back here is unverified
 		}
 		page = append(page, out)
 	}
