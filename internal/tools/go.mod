@@ -3,7 +3,12 @@ module github.com/lambdasecrets/secrets/internal/tools
 
 go 1.25.0
 
-tool honnef.co/go/tools/cmd/staticcheck
+tool (
+	github.com/fzipp/gocyclo/cmd/gocyclo
+	honnef.co/go/tools/cmd/staticcheck
+)
+
+require github.com/fzipp/gocyclo v0.6.0
 
 require (
 	github.com/BurntSushi/toml v1.4.1-0.20240526193622-a339e1f7089c // indirect

@@ -20,6 +20,9 @@ import (
 // one for the process, so that the same scenario gives the same figures, but for what depends on the order of goroutines within one instant.
 func run(t *testing.T, s Scenario) (r *Report) {
 	t.Helper()
+	if len(s.Starts) > 1 && !*fleets && !*full {
+		t.Skip("a fleet takes seconds: .ci/run fleet, or -fleets")
+	}
 	before := cryptorand.Reader
 	defer func() { cryptorand.Reader = before }()
 	cryptorand.Reader = &seeded{chacha: rand.NewChaCha8([32]byte{byte(s.Seed)})}

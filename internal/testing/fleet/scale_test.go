@@ -11,10 +11,11 @@ import (
 	"time"
 )
 
-// .ci/fleet sets both.
+// .ci/run fleet sets the first, .ci/fleet the others.
 var (
-	full = flag.Bool("full", false, "simulate fleets of ten thousand, which takes minutes")
-	docs = flag.String("docs", "", "write the curves into this folder, and the tables into its scale.md")
+	fleets = flag.Bool("fleets", false, "simulate fleets of a thousand, which takes seconds")
+	full   = flag.Bool("full", false, "simulate fleets of ten thousand, which takes minutes")
+	docs   = flag.String("docs", "", "write the curves into this folder, and the tables into its scale.md")
 )
 
 // TestScale shows the promises for ten thousand environments, and makes the figures of docs/scale.md.
