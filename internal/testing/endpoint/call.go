@@ -12,7 +12,8 @@ type Call struct {
 	Operation   string    // "ssm:GetParameters"; as sent when the target is none of ours
 	Region      string    // of the signature
 	AccessKeyID string    // of the signature
-	Resources   []string  // names, paths, IDs asked for, as sent; for Decrypt the key's ARN when the ciphertext's key is known
+	Caller      string    // ARN of whose credentials they are, with the session's name: what CloudTrail shows
+	Resources   []string  // names, paths, IDs, roles asked for, as sent; for Decrypt the key's ARN when the ciphertext's key is known
 	UserAgent   string
 	Connection  int // 1 is the first connection accepted; equal numbers share a connection
 	Sent        int // bytes of the request body
@@ -21,6 +22,8 @@ type Call struct {
 	Code      string // error code; "" is success
 	RequestID string
 	Received  int // bytes of the answer's body
+
+	account string // of the caller
 }
 
 // Calls returns the requests so far in order of arrival. The slice is the caller's, the elements are snapshots.

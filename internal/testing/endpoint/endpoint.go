@@ -37,7 +37,7 @@ type Options struct {
 	HTTP2 bool
 }
 
-// Server is one endpoint for all three services, all Regions and one account. Its methods may be called concurrently
+// Server is one endpoint for all services and Regions, of one account and of those whose roles are added. Its methods may be called concurrently
 // and while requests run.
 type Server struct {
 	account string
@@ -50,7 +50,7 @@ type Server struct {
 
 	mu      sync.Mutex // guards all below and everything in the stores; never held across I/O
 	url     string
-	stores  map[string]*Store // Region → store
+	stores  map[place]*Store
 	calls   []*Call
 	conns   map[*conn]http.ConnState
 	nconns  int // connections accepted so far
@@ -58,17 +58,26 @@ type Server struct {
 	faults  []*FaultHandle
 	quotas  map[string]*bucket // group → its bucket
 	policy  *policy            // nil: everything is allowed
+
+	roles    map[string]*role    // ARN → role
+	sessions map[string]*session // access key → what AssumeRole gave
 }
+
+// place is where a store is.
+type place struct{ account, region string }
 
 // New makes a Server. It opens no port.
 func New(o Options) *Server {
 	s := &Server{
 		account: o.AccountID,
 		now:     o.Now,
-		stores:  map[string]*Store{},
-		conns:   map[*conn]http.ConnState{},
-		latency: map[string]time.Duration{},
-		quotas:  map[string]*bucket{},
+		stores:  map[place]*Store{},
+
+		roles:    map[string]*role{},
+		sessions: map[string]*session{},
+		conns:    map[*conn]http.ConnState{},
+		latency:  map[string]time.Duration{},
+		quotas:   map[string]*bucket{},
 	}
 	if s.account == "" {
 		s.account = "123456789012"
@@ -171,21 +180,29 @@ func (s *Server) closeConns() {
 func (s *Server) Region(name string) *Store {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.region(name)
+	return s.region(s.account, name)
 }
 
-func (s *Server) region(name string) *Store {
-	st := s.stores[name]
+// RegionOf is Region for another account, which is reached by roles of it.
+func (s *Server) RegionOf(account, name string) *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.region(account, name)
+}
+
+func (s *Server) region(account, name string) *Store {
+	at := place{account, name}
+	st := s.stores[at]
 	if st == nil {
 		st = &Store{
 			server:     s,
-			scope:      iam.Scope{Partition: iam.PartitionOf(name), Region: name, Account: s.account},
+			scope:      iam.Scope{Partition: iam.PartitionOf(name), Region: name, Account: account},
 			keys:       map[string]*key{},
 			aliases:    map[string]*key{},
 			parameters: map[string]*parameter{},
 			secrets:    map[string]*secret{},
 		}
-		s.stores[name] = st
+		s.stores[at] = st
 	}
 	return st
 }

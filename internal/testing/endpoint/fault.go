@@ -126,16 +126,16 @@ func (s *Server) match(c *Call) *FaultHandle {
 
 // refuse is the error that a fault answers with instead of running the operation, or nil.
 func (h *FaultHandle) refuse(s *Server, r *http.Request, c *Call) error {
-	st := s.region(c.Region)
+	st := s.region(c.account, c.Region)
 	switch f := h.fault; f.Do {
 	case Deny:
-		return deny(st, c.Operation, h.resource(st, c), "because no identity-based policy allows the "+c.Operation+" action")
+		return deny(c.Caller, c.Operation, h.resource(st, c), "because no identity-based policy allows the "+c.Operation+" action")
 	case DenyBare:
-		return deny(st, c.Operation, h.resource(st, c), "")
+		return deny(c.Caller, c.Operation, h.resource(st, c), "")
 	case DenyKey:
-		return deny(st, c.Operation, h.resource(st, c), "because no resource-based policy allows the "+c.Operation+" action")
+		return deny(c.Caller, c.Operation, h.resource(st, c), "because no resource-based policy allows the "+c.Operation+" action")
 	case DenySCP:
-		return deny(st, c.Operation, h.resource(st, c), "with an explicit deny in a service control policy")
+		return deny(c.Caller, c.Operation, h.resource(st, c), "with an explicit deny in a service control policy")
 	case Throttle:
 		return throttled(c.Operation)
 	case Fail:

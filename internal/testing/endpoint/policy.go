@@ -52,22 +52,31 @@ func strict(b []byte, into any) error {
 // kms:EncryptionContextKeys and kms:ViaService, with ${$}, ${*} and ${?} for these characters. Anything else in it is an
 // error, rather than be overlooked. "" allows everything again, which is the default. Key policies and grants are taken to allow whatever the policy allows.
 func (s *Server) SetPolicy(document string) error {
-	var p *policy
-	if document != "" {
-		p = new(policy)
-		if err := strict([]byte(document), p); err != nil {
-			return fmt.Errorf("read policy: %w", err)
-		}
-		for i, st := range p.Statement {
-			if err := st.check(); err != nil {
-				return fmt.Errorf("read policy: statement %d: %w", i+1, err)
-			}
-		}
+	p, err := parsePolicy(document)
+	if err != nil {
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.policy = p
 	return nil
+}
+
+// parsePolicy parses a document; nil for "".
+func parsePolicy(document string) (*policy, error) {
+	if document == "" {
+		return nil, nil
+	}
+	p := new(policy)
+	if err := strict([]byte(document), p); err != nil {
+		return nil, fmt.Errorf("read policy: %w", err)
+	}
+	for i, st := range p.Statement {
+		if err := st.check(); err != nil {
+			return nil, fmt.Errorf("read policy: statement %d: %w", i+1, err)
+		}
+	}
+	return p, nil
 }
 
 func (st statement) check() error {
@@ -179,7 +188,7 @@ func (st statement) matches(action, resource string, keys map[string][]string) b
 
 // authorize decides as IAM does: an explicit deny wins, then any allow, and the rest is denied.
 func (r *request) authorize(action, resource string, keys map[string][]string) error {
-	p := r.server.policy
+	p := r.policy
 	if p == nil {
 		return nil
 	}
@@ -200,13 +209,12 @@ func (r *request) authorize(action, resource string, keys map[string][]string) e
 }
 
 func (r *request) denied(action, resource, why string) error {
-	return deny(r.store, action, resource, why)
+	return deny(r.caller, action, resource, why)
 }
 
 // deny words a denial as AWS does. Actions that take no resource name none.
-func deny(st *Store, action, resource, why string) error {
-	text := fmt.Sprintf("User: arn:%s:sts::%s:assumed-role/function/function is not authorized to perform: %s",
-		st.scope.Partition, st.scope.Account, action)
+func deny(caller, action, resource, why string) error {
+	text := fmt.Sprintf("User: %s is not authorized to perform: %s", caller, action)
 	if resource != "*" {
 		text += " on resource: " + resource
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"regexp"
 	"strconv"
 	"strings"
@@ -37,7 +38,10 @@ type request struct {
 	op     string // "ssm:GetParameter"
 	id     string // request ID
 	body   []byte
-	via    string // service that calls KMS on the caller's behalf: "ssm", "secretsmanager" or ""
+	policy *policy // of the caller; nil: everything is allowed
+	caller string  // ARN, as denials name it
+	role   string  // ARN of the caller's role
+	via    string  // service that calls KMS on the caller's behalf: "ssm", "secretsmanager" or ""
 }
 
 // operation answers a request. It runs under Server.mu and must not wait.
@@ -78,6 +82,7 @@ var operations = map[string]operation{
 	"secretsmanager:DeleteSecret":             typed((*request).deleteSecret),
 	"secretsmanager:RestoreSecret":            typed((*request).restoreSecret),
 	"secretsmanager:DescribeSecret":           typed((*request).describeSecret),
+	"sts:AssumeRole":                          (*request).assumeRole,
 }
 
 // maxBody is more than any request of these services may have: 20 secret IDs, or a 65,536-byte secret in base64.
@@ -93,15 +98,19 @@ func (s *Server) serveHTTP(w http.ResponseWriter, hr *http.Request) {
 	service, name, _ := strings.Cut(hr.Header.Get("X-Amz-Target"), ".")
 	if prefix, ok := services[service]; ok {
 		r.op = prefix + ":" + name
+	} else if query, err := url.ParseQuery(string(body)); err == nil && query.Get("Version") == "2011-06-15" {
+		service, r.op = "sts", "sts:"+query.Get("Action")
 	} else {
 		r.op = hr.Header.Get("X-Amz-Target")
 	}
 	accessKey, region, authErr := credentialScope(hr.Header.Get("Authorization"))
 
 	s.mu.Lock()
-	r.store = s.region(region)
+	if err := r.identify(accessKey, hr.Header.Get("X-Amz-Security-Token"), region); authErr == nil {
+		authErr = err
+	}
 	call := &Call{
-		Time: now, Operation: r.op, Region: region, AccessKeyID: accessKey, Resources: r.store.resources(r.op, body),
+		Time: now, Operation: r.op, Region: region, AccessKeyID: accessKey, Caller: r.caller, account: r.store.scope.Account, Resources: r.store.resources(r.op, body),
 		UserAgent: hr.UserAgent(), Connection: connOf(hr.Context()).number, Sent: len(body), RequestID: r.id,
 	}
 	s.calls = append(s.calls, call)
@@ -123,9 +132,12 @@ func (s *Server) serveHTTP(w http.ResponseWriter, hr *http.Request) {
 		if authErr == nil {
 			out, err = s.answer(r, hr, call, fault)
 		}
-		status, code, answer = encode(service, out, err)
+		status, code, answer = encode(r.id, service, out, err)
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
+	if service == "sts" {
+		w.Header().Set("Content-Type", "text/xml")
+	}
 	w.Header().Set("X-Amzn-Requestid", r.id)
 	w.Header().Set("Date", s.now().UTC().Format(http.TimeFormat)) // SDKs learn of skewed clocks from it
 	if fault != nil {
@@ -166,7 +178,10 @@ func (s *Server) answer(r *request, hr *http.Request, call *Call, f *FaultHandle
 
 // encode renders an answer. Secrets Manager writes the capital Message, the others the small one, and access denials
 // come capital from all of them.
-func encode(service string, out any, err error) (status int, code string, body []byte) {
+func encode(id, service string, out any, err error) (status int, code string, body []byte) {
+	if err == nil && service == "sts" {
+		return encodeQuery(id, out, nil)
+	}
 	if err == nil {
 		body, err = json.Marshal(out)
 		must(err) // our own types
@@ -175,6 +190,9 @@ func encode(service string, out any, err error) (status int, code string, body [
 	var e *Error
 	if !errors.As(err, &e) {
 		e = &Error{Status: http.StatusInternalServerError, Code: "InternalFailure", Message: err.Error()}
+	}
+	if service == "sts" {
+		return encodeQuery(id, nil, e)
 	}
 	if status = e.Status; status == 0 {
 		status = http.StatusBadRequest
@@ -220,6 +238,10 @@ func (st *Store) resources(op string, body []byte) []string {
 	// One member of a wrong type must not hide the others, and Unmarshal carries on after it.
 	_ = json.Unmarshal(body, &in)
 	var all []string
+	if op == "sts:AssumeRole" {
+		query, _ := url.ParseQuery(string(body))
+		return []string{query.Get("RoleArn")}
+	}
 	if op == "kms:Decrypt" {
 		if b, err := parseBlob(in.CiphertextBlob); err == nil {
 			if k := st.keyByRef(b.ref); k != nil {
