@@ -1,0 +1,77 @@
+package awserr
+
+import (
+	"errors"
+	"io/fs"
+	"os/exec"
+	"strings"
+
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+)
+
+// credentialStep returns the part of err that is about getting the credentials, or nil if the service
+// itself was called. The SDK marks it by words alone.
+func credentialStep(err error) error {
+	for inner := err; inner != nil; inner = unwrap(inner) {
+		for _, mark := range []string{"get identity: ", "get credentials: ", "failed to retrieve credentials"} {
+			if strings.HasPrefix(inner.Error(), mark) {
+				return inner
+			}
+		}
+	}
+	return nil
+}
+
+// stepServices are the services that give credentials, as the SDK calls them, with their IAM prefixes.
+var stepServices = map[string]string{
+	"STS": "sts", "SSO": "sso", "SSO OIDC": "sso-oauth", "Signin": "signin",
+}
+
+// stepName returns the operation that failed in a credential step, such as "sts:AssumeRole", or "" where
+// no service was called.
+func stepName(err error) string {
+	name := ""
+	for inner := err; inner != nil; inner = unwrap(inner) {
+		if op, ok := inner.(*smithy.OperationError); ok {
+			if service, known := stepServices[op.ServiceID]; known {
+				name = service + ":" + op.OperationName // the innermost: roles may be chained
+			}
+		}
+	}
+	return name
+}
+
+// credentialReason says why a credential step has no answer. What happened between here and STS or IAM
+// Identity Center is told as it is; who is asked on this machine is told as credentials that are missing.
+func (e *Error) credentialReason(err error) (step string, reason Reason) {
+	text := err.Error()
+	has := func(s string) bool { return strings.Contains(text, s) }
+	var command *exec.ExitError
+	var file *fs.PathError
+	switch {
+	case has("SSO token"), has("SSO session"), has("please reauthenticate"):
+		return e.Step, LoginExpired
+	case errors.As(err, &command), has("credential_process"), has("process provider error"):
+		return "", CommandFailed
+	case errors.As(err, &file), has("unable to read file"), has("failed to read authorization token"):
+		return "", CredentialsFile
+	case e.Step != "" && e.Reason != Foreign:
+		return e.Step, e.Reason
+	}
+	var answer *smithyhttp.ResponseError
+	if e.Status != 0 && errors.As(err, &answer) {
+		e.Host, e.Words = askedHost(answer), ""
+	} else {
+		e.Status = 0
+	}
+	return e.Step, NoCredentials
+}
+
+// askedHost returns the host that gave an answer.
+func askedHost(err *smithyhttp.ResponseError) string {
+	if r := err.Response; r == nil || r.Response == nil || r.Request == nil || r.Request.URL == nil {
+		return ""
+	}
+	return Clip(err.Response.Request.URL.Host, 100)
+}

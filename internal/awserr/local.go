@@ -1,0 +1,349 @@
+package awserr
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"io"
+	"io/fs"
+	"net"
+	"net/http"
+	"net/url"
+	"os/exec"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/aws/smithy-go"
+)
+
+// A Reason says why there is no answer of the service's API. It is text for people, and "" where there
+// is an answer.
+type Reason string
+
+const (
+	Garbled Reason = "the answer was cut short or is not what the service's model says"
+	Foreign Reason = "the answer is not from the service's API (a proxy's page?)"
+
+	UnknownHost Reason = "the host name does not resolve"
+	DNSTimeout  Reason = "the DNS server does not answer in time"
+	DNSFailed   Reason = "the DNS server answers with a failure"
+	Timeout     Reason = "no answer in time"
+	GivenUp     Reason = "no answer before it was given up"
+	Refused     Reason = "the connection was refused"
+	NoRoute     Reason = "there is no route to the host"
+	Broken      Reason = "the connection failed"
+	OpenFiles   Reason = "this process has too many files and connections open"
+
+	Certificate     Reason = "the server's TLS certificate is not trusted"
+	NoRoots         Reason = "there are no CA certificates to check the server's TLS certificate"
+	CertificateTime Reason = "the server's TLS certificate is not valid at this machine's time"
+	CertificateHost Reason = "the server's TLS certificate is for another host"
+
+	ProxyFailed  Reason = "the proxy cannot be reached"
+	ProxyRefused Reason = "the proxy refuses to connect to AWS"
+	ProxyTimeout Reason = "no answer through the proxy in time"
+	ProxyURL     Reason = "the proxy that is configured is not a URL"
+
+	NoRegion   Reason = "no Region is configured"
+	BadRegion  Reason = "the Region that is configured is malformed"
+	NoEndpoint Reason = "the endpoint that is configured is not a URL"
+	NotLoaded  Reason = "the SDK's configuration does not load"
+
+	NoCredentials   Reason = "no credentials could be loaded"
+	LoginExpired    Reason = "the login has expired"
+	CommandFailed   Reason = "the command that gives the credentials fails"
+	CredentialsFile Reason = "a file that the credentials come from cannot be read"
+)
+
+// Config makes an Error of a configuration that does not load. The files are those that were read, or
+// "". Nothing was called, and the next try would read the same: it is permanent, but for a context that
+// ended and for what this process lacks at the moment.
+func Config(err error, files string) *Error {
+	e := &Error{Reason: NotLoaded, Class: Configuration, Words: words(err), local: reachable(err)}
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if ended || errors.Is(e.local, syscall.EMFILE) || errors.Is(e.local, syscall.ENFILE) {
+		e.Class = Unavailable
+	}
+	if files != "" {
+		e.Words += " (read: " + Clip(files, 300) + ")"
+	}
+	return e
+}
+
+// locally says why err is no answer of the API, and keeps its words.
+func (e *Error) locally(err error) {
+	if e.Code != "" {
+		return
+	}
+	if e.Reason = configured(err); e.Reason == "" {
+		e.Reason = e.fromProxy(err)
+	}
+	if e.Reason == "" && e.Status != 0 && e.Status != http.StatusOK {
+		e.Reason = Foreign
+	}
+	if e.Reason == "" {
+		e.Reason = network(err)
+	}
+	switch e.Reason {
+	case Foreign, Garbled, Timeout, GivenUp, NoRegion, ProxyURL:
+		// Ours say it all, and the SDK's would quote an answer or a password.
+	default:
+		e.Words = words(err)
+	}
+	e.local = reachable(err)
+}
+
+// configured tells what the SDK says of a request that it cannot make. It has no types for these.
+func configured(err error) Reason {
+	text := err.Error()
+	has := func(s string) bool { return strings.Contains(text, s) }
+	switch {
+	case has("issing Region"):
+		return NoRegion
+	case has("invalid input region"), has("valid host label"):
+		return BadRegion
+	case has("unsupported protocol scheme"), has("Failed to parse uri"), has("no Host in request URL"):
+		return NoEndpoint
+	case has("invalid proxy address"), has("unknown proxy scheme"), has("invalid proxy URL port"):
+		return ProxyURL
+	}
+	return ""
+}
+
+// network sorts an error that is no answer, by type.
+func network(err error) Reason {
+	var garbled *smithy.DeserializationError
+	var dns *net.DNSError
+	var netErr net.Error
+	switch {
+	case errors.Is(err, context.Canceled):
+		return GivenUp
+	case tooManyFiles(err) != 0:
+		return OpenFiles
+	case errors.As(err, &dns):
+		return resolver(dns)
+	case errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
+		return Timeout // also in the middle of an answer
+	case errors.As(err, &garbled), errors.Is(err, io.ErrUnexpectedEOF) && answeredAtAll(err):
+		return Garbled
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return Refused
+	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
+		return NoRoute
+	}
+	return certificate(err)
+}
+
+func resolver(dns *net.DNSError) Reason {
+	switch {
+	case dns.IsNotFound:
+		return UnknownHost
+	case dns.IsTimeout:
+		return DNSTimeout
+	}
+	return DNSFailed
+}
+
+// certificate sorts what a TLS handshake fails with, and calls everything else broken.
+func certificate(err error) Reason {
+	var unverified *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &host):
+		return CertificateHost
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return CertificateTime
+	case errors.As(err, &authority) && noSystemRoots():
+		return NoRoots
+	case errors.As(err, &unverified), errors.As(err, &authority), errors.As(err, &invalid):
+		return Certificate
+	}
+	return Broken
+}
+
+// noSystemRoots reports whether this machine has no CA certificates, as a container image made from
+// scratch. It reads what the TLS package has read already.
+func noSystemRoots() bool {
+	pool, err := x509.SystemCertPool()
+	return err != nil || pool.Equal(x509.NewCertPool())
+}
+
+// answeredAtAll reports whether a status line came.
+func answeredAtAll(err error) bool {
+	var status interface{ HTTPStatusCode() int }
+	return errors.As(err, &status) && status.HTTPStatusCode() != 0
+}
+
+// tooManyFiles returns EMFILE or ENFILE if err is one, else 0. The resolver keeps their text alone, and
+// would blame the host's name for them.
+func tooManyFiles(err error) syscall.Errno {
+	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, errno) || strings.Contains(err.Error(), errno.Error()) {
+			return errno
+		}
+	}
+	return 0
+}
+
+// fromProxy says what a proxy did, or "" if err is not the proxy's doing. It keeps the proxy's host where
+// err tells it.
+func (e *Error) fromProxy(err error) Reason {
+	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
+		op, ok := inner.(*net.OpError)
+		if !ok || op.Op != "proxyconnect" && !strings.HasPrefix(op.Op, "socks") {
+			continue
+		}
+		var dns *net.DNSError
+		if errors.As(op, &dns) {
+			e.Host = Clip(dns.Name, 100)
+		}
+		if tooManyFiles(op) != 0 {
+			return OpenFiles
+		}
+		return ProxyFailed
+	}
+	// net/http returns the words of the proxy's status line, without a type.
+	if e.Status == 0 && proxyStatus(innermost(err).Error()) {
+		return ProxyRefused
+	}
+	return ""
+}
+
+// proxyStatus reports whether text is all that stands in a status line of a proxy that refuses.
+func proxyStatus(text string) bool {
+	for code := 400; code < 600; code++ {
+		if s := http.StatusText(code); s != "" && s == text {
+			return true
+		}
+	}
+	return false
+}
+
+// Through notes that the request went through a proxy: what fails without a word of AWS's may be the
+// proxy's doing. An empty host is none.
+func (e *Error) Through(proxy string) {
+	if proxy == "" || e.Step != "" || !e.Unanswered() {
+		return
+	}
+	switch e.Reason {
+	case Timeout:
+		e.Reason = ProxyTimeout
+		fallthrough
+	case GivenUp, Broken, ProxyFailed, ProxyRefused, Certificate, Refused, NoRoute:
+		e.Host = Clip(proxy, 200)
+	}
+}
+
+// words returns the innermost words of err that say something: a file's error with its path, a
+// connection's with its address, a lookup's with its name, else those of the last error in the chain.
+func words(err error) string {
+	var garbled *smithy.DeserializationError
+	if errors.As(err, &garbled) {
+		return "" // it may quote the answer
+	}
+	text := innermost(err).Error()
+	if before, _, found := strings.Cut(text, "parse failed of process output"); found {
+		text = before + "its output is not the JSON that the SDK wants" // quoted behind it
+	}
+	return Clip(userInfo().ReplaceAllString(text, "//"), 400)
+}
+
+// userInfo is the user and the password of a URL.
+var userInfo = onUse(`//[^\s"]*@`)
+
+// innermost returns the error in the chain of err whose text says enough.
+func innermost(err error) error {
+	for {
+		switch e := err.(type) {
+		case *fs.PathError, *exec.Error, *net.DNSError, *tls.CertificateVerificationError:
+			return err
+		case *net.OpError:
+			if _, more := e.Err.(*net.OpError); !more && !isDNS(e.Err) {
+				return err
+			}
+		case *url.Error:
+		}
+		next := unwrap(err)
+		if next == nil {
+			return err
+		}
+		if _, bare := next.(syscall.Errno); bare {
+			return err // "connection refused" alone does not say by whom
+		}
+		err = next
+	}
+}
+
+func isDNS(err error) bool {
+	var dns *net.DNSError
+	return errors.As(err, &dns)
+}
+
+// unwrap returns the next error in the chain of err: of several, the last that there is.
+func unwrap(err error) error {
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		var last error
+		for _, e := range several.Unwrap() {
+			if e != nil {
+				last = e
+			}
+		}
+		return last
+	}
+	return errors.Unwrap(err)
+}
+
+// reachable returns what programs look for in the chain of a failure on this machine, and nothing that
+// holds a request: the errno, a copy of the DNS error, the certificate error.
+func reachable(err error) error {
+	var found []error
+	var dns *net.DNSError
+	if errors.As(err, &dns) {
+		found = append(found, &net.DNSError{
+			Err: Clip(dns.Err, 200), Name: Clip(dns.Name, 200), Server: dns.Server,
+			IsTimeout: dns.IsTimeout, IsTemporary: dns.IsTemporary, IsNotFound: dns.IsNotFound,
+		})
+	}
+	var errno syscall.Errno
+	if full := tooManyFiles(err); full != 0 {
+		found = append(found, full)
+	} else if errors.As(err, &errno) {
+		found = append(found, errno)
+	}
+	found = append(found, certificates(err)...)
+	if len(found) == 0 {
+		return nil
+	}
+	return errors.Join(found...)
+}
+
+// certificates returns the outermost certificate error of err. Those of package x509 hold certificates,
+// which are public.
+func certificates(err error) []error {
+	var unverified *tls.CertificateVerificationError
+	var authority x509.UnknownAuthorityError
+	var invalid x509.CertificateInvalidError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &unverified):
+		return []error{unverified}
+	case errors.As(err, &host):
+		return []error{host}
+	case errors.As(err, &invalid):
+		return []error{invalid}
+	case errors.As(err, &authority):
+		return []error{authority}
+	}
+	return nil
+}
+
+// onUse compiles an expression when it is first needed: most cold starts see no error, and should not
+// pay for them.
+func onUse(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
