@@ -182,11 +182,8 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 		shown      string // in Detail
 	}{
 		{"parameter", mistake, secrets.SSM, "ssm://(21 bytes)"},
-		{"path", "/" + mistake, secrets.SSM, "ssm://(22 bytes)"},
 		{"selector", "a:" + mistake, secrets.SSM, "ssm://(23 bytes)"},
-		{"tree", "/" + mistake + "/*", secrets.SSM, "ssm://(24 bytes)"},
 		{"secret", mistake, secrets.SecretsManager, "secretsmanager://(21 bytes)"},
-		{"secret through Parameter Store", "/aws/reference/secretsmanager/" + mistake, secrets.SSM, "ssm://(51 bytes)"},
 		{"ARN", arn, secrets.SecretsManager, arn},
 	} {
 		for _, do := range []endpoint.Action{"", endpoint.Deny, endpoint.Throttle, endpoint.Truncated} {

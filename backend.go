@@ -16,44 +16,76 @@ type backendConfig struct {
 	batch    bool     // WithBatchGetSecretValue
 }
 
-// invoke makes one SDK call with the client of ref's Region, and turns its error into one that is safe to print. Where the credentials were refused that
-// worked before, it tries once more with clients built anew.
-func invoke[C, Out any](ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref, do func(context.Context, C) (*Out, error)) (*Out, *ResolveError) {
-	// WithProvider without schemes passes everything on, and no ciphertext may leave as the name of a parameter.
+// invoke makes one SDK call with the client of ref's Region, and turns its error into one that is safe to
+// print. Where the credentials were refused that worked before, it tries once more with clients built
+// anew.
+func invoke[C, Out any](
+	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
+	call func(context.Context, C) (*Out, error),
+) (*Out, *ResolveError) {
+	if err := wrongProvider(operation, ref); err != nil {
+		return nil, err
+	}
+	out, number, err := attempt(ctx, clients, operation, ref, call)
+	if err != nil && awserr.Credentials(err.Code) && clients.Source.Renew(number) {
+		out, _, err = attempt(ctx, clients, operation, ref, call)
+	}
+	return out, err
+}
+
+// wrongProvider refuses an invalid reference, and one of another scheme: WithProvider without schemes
+// passes everything on, and no ciphertext may leave as the name of a parameter.
+func wrongProvider(operation string, ref Ref) *ResolveError {
 	d := ref.data()
-	if service, _, _ := strings.Cut(operation, ":"); d.problem == "" && d.Scheme != service {
-		d.problem, d.hint = "its provider answers "+service+" references only", "state the schemes in WithProvider"
+	service, _, _ := strings.Cut(operation, ":")
+	if d.problem == "" && d.Scheme != service {
+		d.problem = "its provider answers " + service + " references only"
+		d.hint = "state the schemes in WithProvider"
 	}
-	if d.problem != "" {
-		return nil, &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: d.problem, hint: d.hint}
+	if d.problem == "" {
+		return nil
 	}
-	for again := false; ; again = true {
-		client, region, number, err := clients.Get(ctx, ref.Region())
-		if err != nil {
-			return nil, &ResolveError{Ref: ref, Operation: operation, kind: ErrUnavailable, region: region, problem: "the SDK's configuration does not load: " + err.Error()}
-		}
-		watched, watch := awsclient.NewWatch(ctx)
-		out, err := do(watched, client)
-		if err == nil {
-			clients.Source.Proven(number)
-			return out, nil
-		}
-		err = watch.Cause(err)
-		e := *awsError(operation, ref, err) // a copy: it may be somebody else's, and shared
-		e.region, e.host = region, watch.Host()
-		if awsclient.ConnectFailed(err) {
-			e.problem = awsclient.NoConnection
-		}
-		if r := awsclient.Refused(err); r != nil {
-			e.problem, e.hint = r.Problem, r.Hint
-			if r.Permanent {
-				e.kind = ErrInvalidReference
-			}
-		}
-		if again || !awserr.Credentials(e.Code) || !clients.Source.Renew(number) {
-			return nil, &e
+	return &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: d.problem, hint: d.hint}
+}
+
+// attempt makes one SDK call, and returns the number of the configuration that it was made with.
+func attempt[C, Out any](
+	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
+	call func(context.Context, C) (*Out, error),
+) (*Out, int, *ResolveError) {
+	client, region, number, err := clients.Get(ctx, ref.Region())
+	if err != nil {
+		return nil, 0, configError(ref, err, awsclient.FilesRead(err))
+	}
+	watched, watch := awsclient.NewWatch(ctx)
+	out, err := call(watched, client)
+	if err == nil {
+		clients.Source.Proven(number)
+		return out, number, nil
+	}
+	return nil, number, callError(operation, ref, region, watch, err)
+}
+
+// callError is awsError with what the watch saw of the call.
+func callError(operation string, ref Ref, region string, watch *awsclient.Watch, err error) *ResolveError {
+	err = watch.Cause(err)
+	e := *awsError(operation, ref, err) // a copy: it may be somebody else's, and shared
+	e.region, e.host = region, watch.Host()
+	if apiErr, ok := e.cause.(*awserr.Error); ok {
+		through := *apiErr
+		through.Through(watch.Proxy())
+		e.cause = &through
+	}
+	if awsclient.ConnectFailed(err) {
+		e.problem = awsclient.NoConnection
+	}
+	if r := awsclient.Refused(err); r != nil {
+		e.problem, e.hint = r.Problem, r.Hint
+		if r.Permanent {
+			e.kind = ErrConfiguration
 		}
 	}
+	return &e
 }
 
 // failed returns err as the result of ref.

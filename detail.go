@@ -4,14 +4,25 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lambdasecrets/secrets/internal/awserr"
 	"github.com/lambdasecrets/secrets/internal/guard"
 )
 
-// Detail returns what a log should say of err: for every failure in it one line with variable, reference, kind, AWS's code, message and request id, the Region and
-// endpoint that were asked, and what to do. It contains no plaintext and no ciphertext. For an error that is not of this package it returns err.Error().
+// The sizes of what is printed, in bytes.
+const (
+	maxSummary = 1500 // of the Error of a joined error, which reaches the invoker
+	maxDetail  = 6500 // of a Detail: its log line stays below 8 kB with the other attributes
+	maxNames   = 1800 // of the variables that one cause took
+)
+
+// Detail returns what a log should say of err: for every cause in it one line with the variable or
+// variables, reference, kind, AWS's code, message and request id or the words of what failed on this
+// machine, the Region and endpoint that were asked, and what to do. It contains no plaintext and no
+// ciphertext, and of an error of this package it stays below 8 kB. For an error that is not of this package
+// it returns err.Error().
 func Detail(err error) string {
 	var ours *ResolveError
 	switch {
@@ -35,49 +46,255 @@ func Detail(err error) string {
 	return ours.detail()
 }
 
-// detail returns one line for the log: what Error says, and the reference, AWS's message, the Region and endpoint that were asked, the IAM action and
-// resource to allow, the encryption contexts that were tried, and the next step.
+// detail returns one line for the log: what Error says, the reference, and the explanation.
 func (e *ResolveError) detail() string {
-	all := e.Error()
-	add := func(label, text string) {
-		if text != "" {
-			all += "; " + label + clip(e.Ref.data().Unquote(text), 1000)
-		}
-	}
+	text := e.Error()
 	if e.Variable != "" && e.Ref.invalid() == nil {
-		add("reference ", e.Ref.String())
+		text += "; reference " + clip(e.Ref.String(), 1000)
 	}
-	add("", e.problem)
-	var said *awserr.Error
-	if errors.As(e.cause, &said) {
-		add("AWS says: ", said.Message)
-		if e.Code == "" && said.Status != 0 {
-			add("", fmt.Sprintf("HTTP status %d", said.Status))
+	return text + e.explanation()
+}
+
+// subject returns the variable or the reference that e is about, or "". A variable that no environment
+// can have, such as a value that was passed in its place, is not quoted.
+func (e *ResolveError) subject() string {
+	switch {
+	case strings.ContainsFunc(e.Variable, foreignToNames):
+		return fmt.Sprintf("a variable with a name of %d bytes that is none", len(e.Variable))
+	case e.Variable != "":
+		return clip(e.Variable, 120)
+	case e.Ref.invalid() == nil:
+		return clip(e.Ref.String(), 120)
+	}
+	return ""
+}
+
+// foreignToNames reports whether no name of a variable, and of no WithRef that means well, has r.
+func foreignToNames(r rune) bool {
+	return r <= ' ' || strings.ContainsRune(`:@?&=%"'{}<>\`, r) || !strconv.IsPrint(r)
+}
+
+// summary returns the kind, operation, AWS code and the given request id.
+func (e *ResolveError) summary(requestID string) string {
+	text := "failed" // one that was made by hand has no kind
+	if e.kind != nil {
+		text = e.kind.Error()
+	}
+	in := strings.TrimSpace(e.Operation + " " + e.Code)
+	if requestID != "" {
+		in = strings.TrimPrefix(in+", request "+requestID, ", ")
+	}
+	if in != "" {
+		// All three may be somebody else's: a Provider's, or those of who answers in AWS's place.
+		text += " (" + clip(in, 250) + ")"
+	}
+	return text
+}
+
+// explanation returns what Detail adds to the summary, whatever the variable: what is wrong, in our words
+// and AWS's, where it was asked, and the next step.
+func (e *ResolveError) explanation() string {
+	text := ""
+	add := func(label, s string) {
+		if s != "" {
+			text += "; " + label + clip(e.Ref.data().Unquote(s), 1000)
 		}
-	} else if e.cause != nil && e.problem == "" {
+	}
+	var apiErr *awserr.Error
+	errors.As(e.cause, &apiErr)
+	add("", e.problem)
+	switch {
+	case apiErr != nil:
+		if e.problem == "" {
+			add("", reason(apiErr))
+		}
+		add("AWS says: ", apiErr.Message)
+		add("", failedHost(apiErr))
+		if e.Code == "" && apiErr.Status != 0 {
+			add("", fmt.Sprintf("HTTP status %d", apiErr.Status))
+		}
+	case e.cause != nil && e.cause != e.kind && e.problem == "":
 		add("", guard.Text(e.cause))
 	}
-	add("Region ", strings.TrimSuffix(e.region+", account "+said.Account(), ", account "))
-	if e.Code == "" { // otherwise it was AWS that answered
+	add("Region ", strings.TrimSuffix(e.region+", account "+apiErr.Account(), ", account "))
+	if e.Code == "" && (apiErr == nil || !beforeCall(apiErr)) { // otherwise it was AWS that answered
 		add("endpoint ", e.host)
 	}
 	add("encryption contexts tried: ", strings.Join(e.contexts, ", "))
-	add("next: ", e.next())
-	return all
+	add("next: ", e.next(apiErr))
+	return text
+}
+
+// reason says why there is no answer of AWS, and that the value was not asked for where the credentials
+// could not be had.
+func reason(apiErr *awserr.Error) string {
+	text := strings.TrimSuffix(string(apiErr.Reason)+": "+apiErr.Words, ": ")
+	if apiErr.Step == "" {
+		return text
+	}
+	return strings.TrimSuffix("there are no credentials, so the value was not asked for; "+text, "; ")
+}
+
+// failedHost names the host that failed where it is not the service's.
+func failedHost(apiErr *awserr.Error) string {
+	switch {
+	case apiErr.Host == "":
+		return ""
+	case beforeCall(apiErr):
+		return "asked for credentials: " + apiErr.Host
+	}
+	return "proxy " + apiErr.Host
+}
+
+// beforeCall reports whether apiErr happened before the service was called: in the configuration or the
+// credential step.
+func beforeCall(apiErr *awserr.Error) bool {
+	if apiErr.Step != "" {
+		return true
+	}
+	switch apiErr.Reason {
+	case awserr.NotLoaded, awserr.NoRegion, awserr.BadRegion, awserr.ProxyURL, awserr.NoCredentials,
+		awserr.LoginExpired, awserr.CommandFailed, awserr.CredentialsFile:
+		return true
+	}
+	return false
 }
 
 // next returns what to do about e.
-func (e *ResolveError) next() string {
-	if e.hint != "" || e.Operation == "" {
+func (e *ResolveError) next(apiErr *awserr.Error) string {
+	if e.hint != "" || e.Operation == "" && apiErr == nil {
 		return e.hint
 	}
 	d := e.Ref.data()
-	c := awserr.Case{Error: awserr.Error{Class: awserr.Class(slices.Index(kinds[:], e.kind))}, Operation: e.Operation, ID: d.ID, Key: d.Key, Version: d.Version + d.Stage, Region: e.region, Host: e.host}
-	var said *awserr.Error
-	if errors.As(e.cause, &said) {
-		c.Error = *said
+	c := awserr.Case{
+		Error:     awserr.Error{Class: awserr.Class(slices.Index(kinds[:], e.kind))},
+		Operation: e.Operation,
+		ID:        d.ID,
+		Key:       d.Key,
+		Version:   d.Version + d.Stage,
+		Region:    e.region,
+		Host:      e.host,
+	}
+	if apiErr != nil {
+		c.Error = *apiErr
 	}
 	return c.Next()
+}
+
+func (f *failures) Error() string {
+	if f.full {
+		return f.detail()
+	}
+	if len(f.errs) == 1 {
+		return f.errs[0].Error()
+	}
+	return f.text(": ", "; ", maxSummary, sameCause.short, func(e *ResolveError) string { return e.summary("") })
+}
+
+// detail returns one line per cause: what failed alone with its reference, what failed together with its
+// variables.
+func (f *failures) detail() string {
+	if len(f.errs) == 1 && !f.full {
+		return f.errs[0].detail()
+	}
+	return f.text(":\n  ", "\n  ", maxDetail, sameCause.long, func(e *ResolveError) string {
+		return e.summary("") + e.explanation()
+	})
+}
+
+// text prints the groups of f, each as print says, within size bytes. What does not fit is printed short,
+// and what does not fit even so is counted.
+func (f *failures) text(first, next string, size int, print func(sameCause) string, cause func(*ResolveError) string) string {
+	groups := grouped(f.errs, cause)
+	var short, rest int // of the groups that are still to come
+	for _, g := range groups {
+		short += logged(g.short()) + len(next)
+		rest += len(g)
+	}
+	text, sep := "secrets: "+f.doing, first
+	for _, g := range groups {
+		line := g.short()
+		short -= logged(line) + len(next)
+		if full := print(g); logged(text)+len(sep)+logged(full)+short <= size {
+			line = full
+		}
+		if logged(text)+len(sep)+logged(line) > size && sep == next {
+			return text + sep + fmt.Sprintf("and %d more", rest)
+		}
+		text, sep = text+sep+line, next
+		rest -= len(g)
+	}
+	return text
+}
+
+// logged returns how many bytes s takes in a line of JSON.
+func logged(s string) int {
+	return len(s) + strings.Count(s, `"`) + strings.Count(s, `\`) + strings.Count(s, "\n")
+}
+
+// A sameCause is failures of one cause, at least one.
+type sameCause []*ResolveError
+
+// grouped puts together what has the same cause, in order of the first of each.
+func grouped(errs []*ResolveError, cause func(*ResolveError) string) []sameCause {
+	var groups []sameCause
+	at := make(map[string]int, len(errs))
+	for _, e := range errs {
+		key := cause(e)
+		i, known := at[key]
+		if !known {
+			i = len(groups)
+			at[key], groups = i, append(groups, nil)
+		}
+		groups[i] = append(groups[i], e)
+	}
+	return groups
+}
+
+// short returns what Error says of g.
+func (g sameCause) short() string {
+	e := g[0]
+	if len(g) == 1 {
+		return strings.TrimPrefix(e.Error(), "secrets: ")
+	}
+	return e.summary(e.RequestID) + "; " + g.names(maxSummary/4)
+}
+
+// long returns what Detail says of g.
+func (g sameCause) long() string {
+	e := g[0]
+	if len(g) == 1 {
+		return strings.TrimPrefix(e.detail(), "secrets: ")
+	}
+	return e.summary(e.RequestID) + e.explanation() + "; " + g.names(maxNames)
+}
+
+// names returns how many variables g has, and their names within size bytes.
+func (g sameCause) names(size int) string {
+	what := "variables"
+	text := ""
+	for i, e := range g {
+		if e.Variable == "" {
+			what = "references"
+		}
+		name := e.subject()
+		if len(text)+len(name) > size {
+			text += fmt.Sprintf(", … and %d more", len(g)-i)
+			break
+		}
+		text += ", " + name
+	}
+	return fmt.Sprintf("%d %s: %s", len(g), what, strings.TrimPrefix(text, ", "))
+}
+
+// logText returns s with its control characters, and those that turn the direction of text, escaped, for
+// an attribute of a log line.
+func logText(s string) string {
+	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return s
+	}
+	quoted := strconv.Quote(s)
+	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }
 
 func clip(s string, n int) string { return awserr.Clip(s, n) }

@@ -4,43 +4,57 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
+	"unique"
 
 	"github.com/aws/smithy-go"
 
 	"github.com/lambdasecrets/secrets/internal/awserr"
+	"github.com/lambdasecrets/secrets/internal/jsonfield"
 )
 
-// The kinds of failure, for errors.Is. Those marked passing may be cured by a retry ([Retryable]); the [Cache] serves an old value
-// through them for up to [WithMaxStale]. The others last until somebody changes something; an old value is served
-// through them for [WithDeniedGrace] only.
+// The kinds of failure, for errors.Is. The retryable ones may be cured by a retry ([Retryable]); the
+// [Cache] serves an old value through them for up to [WithMaxStale]. The others are permanent: they last
+// until somebody changes something, and an old value is served through them for [WithDeniedGrace] only.
 var (
 	// ErrNotFound: the parameter, secret, version or stage does not exist, or is marked for deletion.
 	ErrNotFound = errors.New("not found")
 	// ErrAccessDenied: a policy denies the action.
 	ErrAccessDenied = errors.New("access denied")
-	// ErrThrottled: AWS asked for fewer requests. Passing.
+	// ErrThrottled: AWS asked for fewer requests. Retryable.
 	ErrThrottled = errors.New("throttled")
-	// ErrUnavailable: a 5xx, a timeout, a network error, rejected credentials, a wrong clock, an answer that makes no sense. Passing.
+	// ErrUnavailable: a 5xx, a time-out, a network error, credentials that are missing or rejected, a wrong
+	// clock, a garbled answer. Retryable.
 	ErrUnavailable = errors.New("unavailable")
-	// ErrDecrypt: KMS cannot decrypt: wrong encryption context or key, a corrupt ciphertext, a disabled or deleted key.
+	// ErrDecrypt: KMS cannot decrypt: wrong encryption context or key, a corrupt ciphertext, a disabled or
+	// deleted key.
 	ErrDecrypt = errors.New("cannot decrypt")
 	// ErrField: the value is not JSON, or has no such field.
 	ErrField = errors.New("no such field")
 	// ErrInvalidReference: the reference is malformed, contradicts itself, or AWS finds it invalid.
 	ErrInvalidReference = errors.New("invalid reference")
+	// ErrConfiguration: the SDK cannot make a request: its configuration does not load (profile, CA file),
+	// the Region is missing or malformed, an endpoint or a proxy is not a URL. Nothing was called.
+	ErrConfiguration = errors.New("invalid configuration")
 	// ErrNotReference: the variable asked for is not set, or holds no reference and was not declared.
 	ErrNotReference = errors.New("not a reference")
 )
 
-// A ResolveError says which reference could not be resolved, and why. Its kind is one of the Err… variables, for [errors.Is]; a [smithy.APIError] in its chain carries
-// AWS's code, message and fault, and nothing of the request, the response or the value; the code is "" where AWS did not answer.
+// A ResolveError says which reference could not be resolved, and why. Its kind is one of the Err…
+// variables, for [errors.Is]. A [smithy.APIError] in its chain carries AWS's code, message and fault, and
+// nothing of the request, the response or the value; the code is "" where AWS did not answer. Of a failure
+// on this machine the chain carries the syscall.Errno, the *net.DNSError and the
+// *tls.CertificateVerificationError, where there is one.
 //
 // Error is one short line, because Lambda shows it to the invoker. [Detail] is for the log.
 type ResolveError struct {
-	Variable  string // the environment variable, or "" where a reference was resolved without one
-	Ref       Ref    // the reference as it was written
-	Operation string // the AWS operation that failed, as "ssm:GetParameters", or ""
+	Variable string // the environment variable, or "" where a reference was resolved without one
+	Ref      Ref    // the reference as it was written
+
+	// Operation is the AWS operation that failed, as "ssm:GetParameters", or "". Where the credentials could
+	// not be had it is the operation that was to bring them, as "sts:AssumeRole".
+	Operation string
 	Code      string // AWS's error code, or ""
 	RequestID string // AWS's request id, or ""
 
@@ -63,25 +77,10 @@ type ResolveError struct {
 
 // Error returns one line: variable or reference, kind, operation, AWS code, request id.
 func (e *ResolveError) Error() string {
-	text := "secrets: "
-	if e.Variable != "" {
-		text += clip(e.Variable, 120) + ": "
-	} else if e.Ref.invalid() == nil {
-		text += clip(e.Ref.String(), 120) + ": "
+	if s := e.subject(); s != "" {
+		return "secrets: " + s + ": " + e.summary(e.RequestID)
 	}
-	if e.kind != nil { // one that was made by hand has none
-		text += e.kind.Error()
-	} else {
-		text += "failed"
-	}
-	in := strings.TrimSpace(e.Operation + " " + e.Code)
-	if e.RequestID != "" {
-		in = strings.TrimPrefix(in+", request "+e.RequestID, ", ")
-	}
-	if in != "" {
-		text += " (" + clip(in, 250) + ")" // all three may be somebody else's: a Provider's, or those of who answers in AWS's place
-	}
-	return text
+	return "secrets: " + e.summary(e.RequestID)
 }
 
 // Unwrap returns the kind and the cause.
@@ -93,11 +92,37 @@ func (e *ResolveError) Unwrap() []error {
 func (e *ResolveError) forVariable(variable string, ref Ref) *ResolveError {
 	c := *e
 	c.Variable, c.Ref = variable, ref
-	if said, ok := c.cause.(*awserr.Error); ok && ref.data().Unquoted {
-		unquoted := *said
-		unquoted.Message, c.cause = ref.data().Unquote(said.Message), &unquoted
+	d := ref.data()
+	if !d.Unquoted {
+		return &c
+	}
+	apiErr, ok := c.cause.(*awserr.Error)
+	if c.mayQuote(d, apiErr) {
+		d.Unquoted = false
+		c.Ref = Ref{unique.Make(d)}
+		return &c
+	}
+	if ok {
+		unquoted := *apiErr
+		unquoted.Message = d.Unquote(apiErr.Message)
+		unquoted.Words = d.Unquote(apiErr.Words)
+		c.cause = &unquoted
 	}
 	return &c
+}
+
+// mayQuote reports whether the text of a declared variable is as little secret as an ARN: an absolute
+// path, and a name that a value was found under, or that AWS denied by name.
+func (e *ResolveError) mayQuote(d refData, apiErr *awserr.Error) bool {
+	switch {
+	case d.Scheme == string(SSM) && strings.HasPrefix(d.ID, "/"):
+		return true
+	case d.Scheme != string(SecretsManager):
+		return false
+	case e.kind == ErrField:
+		return true
+	}
+	return e.kind == ErrAccessDenied && apiErr != nil && apiErr.Names(d.ID)
 }
 
 // transient reports whether a retry may cure e.
@@ -134,30 +159,10 @@ func join(doing string, errs []*ResolveError) error {
 	if len(errs) == 0 {
 		return nil
 	}
-	slices.SortStableFunc(errs, func(a, b *ResolveError) int { return strings.Compare(a.Variable, b.Variable) })
+	slices.SortStableFunc(errs, func(a, b *ResolveError) int {
+		return strings.Compare(a.Variable, b.Variable)
+	})
 	return &failures{doing: doing, errs: errs}
-}
-
-func (f *failures) Error() string {
-	if f.full {
-		return f.detail()
-	}
-	return f.text(": ", "; ", (*ResolveError).Error)
-}
-
-// detail returns one line per failure.
-func (f *failures) detail() string { return f.text(":\n  ", "\n  ", (*ResolveError).detail) }
-
-// text joins what of says of each failure.
-func (f *failures) text(first, next string, of func(*ResolveError) string) string {
-	if len(f.errs) == 1 && !f.full {
-		return of(f.errs[0])
-	}
-	text, sep := "secrets: "+f.doing, first
-	for _, e := range f.errs {
-		text, sep = text+sep+strings.TrimPrefix(of(e), "secrets: "), next
-	}
-	return text
 }
 
 func (f *failures) Unwrap() []error {
@@ -168,23 +173,35 @@ func (f *failures) Unwrap() []error {
 	return errs
 }
 
-// Retryable reports whether a retry can help: whether every failure in err is passing. It looks through wrapped and joined errors, those
-// of [Env.Warm] among them. An error that is not of this package counts as lasting, but for those of a context.
+// Retryable reports whether a retry can help: whether every failure in err is retryable. It looks through
+// wrapped and joined errors, those of [Env.Warm] among them. An error that is not of this package counts as
+// permanent, but for those of a context.
 func Retryable(err error) bool {
 	switch e := err.(type) {
 	case *ResolveError:
-		return e.passing()
+		return e.transient()
 	case interface{ Unwrap() []error }:
 		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !Retryable(err) })
 	case interface{ Unwrap() error }:
 		return Retryable(e.Unwrap())
 	}
-	return err == ErrThrottled || err == ErrUnavailable || err == context.DeadlineExceeded || err == context.Canceled
+	switch err {
+	case ErrThrottled, ErrUnavailable, context.DeadlineExceeded, context.Canceled:
+		return true
+	}
+	return false
 }
 
 // kinds maps the classes of internal/awserr to kinds.
-var kinds = [...]error{awserr.Unavailable: ErrUnavailable, awserr.Throttled: ErrThrottled, awserr.NotFound: ErrNotFound,
-	awserr.AccessDenied: ErrAccessDenied, awserr.Decrypt: ErrDecrypt, awserr.Invalid: ErrInvalidReference}
+var kinds = [...]error{
+	awserr.Unavailable:   ErrUnavailable,
+	awserr.Throttled:     ErrThrottled,
+	awserr.NotFound:      ErrNotFound,
+	awserr.AccessDenied:  ErrAccessDenied,
+	awserr.Decrypt:       ErrDecrypt,
+	awserr.Invalid:       ErrInvalidReference,
+	awserr.Configuration: ErrConfiguration,
+}
 
 // awsError turns whatever an SDK call returned into a ResolveError that is safe to print.
 func awsError(operation string, ref Ref, err error) *ResolveError {
@@ -192,25 +209,47 @@ func awsError(operation string, ref Ref, err error) *ResolveError {
 	if errors.As(err, &done) {
 		return done
 	}
-	safe := awserr.Copy(operation, ref.data().Hidden(), err)
-	return &ResolveError{Ref: ref, Operation: operation, Code: safe.Code, RequestID: safe.RequestID, kind: kinds[safe.Class], cause: safe, problem: string(safe.Reason), region: ref.Region()}
+	e := safeError(ref, awserr.Copy(operation, ref.data().Hidden(), err))
+	if e.Operation == "" {
+		e.Operation = operation
+	}
+	return e
 }
 
-// providerError makes an error of a Provider that is not ours fit into the same frame. Its kind is the Err… variable that it wraps, a passing one if it wraps several;
-// else that of AWS's code; else it is passing. An AWS SDK error is copied as awsError does; others stay in the chain, unprinted but for Detail.
+// configError says that the SDK's configuration does not load. The files are those that were read.
+func configError(ref Ref, err error, files string) *ResolveError {
+	return safeError(ref, awserr.Config(err, files))
+}
+
+func safeError(ref Ref, apiErr *awserr.Error) *ResolveError {
+	return &ResolveError{
+		Ref:       ref,
+		Operation: apiErr.Step,
+		Code:      apiErr.Code,
+		RequestID: apiErr.RequestID,
+		kind:      kinds[apiErr.Class],
+		cause:     apiErr,
+		region:    ref.Region(),
+	}
+}
+
+// providerError makes an error of a Provider that is not ours fit into the same frame. Its kind is the
+// Err… variable that it wraps, a retryable one if it wraps several; else that of AWS's code; else it is
+// retryable. An AWS SDK error is copied as awsError does; others stay in the chain, unprinted but for
+// Detail.
 func providerError(ref Ref, err error) *ResolveError {
 	var e *ResolveError
 	if errors.As(err, &e) {
 		return e
 	}
-	var api smithy.APIError
-	var call *smithy.OperationError // holds request and response where there is no code
-	var garbled *smithy.DeserializationError
 	e = &ResolveError{Ref: ref, kind: ErrUnavailable, cause: err}
-	if errors.As(err, &api) || errors.As(err, &call) || errors.As(err, &garbled) {
+	if ofSDK(err) {
 		e = awsError("", ref, err)
 	}
-	for _, kind := range []error{ErrNotFound, ErrAccessDenied, ErrDecrypt, ErrField, ErrInvalidReference, ErrNotReference, ErrThrottled, ErrUnavailable} {
+	for _, kind := range []error{
+		ErrNotFound, ErrAccessDenied, ErrDecrypt, ErrField, ErrInvalidReference, ErrConfiguration,
+		ErrNotReference, ErrThrottled, ErrUnavailable,
+	} {
 		if errors.Is(err, kind) {
 			e.kind = kind
 		}
@@ -218,7 +257,30 @@ func providerError(ref Ref, err error) *ResolveError {
 	return e
 }
 
-// garbledError says that an answer made no sense. It is passing: the next one may.
+// ofSDK reports whether an error of the SDK is in the chain of err: it holds request and response.
+func ofSDK(err error) bool {
+	var api smithy.APIError
+	var call *smithy.OperationError
+	var garbled *smithy.DeserializationError
+	return errors.As(err, &api) || errors.As(err, &call) || errors.As(err, &garbled)
+}
+
+// garbledError says that an answer made no sense. It is transient: the next one may.
 func garbledError(operation string, ref Ref, problem string) *ResolveError {
-	return &ResolveError{Ref: ref, Operation: operation, kind: ErrUnavailable, problem: problem, region: ref.Region()}
+	return &ResolveError{
+		Ref: ref, Operation: operation, kind: ErrUnavailable, problem: problem, region: ref.Region(),
+	}
+}
+
+// fieldError says what is wrong with a field of a source's text. It quotes nothing of the text.
+func fieldError(source Ref, text, path string, err error) *ResolveError {
+	e := &ResolveError{Ref: source, kind: ErrField}
+	name := strconv.Quote(clip(path, 100))
+	e.problem, e.hint = jsonfield.Explain(name, text, path, err)
+	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
+	if err == jsonfield.ErrMissing && strings.Contains(source.ID(), "rds!") {
+		e.hint = "a secret that RDS manages holds username and password only: take host, port and name from " +
+			"the function's configuration"
+	}
+	return e
 }

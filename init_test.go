@@ -167,8 +167,8 @@ func TestMustWarm(t *testing.T) {
 	}{
 		{"throttled", secrets.ErrThrottled, on(""), ""},
 		{"unavailable", errors.New("connection reset"), on(""), ""},
-		{"denied", secrets.ErrAccessDenied, on(""), "A: access denied"},
-		{"not found", secrets.ErrNotFound, on(""), "B: not found"},
+		{"denied", secrets.ErrAccessDenied, on(""), "access denied; 2 variables: A, B"},
+		{"not found", secrets.ErrNotFound, on(""), "not found; 2 variables: A, B"},
 		{"not found, optional", secrets.ErrNotFound, map[string]string{"A": "sm://a?optional"}, ""},
 		{"denied, optional", secrets.ErrAccessDenied, map[string]string{"A": "sm://a?optional"}, "A: access denied"},
 		{"a bad reference", nil, map[string]string{"A": "SM://a"}, "A: invalid reference"},

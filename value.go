@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
@@ -30,7 +31,8 @@ type Value struct {
 }
 
 type valueData struct {
-	plain   func() string // a closure, because reflection can walk into a string but not into a captured variable
+	plain   func() string                       // a closure, because reflection can walk into a string but not into a captured variable
+	index   func() (*jsonfield.Document, error) // of plain, made on first need; nil for a field
 	version string
 	at      clock.Moment // just before the request was sent, or zero
 }
@@ -38,7 +40,23 @@ type valueData struct {
 // NewValue returns a Value that holds plaintext, for a [Provider] to return. The version is the backend's own name of
 // this content: a version number or id, or "" where the backend has none.
 func NewValue(plaintext, version string) Value {
-	return Value{d: &valueData{plain: func() string { return plaintext }, version: version}}
+	return Value{d: &valueData{
+		plain:   func() string { return plaintext },
+		index:   sync.OnceValues(func() (*jsonfield.Document, error) { return jsonfield.Index(plaintext) }),
+		version: version,
+	}}
+}
+
+// lookup returns one field of d. All fields of one source together cost one reading of its text.
+func (d *valueData) lookup(path string) (string, error) {
+	if d.index == nil {
+		return jsonfield.Lookup(d.plain(), path)
+	}
+	doc, err := d.index()
+	if err != nil {
+		return "", err
+	}
+	return doc.Lookup(path)
 }
 
 // Reveal returns the plaintext, byte for byte as it was stored: nothing is trimmed, decoded or parsed. It panics on the
@@ -79,13 +97,12 @@ func (v Value) part(source Ref, p part) (Value, *ResolveError) {
 }
 
 func (v Value) field(source Ref, path string) (Value, *ResolveError) {
-	text, err := jsonfield.Lookup(v.d.plain(), path)
+	text, err := v.d.lookup(path)
 	if err != nil {
-		problem, hint := jsonfield.Explain(fmt.Sprintf("%q", clip(path, 100)), err)
-		return Value{}, &ResolveError{Ref: source, kind: ErrField, problem: problem, hint: hint}
+		return Value{}, fieldError(source, v.d.plain(), path, err)
 	}
 	d := *v.d
-	d.plain = func() string { return text }
+	d.plain, d.index = func() string { return text }, nil
 	return Value{d: &d, stale: v.stale}, nil
 }
 

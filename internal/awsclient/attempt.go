@@ -15,9 +15,10 @@ import (
 // A Watch follows the attempts of one SDK call: the SDK drops the host and the last error when a
 // context ends while it backs off.
 type Watch struct {
-	mu   sync.Mutex
-	host string
-	err  error
+	mu    sync.Mutex
+	host  string
+	proxy string // host of the proxy that a failed attempt went through, or ""
+	err   error
 }
 
 type watchKey struct{}

@@ -127,6 +127,7 @@ func (s *Source) Renew(seq int) bool {
 // that start at once, since it waits up to 20 s and gives up after a count, not at a deadline.
 func (s *Source) prepare(cfg aws.Config) aws.Config {
 	cfg.HTTPClient = hardened(cfg.HTTPClient)
+	cfg.Credentials = remembering(cfg.Credentials)
 	if cfg.Retryer == nil {
 		cfg.Retryer = func() aws.Retryer { return newRetryer() }
 		cfg.RetryMaxAttempts, cfg.RetryMode = 0, ""

@@ -156,6 +156,9 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.used, _ = c.now()
+	if err != nil {
+		noteProxy(r, c.transport)
+	}
 	return res, err
 }
 

@@ -89,13 +89,8 @@ func (e *Error) Unanswered() bool {
 // ciphertext, is taken out of the message should an endpoint echo it.
 func Copy(operation, blob string, err error) *Error {
 	e := &Error{}
-	if inner := credentialStep(err); inner != nil {
-		e.Step = stepName(inner)
-		e.answered(blob, inner)
-		e.locally(inner)
-		if e.Code == "" {
-			e.Step, e.Reason = e.credentialReason(inner)
-		}
+	if inner := credentialError(err); inner != nil {
+		e.credentialStep(blob, inner)
 	} else {
 		e.answered(blob, err)
 		if e.Code == "" {

@@ -63,11 +63,11 @@ func TestCopyWithoutCode(t *testing.T) {
 		{"hangs in the body", answered(200, &smithy.DeserializationError{Err: slow{}}), Unavailable, Timeout},
 		{"page", answered(503, page), Unavailable, Foreign},
 		{"proxy wants a login", answered(407, page), Unavailable, Foreign},
-		{"page says forbidden", answered(403, page), AccessDenied, Foreign},
+		{"page says forbidden", answered(403, page), Unavailable, Foreign}, // a gateway's: AWS denies with a code
 		{"page says not found", answered(404, page), Unavailable, Foreign}, // never NotFound: absence may be optional
 		{"page says too many", answered(429, page), Throttled, Foreign},
 		{"the SDK's own word", answered(500, &smithy.GenericAPIError{Code: "UnknownError"}), Unavailable, Foreign},
-		{"the SDK's own word, forbidden", answered(403, &smithy.GenericAPIError{Code: "UnknownError"}), AccessDenied, Foreign},
+		{"the SDK's own word, forbidden", answered(403, &smithy.GenericAPIError{Code: "UnknownError"}), Unavailable, Foreign},
 		{"redirect", answered(302, page), Unavailable, Foreign},
 
 		{"timeout", unsent(slow{}), Unavailable, Timeout},
@@ -75,16 +75,16 @@ func TestCopyWithoutCode(t *testing.T) {
 		{"deadline", unsent(context.DeadlineExceeded), Unavailable, Timeout},
 		{"canceled", unsent(context.Canceled), Unavailable, GivenUp},
 		{"unknown host", unsent(&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}), Unavailable, UnknownHost},
-		{"slow DNS", unsent(&net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", IsTimeout: true}}), Unavailable, Timeout},
+		{"slow DNS", unsent(&net.OpError{Op: "dial", Err: &net.DNSError{Err: "i/o timeout", IsTimeout: true}}), Unavailable, DNSTimeout},
 		{"refused", unsent(&net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}), Unavailable, Refused},
 		{"reset", unsent(&net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}), Unavailable, Broken},
 		{"closed", unsent(io.EOF), Unavailable, Broken},
 		{"certificate", unsent(&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}), Unavailable, Certificate},
 
-		{"no Region", fmt.Errorf("resolve endpoint: %w", errors.New("Invalid Configuration: Missing Region")), Invalid, NoRegion},
-		{"endpoint without a scheme", unsent(errors.New(`unsupported protocol scheme "localhost"`)), Invalid, NoEndpoint},
-		{"endpoint without a host", unsent(errors.New("http: no Host in request URL")), Invalid, NoEndpoint},
-		{"endpoint that does not parse", fmt.Errorf("failed to resolve service endpoint, %w", errors.New("Failed to parse uri: 127.0.0.1:4566")), Invalid, NoEndpoint},
+		{"no Region", fmt.Errorf("resolve endpoint: %w", errors.New("Invalid Configuration: Missing Region")), Configuration, NoRegion},
+		{"endpoint without a scheme", unsent(errors.New(`unsupported protocol scheme "localhost"`)), Configuration, NoEndpoint},
+		{"endpoint without a host", unsent(errors.New("http: no Host in request URL")), Configuration, NoEndpoint},
+		{"endpoint that does not parse", fmt.Errorf("failed to resolve service endpoint, %w", errors.New("Failed to parse uri: 127.0.0.1:4566")), Configuration, NoEndpoint},
 		{"no credentials", fmt.Errorf("get identity: get credentials: %w", context.DeadlineExceeded), Unavailable, NoCredentials},
 		{"credentials' own page", fmt.Errorf("get identity: get credentials: %w", answered(404, page)), Unavailable, NoCredentials},
 		{"credentials' own endpoint", fmt.Errorf("get identity: get credentials: %w", unsent(errors.New(`unsupported protocol scheme ""`))), Unavailable, NoCredentials},
@@ -95,7 +95,7 @@ func TestCopyWithoutCode(t *testing.T) {
 			if e.Class != tc.class || e.Reason != tc.reason || e.Code != "" {
 				t.Errorf("%+v; want class %d, reason %q", e, tc.class, tc.reason)
 			}
-			if got, want := errors.Is(e, context.DeadlineExceeded), tc.reason == Timeout; got != want {
+			if got, want := errors.Is(e, context.DeadlineExceeded), tc.reason == Timeout || tc.reason == DNSTimeout; got != want {
 				t.Errorf("is a deadline: %v", got)
 			}
 			if strings.Contains(fmt.Sprintf("%+v", e), "canary") {
@@ -157,7 +157,7 @@ func TestNext(t *testing.T) {
 		{"China's endpoint", Case{Error: Error{Reason: Timeout}, Operation: "ssm:GetParameter", Region: "cn-north-1", Host: "ssm.cn-north-1.amazonaws.com.cn"}, "com.amazonaws.cn-north-1.ssm"},
 		{"dual stack", Case{Error: Error{Reason: Timeout}, Operation: "kms:Decrypt", Region: "eu-west-1", Host: "kms.eu-west-1.api.aws:443"}, "com.amazonaws.eu-west-1.kms"},
 		{"own host", Case{Error: Error{Reason: Timeout}, Operation: "kms:Decrypt", Host: "127.0.0.1:4566"}, "not AWS's own endpoint"},
-		{"proxy's 403", Case{Error: Error{Reason: Foreign, Class: AccessDenied, Status: 403}, Operation: "kms:Decrypt", Host: "kms.eu-west-1.amazonaws.com"}, "HTTPS_PROXY"},
+		{"proxy's 403", Case{Error: Error{Reason: Foreign, Status: 403}, Operation: "kms:Decrypt", Host: "kms.eu-west-1.amazonaws.com"}, "HTTPS_PROXY"},
 		{"no Region, own host", Case{Error: Error{Code: "IncompleteSignatureException"}, Operation: "kms:Decrypt", Host: "127.0.0.1:4566"}, "set AWS_REGION"},
 		{"no URL", Case{Error: Error{Reason: NoEndpoint, Class: Invalid}, Operation: "kms:Decrypt", Region: "eu-west-1"}, "as http://HOST:PORT"},
 		{"partial secret ARN", Case{Error: Error{Code: "AccessDeniedException", Class: AccessDenied}, Operation: "secretsmanager:GetSecretValue",

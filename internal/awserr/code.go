@@ -85,13 +85,11 @@ func Classify(operation, code, message string, status int) Class {
 		return Unavailable
 	case status == http.StatusTooManyRequests:
 		return Throttled
-	case status == http.StatusForbidden:
-		return AccessDenied
 	}
 	return Unavailable
 }
 
-// credentials are the codes that say nothing about the secret: the credentials were refused, or the clock is wrong. They are passing.
+// credentials are the codes that say nothing about the secret: the credentials were refused, or the clock is wrong. They are transient.
 var credentials = map[string]string{
 	"ExpiredToken": expired, "ExpiredTokenException": expired, "TokenRefreshRequired": expired, "RequestExpired": skewed,
 	"RequestTimeTooSkewed": skewed, "InvalidSignatureException": signature, "SignatureDoesNotMatch": signature,

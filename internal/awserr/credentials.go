@@ -3,16 +3,15 @@ package awserr
 import (
 	"errors"
 	"io/fs"
-	"os/exec"
 	"strings"
 
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// credentialStep returns the part of err that is about getting the credentials, or nil if the service
+// credentialError returns the part of err that is about getting the credentials, or nil if the service
 // itself was called. The SDK marks it by words alone.
-func credentialStep(err error) error {
+func credentialError(err error) error {
 	for inner := err; inner != nil; inner = unwrap(inner) {
 		for _, mark := range []string{"get identity: ", "get credentials: ", "failed to retrieve credentials"} {
 			if strings.HasPrefix(inner.Error(), mark) {
@@ -42,30 +41,50 @@ func stepName(err error) string {
 	return name
 }
 
-// credentialReason says why a credential step has no answer. What happened between here and STS or IAM
-// Identity Center is told as it is; who is asked on this machine is told as credentials that are missing.
-func (e *Error) credentialReason(err error) (step string, reason Reason) {
-	text := err.Error()
-	has := func(s string) bool { return strings.Contains(text, s) }
-	var command *exec.ExitError
-	var file *fs.PathError
-	switch {
-	case has("SSO token"), has("SSO session"), has("please reauthenticate"):
-		return e.Step, LoginExpired
-	case errors.As(err, &command), has("credential_process"), has("process provider error"):
-		return "", CommandFailed
-	case errors.As(err, &file), has("unable to read file"), has("failed to read authorization token"):
-		return "", CredentialsFile
-	case e.Step != "" && e.Reason != Foreign:
-		return e.Step, e.Reason
+// credentialStep takes over what err says of the step that was to bring the credentials. What happened
+// between here and STS or IAM Identity Center is told as it is; a failure of who gives credentials on
+// this machine is told as credentials that are missing.
+func (e *Error) credentialStep(blob string, err error) {
+	e.Step = stepName(err)
+	e.answered(blob, err)
+	if e.Code != "" && e.Step != "" {
+		return
+	}
+	said := strings.TrimSuffix(e.Code+": "+e.Message, ": ")
+	e.Code, e.Message, e.Fault = "", "", smithy.FaultUnknown
+	e.locally(err)
+	if reason := missingCredentials(err); reason != "" {
+		e.Step, e.Reason, e.Words = "", reason, words(err)
+	} else if e.Step == "" || e.Reason == Foreign {
+		e.Reason, e.Words = NoCredentials, said
+		if said == "" && e.Status == 0 {
+			e.Words = words(err)
+		}
 	}
 	var answer *smithyhttp.ResponseError
 	if e.Status != 0 && errors.As(err, &answer) {
-		e.Host, e.Words = askedHost(answer), ""
-	} else {
-		e.Status = 0
+		e.Host = askedHost(answer)
 	}
-	return e.Step, NoCredentials
+	if e.Step == "" {
+		e.RequestID = "" // not AWS's
+	}
+}
+
+// missingCredentials says what is missing on this machine, or "".
+func missingCredentials(err error) Reason {
+	text := err.Error()
+	has := func(s string) bool { return strings.Contains(text, s) }
+	var command interface{ ExitCode() int } // of *exec.ExitError
+	var file *fs.PathError
+	switch {
+	case has("SSO token"), has("SSO session"), has("please reauthenticate"):
+		return LoginExpired
+	case errors.As(err, &command), has("credential_process"), has("process provider error"):
+		return CommandFailed
+	case errors.As(err, &file), has("unable to read file"), has("failed to read authorization token"):
+		return CredentialsFile
+	}
+	return ""
 }
 
 // askedHost returns the host that gave an answer.

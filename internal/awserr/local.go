@@ -10,10 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"os/exec"
-	"regexp"
 	"strings"
-	"sync"
 	"syscall"
 
 	"github.com/aws/smithy-go"
@@ -62,7 +59,9 @@ const (
 // "". Nothing was called, and the next try would read the same: it is permanent, but for a context that
 // ended and for what this process lacks at the moment.
 func Config(err error, files string) *Error {
-	e := &Error{Reason: NotLoaded, Class: Configuration, Words: words(err), local: reachable(err)}
+	e := &Error{Reason: NotLoaded, Class: Configuration, local: reachable(err)}
+	// The whole text: the innermost words alone do not say which setting named the file.
+	e.Words = Clip(clean(err.Error()), 400)
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	if ended || errors.Is(e.local, syscall.EMFILE) || errors.Is(e.local, syscall.ENFILE) {
 		e.Class = Unavailable
@@ -250,17 +249,25 @@ func words(err error) string {
 	if before, _, found := strings.Cut(text, "parse failed of process output"); found {
 		text = before + "its output is not the JSON that the SDK wants" // quoted behind it
 	}
-	return Clip(userInfo().ReplaceAllString(text, "//"), 400)
+	return Clip(clean(text), 400)
 }
 
-// userInfo is the user and the password of a URL.
-var userInfo = onUse(`//[^\s"]*@`)
+// clean takes out of a local error's text the user and password of URLs, and the port that a connection
+// happened to have on this side: the same failure is to read the same every time.
+func clean(text string) string {
+	return userInfo().ReplaceAllString(ownAddress().ReplaceAllString(text, ""), "//")
+}
+
+var (
+	userInfo   = onUse(`//[^\s"]*@`)
+	ownAddress = onUse(`\S+:[0-9]+->`)
+)
 
 // innermost returns the error in the chain of err whose text says enough.
 func innermost(err error) error {
 	for {
 		switch e := err.(type) {
-		case *fs.PathError, *exec.Error, *net.DNSError, *tls.CertificateVerificationError:
+		case *fs.PathError, *net.DNSError, *tls.CertificateVerificationError:
 			return err
 		case *net.OpError:
 			if _, more := e.Err.(*net.OpError); !more && !isDNS(e.Err) {
@@ -340,10 +347,4 @@ func certificates(err error) []error {
 		return []error{authority}
 	}
 	return nil
-}
-
-// onUse compiles an expression when it is first needed: most cold starts see no error, and should not
-// pay for them.
-func onUse(expr string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
 }

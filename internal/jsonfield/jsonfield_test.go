@@ -203,24 +203,3 @@ func FuzzLookup(f *testing.F) {
 		}
 	})
 }
-
-// Every error of Lookup is explained, in words that tell it from the others.
-func TestExplain(t *testing.T) {
-	t.Parallel()
-	said := map[string]error{}
-	for _, err := range []error{ErrNotJSON, ErrMissing, ErrNull, ErrDuplicate, ErrTooDeep, ErrTooLarge, ErrPath} {
-		problem, hint := Explain(`"a.b"`, err)
-		if said[problem] != nil || hint == "" || !strings.Contains(problem, `field "a.b"`) {
-			t.Errorf("%v: %s; %s", err, problem, hint)
-		}
-		said[problem] = err
-	}
-	for name, want := range map[string]string{`"a"`: "spelling", `"a?ttl=1m"`: "options stand before"} {
-		if _, hint := Explain(name, ErrMissing); !strings.Contains(hint, want) {
-			t.Errorf("%s: %s", name, hint)
-		}
-	}
-	if _, hint := Explain(`"/~2"`, ErrPath); !strings.Contains(hint, "~0 for ~") {
-		t.Error(hint)
-	}
-}

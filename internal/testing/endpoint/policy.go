@@ -188,6 +188,11 @@ func (st statement) matches(action, resource string, keys map[string][]string) b
 
 // authorize decides as IAM does: an explicit deny wins, then any allow, and the rest is denied.
 func (r *request) authorize(action, resource string, keys map[string][]string) error {
+	return r.authorizeAs(action, resource, resource, keys)
+}
+
+// authorizeAs is authorize for a resource that a denial calls by the name that was sent.
+func (r *request) authorizeAs(action, resource, sent string, keys map[string][]string) error {
 	p := r.policy
 	if p == nil {
 		return nil
@@ -198,12 +203,12 @@ func (r *request) authorize(action, resource string, keys map[string][]string) e
 			continue
 		}
 		if st.Effect == "Deny" {
-			return r.denied(action, resource, "with an explicit deny in an identity-based policy")
+			return r.denied(action, sent, "with an explicit deny in an identity-based policy")
 		}
 		allowed = true
 	}
 	if !allowed {
-		return r.denied(action, resource, "because no identity-based policy allows the "+action+" action")
+		return r.denied(action, sent, "because no identity-based policy allows the "+action+" action")
 	}
 	return nil
 }

@@ -251,7 +251,7 @@ func missingStage(stage string) error {
 
 // authorizeSecret checks an action on a secret: on its ARN, or where there is none on the ARN of the bare name, which
 // a policy for …:secret:name-?????? does not cover. A secret of another account takes a resource policy, which this
-// server's secrets do not have.
+// server's secrets do not have. A denial repeats the id as it was sent.
 func (r *request) authorizeSecret(action, id string) error {
 	arn := id
 	if sec, err := r.store.findSecret(id); err == nil {
@@ -260,9 +260,9 @@ func (r *request) authorizeSecret(action, id string) error {
 		arn = strings.TrimSuffix(r.store.scope.SecretARN(id), "-??????")
 	}
 	if f := strings.SplitN(arn, ":", 6); f[4] != r.store.scope.Account {
-		return r.denied(action, arn, "because no resource-based policy allows the "+action+" action")
+		return r.denied(action, id, "because no resource-based policy allows the "+action+" action")
 	}
-	return r.authorize(action, arn, nil)
+	return r.authorizeAs(action, arn, id, nil)
 }
 
 type getSecretInput struct {
