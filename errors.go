@@ -112,7 +112,8 @@ func (e *ResolveError) forVariable(variable string, ref Ref) *ResolveError {
 }
 
 // mayQuote reports whether the text of a declared variable is as little secret as an ARN: an absolute
-// path, and a name that a value was found under, or that AWS denied by name.
+// path, a name that a value was found under, and one with the slashes of a hierarchy that AWS denied by
+// name. Without them a denied name may be a password that was declared by mistake: it is denied, too.
 func (e *ResolveError) mayQuote(d refData, apiErr *awserr.Error) bool {
 	switch {
 	case d.Scheme == string(SSM) && strings.HasPrefix(d.ID, "/"):
@@ -122,7 +123,15 @@ func (e *ResolveError) mayQuote(d refData, apiErr *awserr.Error) bool {
 	case e.kind == ErrField:
 		return true
 	}
-	return e.kind == ErrAccessDenied && apiErr != nil && apiErr.Names(d.ID)
+	return e.kind == ErrAccessDenied && apiErr != nil && apiErr.Names(d.ID) && hierarchical(d.ID)
+}
+
+// hierarchical reports whether name is made of words and slashes between them.
+func hierarchical(name string) bool {
+	words := strings.Split(name, "/")
+	return len(words) > 1 && !slices.ContainsFunc(words, func(word string) bool {
+		return word == "" || awserr.Identifier(word, 100) == ""
+	})
 }
 
 // transient reports whether a retry may cure e.
