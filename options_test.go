@@ -63,7 +63,7 @@ func TestWithInsecureEndpoint(t *testing.T) {
 		if permitted && (err != nil || sent.Load() != 1) {
 			t.Errorf("%d requests: %v", sent.Load(), err)
 		}
-		if refused := errors.Is(err, secrets.ErrInvalidReference) && !secrets.Retryable(err); !permitted && (!refused || sent.Load() != 0) {
+		if refused := errors.Is(err, secrets.ErrConfiguration) && !secrets.Retryable(err); !permitted && (!refused || sent.Load() != 0) {
 			t.Errorf("%d requests: %v", sent.Load(), err)
 		}
 		if detail := secrets.Detail(err); !permitted && (!strings.Contains(detail, "http://ssm.test") || !strings.Contains(detail, "WithInsecureEndpoint")) {
