@@ -53,7 +53,7 @@ func attempt[C, Out any](
 	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
 	call func(context.Context, C) (*Out, error),
 ) (*Out, int, *ResolveError) {
-	client, region, number, err := clients.Get(ctx, ref.Region())
+	client, region, number, err := clients.Get(ctx, ref.Region(), "")
 	if err != nil {
 		return nil, 0, configError(ref, err, awsclient.FilesRead(err))
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	smithymiddleware "github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
@@ -100,7 +101,8 @@ func addAnswer(stack *smithymiddleware.Stack) error {
 				return smithymiddleware.DeserializeOutput{}, md, errRedirected
 			}
 			a.body, a.limit = res.Body, limit(a.operation, res.StatusCode)
-			if res.StatusCode == http.StatusOK {
+			// STS, which is asked for the credentials of a role, answers in XML.
+			if res.StatusCode == http.StatusOK && middleware.GetServiceID(ctx) != "STS" {
 				a.text = &jsonText{}
 			}
 			res.Body = a

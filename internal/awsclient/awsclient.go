@@ -46,6 +46,8 @@ type Source struct {
 	Overridden func(ctx context.Context, service, endpoint string)
 	// AllowHTTP permits plain http on Lambda to hosts that are not loopback.
 	AllowHTTP bool
+	// Function is the name of the function, for CloudTrail, or "".
+	Function string
 
 	load func(context.Context) (aws.Config, error)
 	seen sync.Map // overridden endpoint, with its service → struct{}
@@ -54,6 +56,9 @@ type Source struct {
 	cfg    *aws.Config
 	seq    int  // of the loaded configuration
 	proven bool // a call succeeded with it
+
+	roles   map[string]aws.CredentialsProvider // ARN → its credentials
+	rolesOf int                                // sequence number of the configuration that they were made with
 }
 
 // Fixed returns a Source of cfg, which is copied. Renewing it invalidates its cached credentials.

@@ -50,11 +50,11 @@ func TestLoadFails(t *testing.T) {
 		}
 		return aws.Config{}, nil
 	}}}
-	if _, _, _, err := c.Get(t.Context(), region); err == nil {
+	if _, _, _, err := c.Get(t.Context(), region, ""); err == nil {
 		t.Fatal("no error")
 	}
 	broken = false
-	if _, _, _, err := c.Get(t.Context(), region); err != nil {
+	if _, _, _, err := c.Get(t.Context(), region, ""); err != nil {
 		t.Fatalf("a failed load is remembered: %v", err)
 	}
 }
@@ -88,7 +88,7 @@ func TestOneClientPerRegion(t *testing.T) {
 		return cfg.Region
 	}}
 	for _, tc := range []struct{ ask, want string }{{"", region}, {region, region}, {"us-east-1", "us-east-1"}, {"", region}, {"us-east-1", "us-east-1"}} {
-		client, in, n, err := c.Get(t.Context(), tc.ask)
+		client, in, n, err := c.Get(t.Context(), tc.ask, "")
 		if client != tc.want || in != tc.want || err != nil {
 			t.Errorf("Get(%q): client %q, Region %q, %v", tc.ask, client, in, err)
 		}
@@ -97,9 +97,9 @@ func TestOneClientPerRegion(t *testing.T) {
 	if len(made) != 2 {
 		t.Errorf("clients made: %v", made)
 	}
-	_, _, n, _ := c.Get(t.Context(), "")
+	_, _, n, _ := c.Get(t.Context(), "", "")
 	c.Source.Renew(n)
-	c.Get(t.Context(), "")
+	c.Get(t.Context(), "", "")
 	if len(made) != 3 {
 		t.Errorf("after new credentials, clients made: %v", made)
 	}

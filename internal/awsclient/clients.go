@@ -1,42 +1,51 @@
 package awsclient
 
 import (
+	"cmp"
 	"context"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-// Clients makes one client per Region, on first need.
+// Clients makes one client per Region and role, on first need.
 type Clients[C any] struct {
 	Source *Source
 	New    func(cfg aws.Config) C
 
-	mu       sync.Mutex
-	seq      int // of the configuration that byRegion was made with
-	byRegion map[string]C
+	mu   sync.Mutex
+	seq  int // of the configuration that made was made with
+	made map[clientKey]C
 }
 
-// Get returns the client of a Region ("" for the configuration's own), the Region, and the
-// configuration's sequence number.
-func (c *Clients[C]) Get(ctx context.Context, region string) (client C, in string, seq int, err error) {
+type clientKey struct{ region, role string }
+
+// Get returns the client of a Region ("" for the configuration's own) and a role ("" for the
+// program's own credentials), the Region, and the configuration's sequence number.
+func (c *Clients[C]) Get(
+	ctx context.Context, region, role string,
+) (client C, in string, seq int, err error) {
 	cfg, seq, err := c.Source.Config(ctx)
 	if err != nil {
 		return client, region, 0, err
 	}
-	if region == "" {
-		region = cfg.Region
-	}
+	region = cmp.Or(region, cfg.Region)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if seq != c.seq {
-		c.seq, c.byRegion = seq, map[string]C{}
+		c.seq, c.made = seq, map[clientKey]C{}
 	}
-	client, ok := c.byRegion[region]
-	if !ok {
-		cfg.Region = region
-		client = c.New(cfg)
-		c.byRegion[region] = client
+	key := clientKey{region, role}
+	client, ok := c.made[key]
+	if ok {
+		return client, region, seq, nil
 	}
+	if role != "" {
+		cfg.Region = cmp.Or(cfg.Region, region) // STS is asked at home, wherever the secret is
+		cfg.Credentials = c.Source.assume(cfg, seq, role)
+	}
+	cfg.Region = region
+	client = c.New(cfg)
+	c.made[key] = client
 	return client, region, seq, nil
 }
