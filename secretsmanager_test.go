@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 
@@ -305,7 +306,7 @@ func TestBatch_Outage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, st, cfg := start(t)
-			cfg.RetryMaxAttempts = 1
+			cfg.Retryer = func() aws.Retryer { return aws.NopRetryer{} }
 			refs := secretsNamed(st, 10)
 			s.Fault(fault)
 			for _, r := range fetch(t, secrets.NewBatchingSecretsManager(cfg), refs...) {
