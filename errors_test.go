@@ -1,12 +1,14 @@
 package secrets_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"maps"
 	"net"
@@ -670,6 +672,68 @@ func TestResolveErrorByHand(t *testing.T) {
 		}
 		if secrets.Retryable(e) || errors.Is(e, secrets.ErrNotFound) {
 			t.Error("it has a kind")
+		}
+	}
+}
+
+// A failure of who gives the credentials says nothing of the value: it is retryable, whatever STS answers, and names its own operation.
+func TestResolveError_CredentialStep(t *testing.T) {
+	t.Parallel()
+	step := func(service, operation, code, message string) error {
+		return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code, Message: message}}
+	}
+	for _, tc := range []struct {
+		err                   error
+		operation, code, next string
+		kind                  error
+	}{
+		{step("STS", "AssumeRole", "AccessDenied", user+"sts:AssumeRole on resource: arn:aws:iam::1:role/app"), "sts:AssumeRole", "AccessDenied", "the role's trust policy", secrets.ErrUnavailable},
+		{step("STS", "AssumeRoleWithWebIdentity", "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"), "sts:AssumeRoleWithWebIdentity", "AccessDenied", "let the trust policy of the role allow", secrets.ErrUnavailable},
+		{step("STS", "AssumeRoleWithWebIdentity", "InvalidIdentityToken", "No OpenIDConnect provider found"), "sts:AssumeRoleWithWebIdentity", "InvalidIdentityToken", "AWS_WEB_IDENTITY_TOKEN_FILE", secrets.ErrUnavailable},
+		{step("STS", "AssumeRole", "Throttling", "Rate exceeded"), "sts:AssumeRole", "Throttling", "STS's own quota", secrets.ErrThrottled},
+		{step("STS", "AssumeRole", "ValidationError", "1 validation error"), "sts:AssumeRole", "ValidationError", "see the role", secrets.ErrUnavailable},
+		{step("SSO", "GetRoleCredentials", "UnauthorizedException", "Session token not found or invalid"), "sso:GetRoleCredentials", "UnauthorizedException", "aws sso login", secrets.ErrUnavailable},
+		{step("SSO", "GetRoleCredentials", "ResourceNotFoundException", "No access"), "sso:GetRoleCredentials", "ResourceNotFoundException", "aws sso login", secrets.ErrUnavailable},
+		{step("ec2imds", "GetMetadata", "NotFound", "canary"), "ssm:GetParameter", "", "on Lambda the function's role", secrets.ErrUnavailable},
+	} {
+		err := fail(t, failing{ref: param, do: func(f *fakeAWS) string {
+			f.cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { f.refused.Add(1); return aws.Credentials{}, tc.err })
+			return ""
+		}})
+		var e *secrets.ResolveError
+		if !errors.As(err, &e) || e.Operation != tc.operation || e.Code != tc.code || !errors.Is(err, tc.kind) || !secrets.Retryable(err) {
+			t.Errorf("%v: %+v, retryable %v", tc.err, e, secrets.Retryable(err))
+		}
+		if detail := secrets.Detail(err); !strings.Contains(detail, tc.next) {
+			t.Errorf("%v: lacks %q: %s", tc.err, tc.next, detail)
+		}
+	}
+}
+
+// A page that a gateway answers with 403 denies nothing that AWS knows of: it is retryable.
+func TestResolveError_ForbiddenPage(t *testing.T) {
+	t.Parallel()
+	for _, row := range []failing{{ref: param, do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 403})}, {ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 403})}} {
+		if err := fail(t, row); !errors.Is(err, secrets.ErrUnavailable) || errors.Is(err, secrets.ErrAccessDenied) || !secrets.Retryable(err) || !strings.Contains(secrets.Detail(err), "HTTP status 403") {
+			t.Errorf("%v", secrets.Detail(err))
+		}
+	}
+}
+
+// Who answers in AWS's place cannot put a text into the code or the request id, which reach the invoker.
+func TestResolveError_ForeignIdentifiers(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"my secret canary", "canary:canary", "canary@host", "Ünicode", "canary=", strings.Repeat("a", 101)} {
+		body, _ := json.Marshal(map[string]string{"__type": text, "message": "m"})
+		cfg := config("https://aws.example")
+		cfg.Retryer = onceOnly
+		cfg.HTTPClient = &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 400, Header: http.Header{"X-Amzn-Requestid": {text}}, Body: io.NopCloser(bytes.NewReader(body))}, nil
+		})}
+		err := secrets.NewSSM(cfg).Fetch(t.Context(), []secrets.Ref{secrets.SSMParameter("/a")})[0].Err
+		var e *secrets.ResolveError
+		if !errors.As(err, &e) || e.Code == text || e.RequestID != "" || strings.Contains(err.Error(), text) || !secrets.Retryable(err) {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

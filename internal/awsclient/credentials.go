@@ -1,8 +1,11 @@
 package awsclient
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -88,9 +91,13 @@ func FilesRead(err error) string {
 	if !errors.As(err, &none) {
 		return ""
 	}
-	files := none.Filename
-	if len(files) == 0 {
-		files = append(config.DefaultSharedConfigFiles, config.DefaultSharedCredentialsFiles...)
+	files := none.Filename // the SDK leaves it empty
+	for variable, usual := range map[string]string{
+		"AWS_CONFIG_FILE":             config.DefaultSharedConfigFilename(),
+		"AWS_SHARED_CREDENTIALS_FILE": config.DefaultSharedCredentialsFilename(),
+	} {
+		files = append(files, cmp.Or(os.Getenv(variable), usual))
 	}
+	slices.Sort(files)
 	return strings.Join(files, ", ")
 }

@@ -3,6 +3,8 @@ package awserr
 import (
 	"errors"
 	"io/fs"
+	"net/url"
+	"os"
 	"strings"
 
 	"github.com/aws/smithy-go"
@@ -65,6 +67,9 @@ func (e *Error) credentialStep(blob string, err error) {
 	if e.Status != 0 && errors.As(err, &answer) {
 		e.Host = askedHost(answer)
 	}
+	if e.Host == "" && e.Step == "" && e.Status != 0 {
+		e.Host = containerHost()
+	}
 	if e.Step == "" {
 		e.RequestID = "" // not AWS's
 	}
@@ -83,6 +88,17 @@ func missingCredentials(err error) Reason {
 		return CommandFailed
 	case errors.As(err, &file), has("unable to read file"), has("failed to read authorization token"):
 		return CredentialsFile
+	}
+	return ""
+}
+
+// containerHost returns the host that gives a container its credentials. The SDK's error does not name it.
+func containerHost() string {
+	if u, err := url.Parse(os.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")); err == nil && u.Host != "" {
+		return Clip(u.Host, 100)
+	}
+	if os.Getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") != "" {
+		return "169.254.170.2"
 	}
 	return ""
 }

@@ -93,6 +93,10 @@ func (e *Error) locally(err error) {
 		e.Words = words(err)
 	}
 	e.local = reachable(err)
+	if e.Reason == OpenFiles && !errors.Is(e.local, syscall.EMFILE) && !errors.Is(e.local, syscall.ENFILE) {
+		e.local = errors.Join(e.local, syscall.EMFILE)
+		e.Words = syscall.EMFILE.Error()
+	}
 }
 
 // configured tells what the SDK says of a request that it cannot make. It has no types for these.
@@ -120,9 +124,9 @@ func network(err error) Reason {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return GivenUp
-	case tooManyFiles(err) != 0:
+	case tooManyFiles(err) != 0, errors.As(err, &dns) && blindResolver(dns):
 		return OpenFiles
-	case errors.As(err, &dns):
+	case dns != nil:
 		return resolver(dns)
 	case errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return Timeout // also in the middle of an answer
@@ -134,6 +138,20 @@ func network(err error) Reason {
 		return NoRoute
 	}
 	return certificate(err)
+}
+
+// blindResolver reports whether the resolver says that there is no such host because this process has no
+// file left to read its configuration and to ask a server.
+func blindResolver(dns *net.DNSError) bool {
+	if !dns.IsNotFound || dns.Server != "" {
+		return false
+	}
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		return tooManyFiles(err) != 0
+	}
+	conn.Close()
+	return false
 }
 
 func resolver(dns *net.DNSError) Reason {
@@ -198,11 +216,13 @@ func (e *Error) fromProxy(err error) Reason {
 			continue
 		}
 		var dns *net.DNSError
-		if errors.As(op, &dns) {
-			e.Host = Clip(dns.Name, 100)
-		}
-		if tooManyFiles(op) != 0 {
+		switch {
+		case tooManyFiles(op) != 0:
 			return OpenFiles
+		case errors.As(op, &dns) && (dns.Name == "http" || dns.Name == "https"):
+			return ProxyURL // net/http takes a URL that does not parse for a host with a port
+		case dns != nil:
+			e.Host = Clip(dns.Name, 100)
 		}
 		return ProxyFailed
 	}
@@ -245,11 +265,10 @@ func words(err error) string {
 	if errors.As(err, &garbled) {
 		return "" // it may quote the answer
 	}
-	text := innermost(err).Error()
-	if before, _, found := strings.Cut(text, "parse failed of process output"); found {
-		text = before + "its output is not the JSON that the SDK wants" // quoted behind it
+	if strings.Contains(err.Error(), "parse failed of process output") {
+		return "its output is not the JSON that the SDK wants" // which the SDK quotes
 	}
-	return Clip(clean(text), 400)
+	return Clip(clean(innermost(err).Error()), 400)
 }
 
 // clean takes out of a local error's text the user and password of URLs, and the port that a connection
