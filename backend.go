@@ -58,7 +58,8 @@ func attempt[C, Out any](
 		return nil, 0, configError(ref, err, awsclient.FilesRead(err))
 	}
 	watched, watch := awsclient.NewWatch(ctx)
-	out, err := call(watched, client)
+	var out *Out
+	awsclient.Erasing(func() { out, err = call(watched, client) })
 	if err == nil {
 		clients.Source.Proven(number)
 		return out, number, nil

@@ -80,6 +80,9 @@ func newClient(b *awshttp.BuildableClient) *client {
 			c.ClientSessionCache = tls.NewLRUClientSessionCache(Width)
 		}
 	}
+	if t.ReadBufferSize == 0 {
+		t.ReadBufferSize = readBuffer
+	}
 	if t.MaxIdleConnsPerHost == awshttp.DefaultHTTPTransportMaxIdleConnsPerHost {
 		t.MaxIdleConnsPerHost = Width
 	}
@@ -99,6 +102,11 @@ func newClient(b *awshttp.BuildableClient) *client {
 	}
 	return c
 }
+
+// readBuffer is the size of a connection's buffer, in bytes. It is too small for an answer, which
+// net/http then reads past it: in one of the usual size each idle connection would keep a plaintext.
+// A line of a chunked answer has to fit.
+const readBuffer = 64
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
