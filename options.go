@@ -128,7 +128,7 @@ func WithAWSConfig(cfg aws.Config) Option {
 }
 
 // WithInsecureEndpoint permits endpoints over plain http on Lambda. The default refuses them there, with
-// [ErrInvalidReference] and before anything is sent, unless the host is loopback: a request carries the session
+// [ErrConfiguration] and before anything is sent, unless the host is loopback: a request carries the session
 // token and the answer the secret, and whoever sets the environment sets the endpoint. It is for a stand-in of AWS
 // on a network that you trust. Elsewhere than on Lambda plain http is permitted; every endpoint that is not AWS's
 // own is logged as secrets.endpoint.
