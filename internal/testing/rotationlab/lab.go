@@ -1,0 +1,390 @@
+package main
+
+import (
+	"context"
+	cryptorand "crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+
+	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/rotationlab/clients"
+)
+
+const (
+	// scale is by how much the clock of the Env runs faster than the servers: the longest window
+	// between database and AWSCURRENT takes 300 ms, and the 10 seconds between two searches of Do
+	// 100 ms, which is longer than a login takes.
+	scale     = 100
+	maxWindow = 30 * time.Second
+	ttl       = time.Hour
+
+	workers = 4
+	pause   = 10 * time.Millisecond // of a worker between two queries
+	region  = "eu-west-1"
+)
+
+// A clock runs scale times as fast as the machine's, and jumps.
+type clock struct {
+	start time.Time
+	ahead atomic.Int64
+}
+
+func (c *clock) now() (wall time.Time, mono time.Duration) {
+	d := time.Since(c.start)*scale + time.Duration(c.ahead.Load())
+	return c.start.Add(d), d
+}
+
+func (c *clock) jump(d time.Duration) { c.ahead.Add(int64(d)) }
+
+// A kind is what becomes of a rotation.
+type kind int
+
+const (
+	complete   kind = iota // AWSCURRENT moves at the end of the window
+	dies                   // the function dies after the password is set: AWSPENDING stays for hours
+	rolledBack             // somebody sets the old password again and takes AWSPENDING away
+)
+
+func (k kind) String() string {
+	return [...]string{"complete", "the function dies", "rolled back"}[k]
+}
+
+// draw draws a kind: a tenth of the rotations die, and a tenth are rolled back.
+func draw(r *rand.Rand) kind {
+	switch r.IntN(10) {
+	case 0:
+		return dies
+	case 1:
+		return rolledBack
+	}
+	return complete
+}
+
+// A plan is one run: queries by one way, while the password rotates.
+type plan struct {
+	way
+	rotations int
+	seed      uint64
+}
+
+// A report is what came of a run.
+type report struct {
+	plan
+	kinds    map[kind]int
+	window   time.Duration // the sum, by the clock of the Env
+	queries  int
+	failures int
+	worst    int   // failures in one change of the password
+	failure  error // the first
+
+	changes    int // of the password: a rotation that is rolled back has two
+	fetched    int
+	three      int // changes that cost three fetches, for a reason; see run.limit
+	dear       int // changes that cost more than they may
+	noticed    int // changes that led to a fetch
+	afterHours int // fetches when the TTL had passed, with AWSPENDING still there
+	took       time.Duration
+}
+
+// A run is one plan that is carried out.
+type run struct {
+	plan
+	server server
+	aws    *endpoint.Server
+	store  *endpoint.Store
+	clock  *clock
+	handle func(context.Context) error
+	random *rand.Rand
+
+	epoch   atomic.Int64 // a query belongs to the epoch in which it began
+	mu      sync.Mutex
+	done    [workers]int64 // by worker: the epoch of the last query that ended
+	report  *report
+	burst   int  // failures since the last change
+	died    bool // the rotation before
+	current login
+}
+
+// A login is the JSON that AWS's rotation functions keep in a secret.
+type login struct {
+	Username string `json:"username"`
+	Password string `json:"password"`
+}
+
+func (l login) text() string {
+	b, _ := json.Marshal(l)
+	return string(b)
+}
+
+func parseLogin(text string) (l login, err error) {
+	if json.Unmarshal([]byte(text), &l) != nil {
+		return login{}, errors.New("the secret is not the JSON of a login")
+	}
+	return l, nil
+}
+
+// carryOut runs a plan against a server.
+func carryOut(ctx context.Context, s server, p plan) (*report, error) {
+	r := &run{
+		plan: p, server: s, clock: &clock{start: time.Now()}, random: rand.New(rand.NewPCG(p.seed, 1)),
+		aws:     endpoint.New(endpoint.Options{}),
+		report:  &report{plan: p, kinds: map[kind]int{}},
+		current: login{p.name, cryptorand.Text()},
+	}
+	if _, err := r.aws.Start(); err != nil {
+		return nil, err
+	}
+	defer r.aws.Close()
+	r.aws.SetLatency("*", time.Millisecond)
+	r.store = r.aws.Region(region)
+	r.store.PutSecret("app", r.current.text())
+	if err := s.setPassword(ctx, r.current.Username, r.current.Password); err != nil {
+		return nil, err
+	}
+	env, err := secrets.New(
+		secrets.WithEnviron(map[string]string{p.variable: "sm://app"}),
+		secrets.WithAWSConfig(aws.Config{
+			Region: region, BaseEndpoint: aws.String(r.aws.URL()), Credentials: aws.CredentialsProviderFunc(credentials),
+		}),
+		secrets.WithTTL(ttl), secrets.WithClock(r.clock.now), secrets.WithRejected(clients.Refused),
+		secrets.WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		return nil, err
+	}
+	if err := env.Warm(ctx); err != nil {
+		return nil, err
+	}
+	handle, end, err := p.open(ctx, env)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	r.handle = handle
+	return r.report, r.all(ctx)
+}
+
+func credentials(context.Context) (aws.Credentials, error) {
+	return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "example"}, nil
+}
+
+// all does all rotations, while the workers query.
+func (r *run) all(ctx context.Context) error {
+	began := time.Now()
+	ctx, cancel := context.WithCancel(ctx)
+	var wg sync.WaitGroup
+	defer func() {
+		cancel()
+		wg.Wait()
+		r.report.took = time.Since(began)
+	}()
+	stop := make(chan struct{})
+	defer close(stop) // before cancel: the last queries end by themselves
+	for i := range workers {
+		wg.Go(func() { r.work(ctx, i, stop) })
+	}
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	for range r.rotations {
+		if err := r.rotate(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) work(ctx context.Context, i int, stop <-chan struct{}) {
+	for {
+		epoch := r.epoch.Load()
+		err := r.handle(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		r.mu.Lock()
+		r.done[i] = epoch
+		r.report.queries++
+		if err != nil {
+			r.report.failures++
+			r.burst++
+			if r.report.failure == nil {
+				r.report.failure = err
+			}
+		}
+		r.mu.Unlock()
+		select {
+		case <-stop:
+			return
+		case <-time.After(pause):
+		}
+	}
+}
+
+// settle waits until every worker has ended a query that began after now.
+func (r *run) settle(ctx context.Context) error {
+	epoch := r.epoch.Add(1)
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		r.mu.Lock()
+		done := true
+		for _, d := range r.done {
+			done = done && d >= epoch
+		}
+		r.mu.Unlock()
+		switch {
+		case done:
+			return nil
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case time.Now().After(deadline):
+			return errors.New("a query takes more than a minute")
+		}
+	}
+}
+
+// change does what changes the password, and counts what it costs.
+func (r *run) change(ctx context.Context, f func() error) error {
+	before := len(r.aws.Calls())
+	if err := f(); err != nil {
+		return err
+	}
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	calls := r.aws.Calls()[before:]
+	n := len(calls)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.changes++
+	r.report.fetched += n
+	if limit := r.limit(calls); n > limit {
+		r.report.dear++
+	} else if n == 3 {
+		r.report.three++
+	}
+	r.report.worst, r.burst = max(r.report.worst, r.burst), 0
+	if n > 0 {
+		r.report.noticed++
+	}
+	return nil
+}
+
+// limit returns how many fetches a change may cost: two, AWSCURRENT and AWSPENDING. It is three if
+// AWSPENDING was gone when it was asked for, since AWSCURRENT moved after it had been fetched; and
+// after a rotation that died, since the cache holds its AWSPENDING, and AWSCURRENT is another value,
+// which has to be tried too. BeforeConnect measures time by the machine's clock, so for it a
+// rotation is rolled back at once, which costs it another search.
+func (r *run) limit(calls []endpoint.Call) int {
+	if r.expect == someFail {
+		return 6
+	}
+	gone := func(c endpoint.Call) bool { return c.Status == http.StatusBadRequest }
+	if r.died || slices.ContainsFunc(calls, gone) {
+		return 3
+	}
+	return 2
+}
+
+func (r *run) fetched() int { return r.aws.Count("secretsmanager:GetSecretValue") }
+
+// rotate does one rotation, in AWS's order.
+func (r *run) rotate(ctx context.Context) error {
+	k := draw(r.random)
+	r.report.kinds[k]++
+	next := login{r.current.Username, cryptorand.Text()}
+	if r.alternating {
+		next.Username = r.name
+		if r.current.Username == r.name {
+			next.Username += "_clone" // as AWS's rotation functions call it
+		}
+	}
+	before := r.current
+	err := r.change(ctx, func() error {
+		r.store.PutPending("app", next.text())
+		if err := r.server.setPassword(ctx, next.Username, next.Password); err != nil {
+			return err
+		}
+		window := time.Duration(r.random.Int64N(int64(maxWindow)))
+		r.report.window += window
+		time.Sleep(window / scale)
+		if k == complete {
+			r.store.FinishRotation("app")
+			r.current = next
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.died = k == dies
+	if r.apart && k != dies {
+		return r.hours(ctx)
+	}
+	switch k {
+	case dies:
+		return r.hours(ctx)
+	case rolledBack:
+		return r.change(ctx, func() error {
+			r.store.MoveStage("app", "AWSPENDING", "")
+			if r.alternating {
+				return nil // the user of AWSCURRENT was not touched
+			}
+			return r.server.setPassword(ctx, before.Username, before.Password)
+		})
+	}
+	return nil
+}
+
+// hours lets hours pass in which the rotation is not taken up again, so that the TTL passes and the
+// refresh brings AWSCURRENT back, with a password that does not work.
+func (r *run) hours(ctx context.Context) error {
+	before := r.fetched()
+	r.clock.jump(3 * ttl)
+	if err := r.settle(ctx); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.report.afterHours += r.fetched() - before
+	return nil
+}
+
+// String returns a line of a table.
+func (r *report) String() string {
+	users := "one user"
+	if r.alternating {
+		users = "alternating"
+	}
+	return fmt.Sprintf("%-10s %-32s %-11s %5d (%d died, %d rolled back) %7d %6d %7d %8.2f %5d %4d %6d %7.1f",
+		r.way.server, r.what, users, r.rotations, r.kinds[dies], r.kinds[rolledBack], r.queries, r.failures, r.worst,
+		float64(r.fetched)/float64(r.changes), r.three, r.dear, r.afterHours, r.took.Seconds())
+}
+
+// check returns what did not go as promised.
+func (r *report) check() error {
+	switch {
+	case r.expect == manyFail:
+		if r.failures == 0 {
+			return errors.New("nothing failed without the library's help: the other runs prove nothing")
+		}
+		return nil
+	case r.expect == noneFail && r.failures > 0:
+		return fmt.Errorf("%d queries failed for their callers: %w", r.failures, r.failure)
+	case r.expect == someFail && r.worst > 2*workers:
+		return fmt.Errorf("%d queries failed after one change of the password: %w", r.worst, r.failure)
+	case r.dear > 1+r.changes/50: // a login may take longer than the interval of a search
+		return fmt.Errorf("%d changes of the password cost more fetches than they may", r.dear)
+	case r.noticed < r.rotations/2 && !r.alternating:
+		return fmt.Errorf("%d of %d rotations were noticed: they prove nothing", r.noticed, r.rotations)
+	}
+	return nil
+}
