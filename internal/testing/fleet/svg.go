@@ -9,7 +9,7 @@ import (
 // A Chart is a line chart, drawn as SVG that reads on light and dark pages.
 type Chart struct {
 	Title, X, Y string
-	Log         bool // the y axis is logarithmic, from 1
+	Log         bool // the y axis is logarithmic, from 1; a line has a gap where it is below
 	Series      []Series
 }
 
@@ -29,7 +29,12 @@ const (
 )
 
 // The first two differ in lightness too, for readers who do not see the hues.
+// All four stand out from a white page and from a black one.
 var colours = []string{"#1f6feb", "#d9822b", "#2a9d5c", "#8a5cd0"}
+
+// style follows the reader's page.
+const style = "<style>.page{fill:#ffffff}.grid{stroke:#dddddd}text{fill:#1f2328}" +
+	"@media(prefers-color-scheme:dark){.page{fill:#0d1117}.grid{stroke:#30363d}text{fill:#e6edf3}}</style>\n"
 
 // SVG returns the drawing. The same chart gives the same bytes.
 func (c Chart) SVG() string {
@@ -57,19 +62,30 @@ func (c Chart) SVG() string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"%s\">\n", width, height, escape(c.Title))
-	fmt.Fprintf(&b, "<rect width=\"%d\" height=\"%d\" fill=\"#ffffff\"/>\n<text x=\"%d\" y=\"20\" font-size=\"14\" font-weight=\"bold\">%s</text>\n", width, height, left, escape(c.Title))
+	b.WriteString(style)
+	fmt.Fprintf(&b, "<rect class=\"page\" width=\"%d\" height=\"%d\"/>\n<text x=\"%d\" y=\"20\" font-size=\"14\" font-weight=\"bold\">%s</text>\n", width, height, left, escape(c.Title))
 	for _, t := range ticksX {
 		fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n", x(t), height-bottom+18, t)
 	}
 	for _, t := range ticksY {
-		fmt.Fprintf(&b, "<path d=\"M%d %.1fH%d\" stroke=\"#dddddd\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", left, y(t), width-right, left-6, y(t)+4, t)
+		fmt.Fprintf(&b, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", left, y(t), width-right, left-6, y(t)+4, t)
 	}
 	fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", (left+width-right)/2, height-10, escape(c.X))
 	fmt.Fprintf(&b, "<text transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">%s</text>\n", (top+height-bottom)/2, escape(c.Y))
 	for i, s := range c.Series {
 		var d strings.Builder
-		for k, p := range s.Points {
-			fmt.Fprintf(&d, "%c%.1f %.1f", "ML"[min(k, 1)], x(p.X), y(p.Y))
+		gap := true
+		for _, p := range s.Points {
+			if c.Log && p.Y < 1 { // a logarithm has no zero
+				gap = true
+				continue
+			}
+			move := 'L'
+			if gap {
+				move = 'M'
+			}
+			gap = false
+			fmt.Fprintf(&d, "%c%.1f %.1f", move, x(p.X), y(p.Y))
 		}
 		dash := ""
 		if s.Dashed {
