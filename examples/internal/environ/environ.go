@@ -22,6 +22,7 @@ type Environment struct {
 	Function string // its name, or ""
 	Region   string // or ""
 	Account  string // or ""
+	Role     string // ARN of its role, or ""
 	Vars     []Variable
 }
 
@@ -43,7 +44,11 @@ type Reference struct {
 }
 
 // LeftOut is a variable that may hold a secret and is not read as a reference.
-type LeftOut struct{ Variable, Problem, Next string }
+type LeftOut struct {
+	Variable, Problem, Next string
+
+	Refused bool // by the library: the function would not start
+}
 
 // Stand-ins for what only the deployment knows: they have the form that the grammar of references asks for.
 const (
@@ -93,7 +98,7 @@ func (e Environment) one(v Variable, scheme secrets.Scheme) ([]Reference, *LeftO
 	text := v.Text
 	if v.Unknown != "" && scheme == secrets.KMS {
 		return nil, &LeftOut{v.Name, "it is " + v.Unknown + ", and no ciphertext can stand in for it",
-			"run again with the deployed function's configuration: aws lambda get-function-configuration"}
+			"run again with the deployed function's configuration: aws lambda get-function-configuration", false}
 	}
 	environ := map[string]string{v.Name: text}
 	if region := cmp.Or(e.Region, e.Lookup("AWS_REGION")); region != "" && !strings.Contains(text, RegionStandIn) {
@@ -109,8 +114,9 @@ func (e Environment) one(v Variable, scheme secrets.Scheme) ([]Reference, *LeftO
 		if errors.As(err, &failure) {
 			err = failure
 		}
-		problem, next, _ := strings.Cut(strings.TrimPrefix(secrets.Detail(err), v.Name+": "), "next: ")
-		return nil, &LeftOut{v.Name, strings.TrimRight(problem, "; \n"), next}
+		problem, next, _ := strings.Cut(secrets.Detail(err), "next: ")
+		problem = strings.TrimPrefix(strings.TrimPrefix(problem, "secrets: "), v.Name+": ")
+		return nil, &LeftOut{v.Name, strings.TrimRight(problem, "; \n"), next, true}
 	}
 	var refs []Reference
 	for _, r := range env.Refs() {
@@ -132,7 +138,7 @@ func undeclared(v Variable) *LeftOut {
 			schemes[i] = s + ":" + v.Name
 		}
 		return &LeftOut{v.Name, problem, "-vars " + strings.Join(schemes, " or ") +
-			", where the program declares it by WithVars; or " + otherwise}
+			", where the program declares it by WithVars; or " + otherwise, false}
 	}
 	literal := "-vars literal:" + v.Name + ", if it is no secret"
 	isARN := strings.HasPrefix(v.Text, "arn:")
@@ -140,7 +146,7 @@ func undeclared(v Variable) *LeftOut {
 	switch m := elsewhere.FindStringSubmatch(v.Text); {
 	case v.Injected:
 		return &LeftOut{v.Name, "ECS injects its plaintext (valueFrom), so the library resolves nothing",
-			"move it to environment as a reference, or " + literal}
+			"move it to environment as a reference, or " + literal, false}
 	case v.Holds == secrets.Literal:
 		return nil
 	case v.Holds == secrets.SecretsManager:
@@ -158,7 +164,7 @@ func undeclared(v Variable) *LeftOut {
 	case isCiphertext(v.Text):
 		return declare("it holds a KMS ciphertext without a scheme", "write kms:// before it", "kms")
 	case m != nil:
-		return &LeftOut{v.Name, "it holds a reference in another tool's words", "write " + rewritten(m[1], m[2])}
+		return &LeftOut{v.Name, "it holds a reference in another tool's words", "write " + rewritten(m[1], m[2]), false}
 	}
 	return nil
 }

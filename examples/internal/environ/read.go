@@ -155,6 +155,9 @@ func (r *reader) search(name string, v any) {
 		if arn := strings.Split(text(v, "FunctionArn", "functionArn"), ":"); len(arn) > 4 {
 			around.Region, around.Account = arn[3], arn[4]
 		}
+		if role := text(v, "Role", "role"); strings.HasPrefix(role, "arn:") {
+			around.Role = role
+		}
 		for _, key := range slices.Sorted(maps.Keys(v)) {
 			switch strings.ToLower(key) {
 			case "environment":

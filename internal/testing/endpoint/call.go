@@ -23,6 +23,9 @@ type Call struct {
 	RequestID string
 	Received  int // bytes of the answer's body
 
+	// Plaintexts is the number of values in the answer: secrets, parameters that are not ciphertext, what Decrypt opened.
+	Plaintexts int
+
 	account string // of the caller
 }
 

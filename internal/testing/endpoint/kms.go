@@ -21,6 +21,7 @@ type key struct {
 	managed  bool // an AWS managed key, alias/aws/…: callers of its service need no permission of their own
 	disabled bool
 	deletion time.Time // when a scheduled deletion is due; zero: none scheduled
+	policy   string    // what GetKeyPolicy answers; "": the default
 }
 
 // CreateKey makes a symmetric key and returns its ARN.
@@ -263,6 +264,7 @@ type decryptInput struct {
 	EncryptionAlgorithm string
 	KeyId               *string
 	GrantTokens         []string
+	DryRun              bool
 }
 
 // unreachable is KMS's answer for every reason it will not tell apart.
@@ -319,6 +321,10 @@ func (r *request) decrypt(in decryptInput) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	if in.DryRun {
+		return nil, errorf("DryRunOperationException", "The request would have succeeded, but the DryRun option is set.")
+	}
+	r.plaintexts++
 	return map[string]any{"KeyId": k.arn, "Plaintext": plaintext, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}, nil
 }
 

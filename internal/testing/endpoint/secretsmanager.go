@@ -380,6 +380,7 @@ func (r *request) secretValue(in getSecretInput) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	r.plaintexts++
 	return sec.output(v), nil
 }
 

@@ -316,6 +316,7 @@ func (r *request) render(p *parameter, v *parameterVersion, decrypt bool) (*para
 	}
 	switch {
 	case v.kind != "SecureString":
+		r.plaintexts++
 	case !decrypt && v.advanced:
 		// The advanced tier stores an AWS Encryption SDK message, which KMS cannot decrypt: version 1, type 128.
 		message := make([]byte, 20)
@@ -329,6 +330,7 @@ func (r *request) render(p *parameter, v *parameterVersion, decrypt bool) (*para
 		if err != nil {
 			return nil, err
 		}
+		r.plaintexts++
 		out.Value = string(plaintext)
 	}
 	return out, nil
@@ -382,6 +384,7 @@ func (r *request) fetchReference(a asked, id string, decrypt bool) (*parameterOu
 	if err != nil {
 		return nil, err
 	}
+	r.plaintexts++
 	value := sec.output(v)
 	source, err := json.Marshal(value)
 	must(err)

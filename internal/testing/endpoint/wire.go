@@ -42,6 +42,8 @@ type request struct {
 	caller string  // ARN, as denials name it
 	role   string  // ARN of the caller's role
 	via    string  // service that calls KMS on the caller's behalf: "ssm", "secretsmanager" or ""
+
+	plaintexts int // values that the answer holds
 }
 
 // operation answers a request. It runs under Server.mu and must not wait.
@@ -60,9 +62,16 @@ func typed[In any](f func(*request, In) (any, error)) operation {
 
 var services = map[string]string{"TrentService": "kms", "AmazonSSM": "ssm", "secretsmanager": "secretsmanager"}
 
+// queryServices are those of the query protocol, by the version that their requests state.
+var queryServices = map[string]string{"2011-06-15": "sts", "2010-05-08": "iam"}
+
+func speaksQuery(service string) bool { return service == "sts" || service == "iam" }
+
 var operations = map[string]operation{
 	"kms:Decrypt":                             typed((*request).decrypt),
 	"kms:Encrypt":                             typed((*request).encrypt),
+	"kms:DescribeKey":                         typed((*request).describeKey),
+	"kms:GetKeyPolicy":                        typed((*request).getKeyPolicy),
 	"kms:CreateKey":                           typed((*request).createKey),
 	"kms:CreateAlias":                         typed((*request).createAlias),
 	"kms:DisableKey":                          typed((*request).disableKey),
@@ -71,6 +80,7 @@ var operations = map[string]operation{
 	"ssm:GetParameter":                        typed((*request).getParameter),
 	"ssm:GetParameters":                       typed((*request).getParameters),
 	"ssm:GetParametersByPath":                 typed((*request).getParametersByPath),
+	"ssm:DescribeParameters":                  typed((*request).describeParameters),
 	"ssm:PutParameter":                        typed((*request).putParameter),
 	"ssm:LabelParameterVersion":               typed((*request).labelParameterVersion),
 	"ssm:DeleteParameter":                     typed((*request).deleteParameter),
@@ -82,6 +92,8 @@ var operations = map[string]operation{
 	"secretsmanager:DeleteSecret":             typed((*request).deleteSecret),
 	"secretsmanager:RestoreSecret":            typed((*request).restoreSecret),
 	"secretsmanager:DescribeSecret":           typed((*request).describeSecret),
+	"secretsmanager:ListSecretVersionIds":     typed((*request).listSecretVersionIds),
+	"iam:SimulatePrincipalPolicy":             (*request).simulate,
 	"sts:AssumeRole":                          (*request).assumeRole,
 }
 
@@ -98,8 +110,9 @@ func (s *Server) serveHTTP(w http.ResponseWriter, hr *http.Request) {
 	service, name, _ := strings.Cut(hr.Header.Get("X-Amz-Target"), ".")
 	if prefix, ok := services[service]; ok {
 		r.op = prefix + ":" + name
-	} else if query, err := url.ParseQuery(string(body)); err == nil && query.Get("Version") == "2011-06-15" {
-		service, r.op = "sts", "sts:"+query.Get("Action")
+	} else if query, err := url.ParseQuery(string(body)); err == nil && queryServices[query.Get("Version")] != "" {
+		service = queryServices[query.Get("Version")]
+		r.op = service + ":" + query.Get("Action")
 	} else {
 		r.op = hr.Header.Get("X-Amz-Target")
 	}
@@ -135,7 +148,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, hr *http.Request) {
 		status, code, answer = encode(r.id, service, out, err)
 	}
 	w.Header().Set("Content-Type", "application/x-amz-json-1.1")
-	if service == "sts" {
+	if speaksQuery(service) {
 		w.Header().Set("Content-Type", "text/xml")
 	}
 	w.Header().Set("X-Amzn-Requestid", r.id)
@@ -146,7 +159,7 @@ func (s *Server) serveHTTP(w http.ResponseWriter, hr *http.Request) {
 		}
 	}
 	s.mu.Lock()
-	call.Status, call.Code, call.Received = status, code, len(answer)
+	call.Status, call.Code, call.Received, call.Plaintexts = status, code, len(answer), r.plaintexts
 	s.mu.Unlock()
 	w.Header().Set("Content-Length", strconv.Itoa(len(answer)))
 	w.WriteHeader(status)
@@ -179,7 +192,7 @@ func (s *Server) answer(r *request, hr *http.Request, call *Call, f *FaultHandle
 // encode renders an answer. Secrets Manager writes the capital Message, the others the small one, and access denials
 // come capital from all of them.
 func encode(id, service string, out any, err error) (status int, code string, body []byte) {
-	if err == nil && service == "sts" {
+	if err == nil && speaksQuery(service) {
 		return encodeQuery(id, out, nil)
 	}
 	if err == nil {
@@ -191,7 +204,7 @@ func encode(id, service string, out any, err error) (status int, code string, bo
 	if !errors.As(err, &e) {
 		e = &Error{Status: http.StatusInternalServerError, Code: "InternalFailure", Message: err.Error()}
 	}
-	if service == "sts" {
+	if speaksQuery(service) {
 		return encodeQuery(id, nil, e)
 	}
 	if status = e.Status; status == 0 {
