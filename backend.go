@@ -16,9 +16,9 @@ type backendConfig struct {
 	batch    bool     // WithBatchGetSecretValue
 }
 
-// invoke makes one SDK call with the client of ref's Region, and turns its error into one that is safe to
-// print. Where the credentials were refused that worked before, it tries once more with clients built
-// anew.
+// invoke makes one SDK call with the client of ref's Region, and turns its error into
+// one that is safe to print. Where the credentials were refused that worked before, it
+// tries once more with clients built anew.
 func invoke[C, Out any](
 	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
 	call func(context.Context, C) (*Out, error),
@@ -33,8 +33,9 @@ func invoke[C, Out any](
 	return out, err
 }
 
-// wrongProvider refuses an invalid reference, and one of another scheme: WithProvider without schemes
-// passes everything on, and no ciphertext may leave as the name of a parameter.
+// wrongProvider refuses an invalid reference, and one of another scheme: WithProvider
+// without schemes passes everything on, and no ciphertext may leave as the name of a
+// parameter.
 func wrongProvider(operation string, ref Ref) *ResolveError {
 	d := ref.data()
 	service, _, _ := strings.Cut(operation, ":")
@@ -48,7 +49,8 @@ func wrongProvider(operation string, ref Ref) *ResolveError {
 	return &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: d.problem, hint: d.hint}
 }
 
-// attempt makes one SDK call, and returns the number of the configuration that it was made with.
+// attempt makes one SDK call, and returns the number of the configuration that it was
+// made with.
 func attempt[C, Out any](
 	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
 	call func(context.Context, C) (*Out, error),
@@ -68,7 +70,9 @@ func attempt[C, Out any](
 }
 
 // callError is awsError with what the watch saw of the call.
-func callError(operation string, ref Ref, region string, watch *awsclient.Watch, err error) *ResolveError {
+func callError(
+	operation string, ref Ref, region string, watch *awsclient.Watch, err error,
+) *ResolveError {
 	err = watch.Cause(err)
 	e := *awsError(operation, ref, err) // a copy: it may be somebody else's, and shared
 	e.region, e.host = region, watch.Host()
@@ -92,8 +96,9 @@ func callError(operation string, ref Ref, region string, watch *awsclient.Watch,
 // failed returns err as the result of ref.
 func failed(ref Ref, err *ResolveError) Result { return Result{Err: err.forVariable("", ref)} }
 
-// failedCall returns the transient err of one call for refs as the result of each. Where it may come
-// from one of them alone, which AWS often does not say, it is marked so: who retries finds out.
+// failedCall returns the transient err of one call for refs as the result of each.
+// Where it may come from one of them alone, which AWS often does not say, it is marked
+// so: who retries finds out.
 func failedCall(refs []Ref, err *ResolveError) []Result {
 	e := *err
 	e.wholeCall = len(refs) > 1 && !e.interrupted()

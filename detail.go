@@ -18,11 +18,12 @@ const (
 	maxNames   = 1800 // of the variables that one cause took
 )
 
-// Detail returns what a log should say of err: for every cause in it one line with the variable or
-// variables, reference, kind, AWS's code, message and request id or the words of what failed on this
-// machine, the Region and endpoint that were asked, and what to do. It contains no plaintext and no
-// ciphertext, and of an error of this package it stays below 8 kB. For an error that is not of this package
-// it returns err.Error().
+// Detail returns what a log should say of err: for every cause in it one line with the
+// variable or variables, reference, kind, AWS's code, message and request id or the
+// words of what failed on this machine, the Region and endpoint that were asked, and
+// what to do. It contains no plaintext and no ciphertext, and of an error of this
+// package it stays below 8 kB. For an error that is not of this package it returns
+// err.Error().
 func Detail(err error) string {
 	var ours *ResolveError
 	switch {
@@ -46,7 +47,8 @@ func Detail(err error) string {
 	return ours.detail()
 }
 
-// detail returns one line for the log: what Error says, the reference, and the explanation.
+// detail returns one line for the log: what Error says, the reference, and the
+// explanation.
 func (e *ResolveError) detail() string {
 	text := e.Error()
 	if e.Variable != "" && e.Ref.invalid() == nil {
@@ -55,12 +57,13 @@ func (e *ResolveError) detail() string {
 	return text + e.explanation()
 }
 
-// subject returns the variable or the reference that e is about, or "". A variable that no environment
-// can have, such as a value that was passed in its place, is not quoted.
+// subject returns the variable or the reference that e is about, or "". A variable that
+// no environment can have, such as a value that was passed in its place, is not quoted.
 func (e *ResolveError) subject() string {
 	switch {
 	case strings.ContainsFunc(e.Variable, foreignToNames):
-		return fmt.Sprintf("a variable with a name of %d bytes that is none", len(e.Variable))
+		return fmt.Sprintf("a variable with a name of %d bytes that is "+
+			"none", len(e.Variable))
 	case e.Variable != "":
 		return clip(e.Variable, 120)
 	case e.Ref.invalid() == nil:
@@ -69,7 +72,8 @@ func (e *ResolveError) subject() string {
 	return ""
 }
 
-// foreignToNames reports whether no name of a variable, and of no WithRef that means well, has r.
+// foreignToNames reports whether no name of a variable, and of no WithRef that means
+// well, has r.
 func foreignToNames(r rune) bool {
 	return r <= ' ' || strings.ContainsRune(`:@?&=%"'{}<>\`, r) || !strconv.IsPrint(r)
 }
@@ -85,14 +89,15 @@ func (e *ResolveError) summary(requestID string) string {
 		in = strings.TrimPrefix(in+", request "+requestID, ", ")
 	}
 	if in != "" {
-		// All three may be somebody else's: a Provider's, or those of who answers in AWS's place.
+		// All three may be somebody else's: a Provider's, or those of who answers in
+		// AWS's place.
 		text += " (" + clip(in, 250) + ")"
 	}
 	return text
 }
 
-// explanation returns what Detail adds to the summary, whatever the variable: what is wrong, in our words
-// and AWS's, where it was asked, and the next step.
+// explanation returns what Detail adds to the summary, whatever the variable: what is
+// wrong, in our words and AWS's, where it was asked, and the next step.
 func (e *ResolveError) explanation() string {
 	text := ""
 	add := func(label, s string) {
@@ -117,7 +122,7 @@ func (e *ResolveError) explanation() string {
 		add("", guard.Text(e.cause))
 	}
 	add("Region ", strings.TrimSuffix(e.region+", account "+apiErr.Account(), ", account "))
-	if e.Code == "" && (apiErr == nil || !beforeCall(apiErr)) { // otherwise it was AWS that answered
+	if e.Code == "" && !beforeCall(apiErr) { // with a code it was AWS that answered
 		add("endpoint ", e.host)
 	}
 	add("encryption contexts tried: ", strings.Join(e.contexts, ", "))
@@ -125,14 +130,15 @@ func (e *ResolveError) explanation() string {
 	return text
 }
 
-// reason says why there is no answer of AWS, and that the value was not asked for where the credentials
-// could not be had.
+// reason says why there is no answer of AWS, and that the value was not asked for where
+// the credentials could not be had.
 func reason(apiErr *awserr.Error) string {
 	text := strings.TrimSuffix(string(apiErr.Reason)+": "+apiErr.Words, ": ")
 	if apiErr.Step == "" {
 		return text
 	}
-	return strings.TrimSuffix("there are no credentials, so the value was not asked for; "+text, "; ")
+	return strings.TrimSuffix("there are no credentials, so the value was not asked "+
+		"for; "+text, "; ")
 }
 
 // failedHost names the host that failed where it is not the service's.
@@ -146,9 +152,12 @@ func failedHost(apiErr *awserr.Error) string {
 	return "proxy " + apiErr.Host
 }
 
-// beforeCall reports whether apiErr happened before the service was called: in the configuration or the
-// credential step.
+// beforeCall reports whether apiErr, which may be nil, happened before the service was called: in
+// the configuration or the credential step.
 func beforeCall(apiErr *awserr.Error) bool {
+	if apiErr == nil {
+		return false
+	}
 	if apiErr.Step != "" {
 		return true
 	}
@@ -188,23 +197,28 @@ func (f *failures) Error() string {
 	if len(f.errs) == 1 {
 		return f.errs[0].Error()
 	}
-	return f.text(": ", "; ", maxSummary, sameCause.short, func(e *ResolveError) string { return e.summary("") })
+	return f.text(maxSummary, ": ", "; ", sameCause.short, func(e *ResolveError) string {
+		return e.summary("")
+	})
 }
 
-// detail returns one line per cause: what failed alone with its reference, what failed together with its
-// variables.
+// detail returns one line per cause: what failed alone with its reference, what failed
+// together with its variables.
 func (f *failures) detail() string {
 	if len(f.errs) == 1 && !f.full {
 		return f.errs[0].detail()
 	}
-	return f.text(":\n  ", "\n  ", maxDetail, sameCause.long, func(e *ResolveError) string {
+	return f.text(maxDetail, ":\n  ", "\n  ", sameCause.long, func(e *ResolveError) string {
 		return e.summary("") + e.explanation()
 	})
 }
 
-// text prints the groups of f, each as print says, within size bytes. What does not fit is printed short,
-// and what does not fit even so is counted.
-func (f *failures) text(first, next string, size int, print func(sameCause) string, cause func(*ResolveError) string) string {
+// text prints the groups of f, each as print says, within size bytes. What does not fit
+// is printed short, and what does not fit even so is counted.
+func (f *failures) text(
+	size int, first, next string,
+	print func(sameCause) string, cause func(*ResolveError) string,
+) string {
 	groups := grouped(f.errs, cause)
 	var short, rest int // of the groups that are still to come
 	for _, g := range groups {
@@ -287,8 +301,8 @@ func (g sameCause) names(size int) string {
 	return fmt.Sprintf("%d %s: %s", len(g), what, strings.TrimPrefix(text, ", "))
 }
 
-// logText returns s with its control characters, and those that turn the direction of text, escaped, for
-// an attribute of a log line.
+// logText returns s with its control characters, and those that turn the direction of
+// text, escaped, for an attribute of a log line.
 func logText(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return s

@@ -14,64 +14,74 @@ import (
 	"github.com/lambdasecrets/secrets/internal/jsonfield"
 )
 
-// The kinds of failure, for errors.Is. The retryable ones may be cured by a retry ([Retryable]); the
-// [Cache] serves an old value through them for up to [WithMaxStale]. The others are permanent: they last
-// until somebody changes something, and an old value is served through them for [WithDeniedGrace] only.
+// The kinds of failure, for errors.Is. The retryable ones may be cured by a retry
+// ([Retryable]); the [Cache] serves an old value through them for up to [WithMaxStale].
+// The others are permanent: they last until somebody changes something, and an old
+// value is served through them for [WithDeniedGrace] only.
 var (
-	// ErrNotFound: the parameter, secret, version or stage does not exist, or is marked for deletion.
+	// ErrNotFound: the parameter, secret, version or stage does not exist, or is marked
+	// for deletion.
 	ErrNotFound = errors.New("not found")
 	// ErrAccessDenied: a policy denies the action.
 	ErrAccessDenied = errors.New("access denied")
 	// ErrThrottled: AWS asked for fewer requests. Retryable.
 	ErrThrottled = errors.New("throttled")
-	// ErrUnavailable: a 5xx, a time-out, a network error, credentials that are missing or rejected, a wrong
-	// clock, a garbled answer. Retryable.
+	// ErrUnavailable: a 5xx, a time-out, a network error, credentials that are missing
+	// or rejected, a wrong clock, a garbled answer. Retryable.
 	ErrUnavailable = errors.New("unavailable")
-	// ErrDecrypt: KMS cannot decrypt: wrong encryption context or key, a corrupt ciphertext, a disabled or
-	// deleted key.
+	// ErrDecrypt: KMS cannot decrypt: wrong encryption context or key, a corrupt
+	// ciphertext, a disabled or deleted key.
 	ErrDecrypt = errors.New("cannot decrypt")
 	// ErrField: the value is not JSON, or has no such field.
 	ErrField = errors.New("no such field")
-	// ErrInvalidReference: the reference is malformed, contradicts itself, or AWS finds it invalid.
+	// ErrInvalidReference: the reference is malformed, contradicts itself, or AWS finds
+	// it invalid.
 	ErrInvalidReference = errors.New("invalid reference")
-	// ErrConfiguration: the SDK cannot make a request: its configuration does not load (profile, CA file),
-	// the Region is missing or malformed, an endpoint or a proxy is not a URL. Nothing was called.
+	// ErrConfiguration: the SDK cannot make a request: its configuration does not load
+	// (profile, CA file), the Region is missing or malformed, an endpoint or a proxy is
+	// not a URL. Nothing was called.
 	ErrConfiguration = errors.New("invalid configuration")
-	// ErrNotReference: the variable asked for is not set, or holds no reference and was not declared.
+	// ErrNotReference: the variable asked for is not set, or holds no reference and was
+	// not declared.
 	ErrNotReference = errors.New("not a reference")
 )
 
-// A ResolveError says which reference could not be resolved, and why. Its kind is one of the Err…
-// variables, for [errors.Is]. A [smithy.APIError] in its chain carries AWS's code, message and fault, and
-// nothing of the request, the response or the value; the code is "" where AWS did not answer. Of a failure
-// on this machine the chain carries the syscall.Errno, the *net.DNSError and the
+// A ResolveError says which reference could not be resolved, and why. Its kind is one
+// of the Err… variables, for [errors.Is]. A [smithy.APIError] in its chain carries
+// AWS's code, message and fault, and nothing of the request, the response or the value;
+// the code is "" where AWS did not answer. Of a failure on this machine the chain
+// carries the syscall.Errno, the *net.DNSError and the
 // *tls.CertificateVerificationError, where there is one.
 //
-// Error is one short line, because Lambda shows it to the invoker. [Detail] is for the log.
+// Error is one short line, because Lambda shows it to the invoker. [Detail] is for the
+// log.
 type ResolveError struct {
 	Variable string // the environment variable, or "" where a reference was resolved without one
 	Ref      Ref    // the reference as it was written
 
-	// Operation is the AWS operation that failed, as "ssm:GetParameters", or "". Where the credentials could
-	// not be had it is the operation that was to bring them, as "sts:AssumeRole".
+	// Operation is the AWS operation that failed, as "ssm:GetParameters", or "". Where
+	// the credentials could not be had it is the operation that was to bring them, as
+	// "sts:AssumeRole".
 	Operation string
 	Code      string // AWS's error code, or ""
 	RequestID string // AWS's request id, or ""
 
 	kind     error
-	cause    error    // an *awserr.Error, a context error, or an error of a Provider that is not ours
+	cause    error    // an *awserr.Error, a context error, or another Provider's error
 	problem  string   // what is wrong, in our words
 	hint     string   // what to do, where we know better than awserr's advice
 	host     string   // the endpoint that was asked
 	region   string   // the Region that was asked
 	contexts []string // the encryption contexts that were tried
 
-	// wholeCall: AWS failed a call for several references as a whole, with a code that may come from any
-	// one of them: no throttle, time-out or lost connection. The backends set it.
+	// wholeCall: AWS failed a call for several references as a whole, with a code that
+	// may come from any one of them: no throttle, time-out or lost connection. The
+	// backends set it.
 	wholeCall bool
 
-	// outgrown: what the reference reads has grown past one of our limits. A retry does not help; but
-	// nobody took the value away, so the one in hand is served as through a transient failure.
+	// outgrown: what the reference reads has grown past one of our limits. A retry does
+	// not help; but nobody took the value away, so the one in hand is served as through
+	// a transient failure.
 	outgrown bool
 }
 
@@ -111,9 +121,10 @@ func (e *ResolveError) forVariable(variable string, ref Ref) *ResolveError {
 	return &c
 }
 
-// mayQuote reports whether the text of a declared variable is as little secret as an ARN: an absolute
-// path, a name that a value was found under, and one with the slashes of a hierarchy that AWS denied by
-// name. Without them a denied name may be a password that was declared by mistake: it is denied, too.
+// mayQuote reports whether the text of a declared variable is as little secret as an
+// ARN: an absolute path, a name that a value was found under, and one with the slashes
+// of a hierarchy that AWS denied by name. Without them a denied name may be a password
+// that was declared by mistake: it is denied, too.
 func (e *ResolveError) mayQuote(d refData, apiErr *awserr.Error) bool {
 	switch {
 	case d.Scheme == string(SSM) && strings.HasPrefix(d.ID, "/"):
@@ -123,7 +134,8 @@ func (e *ResolveError) mayQuote(d refData, apiErr *awserr.Error) bool {
 	case e.kind == ErrField:
 		return true
 	}
-	return e.kind == ErrAccessDenied && apiErr != nil && apiErr.Names(d.ID) && hierarchical(d.ID)
+	denied := e.kind == ErrAccessDenied && apiErr != nil
+	return denied && apiErr.Names(d.ID) && hierarchical(d.ID)
 }
 
 // hierarchical reports whether name is made of words and slashes between them.
@@ -135,10 +147,12 @@ func hierarchical(name string) bool {
 }
 
 // transient reports whether a retry may cure e.
-func (e *ResolveError) transient() bool { return e.kind == ErrThrottled || e.kind == ErrUnavailable }
+func (e *ResolveError) transient() bool {
+	return e.kind == ErrThrottled || e.kind == ErrUnavailable
+}
 
-// interrupted reports whether e says nothing of the names in the call: AWS asked for fewer requests, or
-// no answer of its API came at all.
+// interrupted reports whether e says nothing of the names in the call: AWS asked for
+// fewer requests, or no answer of its API came at all.
 func (e *ResolveError) interrupted() bool {
 	if e.kind == ErrThrottled {
 		return true
@@ -150,7 +164,8 @@ func (e *ResolveError) interrupted() bool {
 	return errors.Is(e.cause, context.DeadlineExceeded) || errors.Is(e.cause, context.Canceled)
 }
 
-// named and passing are forVariable and transient, for callers that are being rewritten.
+// named and passing are forVariable and transient, for callers that are being
+// rewritten.
 func (e *ResolveError) named(variable string, ref Ref) *ResolveError {
 	return e.forVariable(variable, ref)
 }
@@ -182,9 +197,10 @@ func (f *failures) Unwrap() []error {
 	return errs
 }
 
-// Retryable reports whether a retry can help: whether every failure in err is retryable. It looks through
-// wrapped and joined errors, those of [Env.Warm] among them. An error that is not of this package counts as
-// permanent, but for those of a context.
+// Retryable reports whether a retry can help: whether every failure in err is
+// retryable. It looks through wrapped and joined errors, those of [Env.Warm] among
+// them. An error that is not of this package counts as permanent, but for those of a
+// context.
 func Retryable(err error) bool {
 	switch e := err.(type) {
 	case *ResolveError:
@@ -212,7 +228,8 @@ var kinds = [...]error{
 	awserr.Configuration: ErrConfiguration,
 }
 
-// awsError turns whatever an SDK call returned into a ResolveError that is safe to print.
+// awsError turns whatever an SDK call returned into a ResolveError that is safe to
+// print.
 func awsError(operation string, ref Ref, err error) *ResolveError {
 	var done *ResolveError
 	if errors.As(err, &done) {
@@ -225,7 +242,8 @@ func awsError(operation string, ref Ref, err error) *ResolveError {
 	return e
 }
 
-// configError says that the SDK's configuration does not load. The files are those that were read.
+// configError says that the SDK's configuration does not load. The files are those that
+// were read.
 func configError(ref Ref, err error, files string) *ResolveError {
 	return safeError(ref, awserr.Config(err, files))
 }
@@ -242,10 +260,10 @@ func safeError(ref Ref, apiErr *awserr.Error) *ResolveError {
 	}
 }
 
-// providerError makes an error of a Provider that is not ours fit into the same frame. Its kind is the
-// Err… variable that it wraps, a retryable one if it wraps several; else that of AWS's code; else it is
-// retryable. An AWS SDK error is copied as awsError does; others stay in the chain, unprinted but for
-// Detail.
+// providerError makes an error of a Provider that is not ours fit into the same frame.
+// Its kind is the Err… variable that it wraps, a retryable one if it wraps several;
+// else that of AWS's code; else it is retryable. An AWS SDK error is copied as awsError
+// does; others stay in the chain, unprinted but for Detail.
 func providerError(ref Ref, err error) *ResolveError {
 	var e *ResolveError
 	if errors.As(err, &e) {
@@ -266,7 +284,8 @@ func providerError(ref Ref, err error) *ResolveError {
 	return e
 }
 
-// ofSDK reports whether an error of the SDK is in the chain of err: it holds request and response.
+// ofSDK reports whether an error of the SDK is in the chain of err: it holds request
+// and response.
 func ofSDK(err error) bool {
 	var api smithy.APIError
 	var call *smithy.OperationError
@@ -277,19 +296,24 @@ func ofSDK(err error) bool {
 // garbledError says that an answer made no sense. It is transient: the next one may.
 func garbledError(operation string, ref Ref, problem string) *ResolveError {
 	return &ResolveError{
-		Ref: ref, Operation: operation, kind: ErrUnavailable, problem: problem, region: ref.Region(),
+		Ref:       ref,
+		Operation: operation,
+		kind:      ErrUnavailable,
+		problem:   problem,
+		region:    ref.Region(),
 	}
 }
 
-// fieldError says what is wrong with a field of a source's text. It quotes nothing of the text.
+// fieldError says what is wrong with a field of a source's text. It quotes nothing of
+// the text.
 func fieldError(source Ref, text, path string, err error) *ResolveError {
 	e := &ResolveError{Ref: source, kind: ErrField}
 	name := strconv.Quote(clip(path, 100))
 	e.problem, e.hint = jsonfield.Explain(name, text, path, err)
 	// https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/rds-secrets-manager.html
 	if err == jsonfield.ErrMissing && strings.Contains(source.ID(), "rds!") {
-		e.hint = "a secret that RDS manages holds username and password only: take host, port and name from " +
-			"the function's configuration"
+		e.hint = "a secret that RDS manages holds username and password only: take " +
+			"host, port and name from the function's configuration"
 	}
 	return e
 }

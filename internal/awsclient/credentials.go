@@ -15,12 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials/processcreds"
 )
 
-// commandRest is how long the failure of a credential_process is remembered. Each start may be a prompt on
-// somebody's screen, and a warm would start it at every try of every reference.
+// commandRest is how long the failure of a credential_process is remembered. Each start
+// may be a prompt on somebody's screen, and a warm would start it at every try of every
+// reference.
 const commandRest = 30 * time.Second
 
-// remembering returns credentials that start a failing command once per commandRest. It leaves everything
-// but the SDK's own cache as it is: there is no command below it.
+// remembering returns credentials that start a failing command once per commandRest. It
+// leaves everything but the SDK's own cache as it is: there is no command below it.
 func remembering(p aws.CredentialsProvider) aws.CredentialsProvider {
 	cache, ok := p.(*aws.CredentialsCache)
 	if !ok {
@@ -29,12 +30,13 @@ func remembering(p aws.CredentialsProvider) aws.CredentialsProvider {
 	return &rememberingCredentials{CredentialsCache: cache, turn: make(chan struct{}, 1)}
 }
 
-// rememberingCredentials embeds the cache for what the SDK asks of it besides: its sources and its type.
+// rememberingCredentials embeds the cache for what the SDK asks of it besides: its
+// sources and its type.
 type rememberingCredentials struct {
 	*aws.CredentialsCache
 
-	// turn is taken by who asks the cache while nothing is known of it, so that whoever asks next sees the
-	// failure before it would start the command again.
+	// turn is taken by who asks the cache while nothing is known of it, so that whoever
+	// asks next sees the failure before it would start the command again.
 	turn chan struct{}
 
 	mu     sync.Mutex
@@ -63,7 +65,8 @@ func (c *rememberingCredentials) Retrieve(ctx context.Context) (aws.Credentials,
 	return c.retrieve(ctx)
 }
 
-// known returns whether the last answer was credentials, and the failure that is still remembered.
+// known returns whether the last answer was credentials, and the failure that is still
+// remembered.
 func (c *rememberingCredentials) known() (proven bool, failed error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -85,7 +88,8 @@ func (c *rememberingCredentials) retrieve(ctx context.Context) (aws.Credentials,
 	return got, err
 }
 
-// FilesRead returns the shared configuration files in which a profile was looked for in vain, or "".
+// FilesRead returns the shared configuration files in which a profile was looked for in
+// vain, or "".
 func FilesRead(err error) string {
 	var none config.SharedConfigProfileNotExistError
 	if !errors.As(err, &none) {

@@ -2,8 +2,8 @@ package awsclient
 
 import "net/http"
 
-// noteProxy tells the Watch of r which proxy a failed request went through: its host, never its user and
-// password. The SDK's error often does not name it.
+// noteProxy tells the Watch of r which proxy a failed request went through: its host,
+// never its user and password. The SDK's error often does not name it.
 func noteProxy(r *http.Request, t *http.Transport) {
 	w, _ := r.Context().Value(watchKey{}).(*Watch)
 	if w == nil || t.Proxy == nil {

@@ -11,8 +11,8 @@ import (
 type Case struct {
 	Error            // Class alone, where AWS answered something that is no error
 	Operation string // "ssm:GetParameters"
-	// ID is the name, path or ARN in the reference. For KMS it is the ciphertext's bytes, which are
-	// looked at and never shown.
+	// ID is the name, path or ARN in the reference. For KMS it is the ciphertext's
+	// bytes, which are looked at and never shown.
 	ID      string
 	Key     string // of a KMS reference that names one
 	Version string // version, label or stage asked for
@@ -22,7 +22,8 @@ type Case struct {
 
 const retried = "it is retried automatically"
 
-// Next returns what to do, in a line, or "" where nothing better is known than AWS's own words.
+// Next returns what to do, in a line, or "" where nothing better is known than AWS's
+// own words.
 func (c Case) Next() string {
 	switch {
 	case c.Region == "" && c.Step == "" && Credentials(c.Code):
@@ -56,17 +57,21 @@ func (c Case) odd() string {
 	case c.Status >= 500:
 		return retried + "; if it stays, see the AWS Health Dashboard for " + c.Region
 	case c.Code != "":
-		return retried + "; if it stays, look the code up, or give AWS Support the request id"
+		return retried + "; if it stays, look the code up, or give AWS Support the " +
+			"request id"
 	}
 	// AWS answered, and the answer makes no sense.
-	return retried + "; if it stays, see whether HTTPS_PROXY or AWS_ENDPOINT_URL leads elsewhere, " +
-		"and who answers there"
+	return retried + "; if it stays, see whether HTTPS_PROXY or AWS_ENDPOINT_URL " +
+		"leads elsewhere, and who answers there"
 }
 
-// credentials is the advice where the service refused the credentials or the signature's time.
+// credentials is the advice where the service refused the credentials or the
+// signature's time.
 func (c Case) credentials() string {
-	if strings.Contains(c.Message, "Signature expired") || strings.Contains(c.Message, "not yet current") {
-		return skewed
+	for _, clock := range []string{"Signature expired", "not yet current"} {
+		if strings.Contains(c.Message, clock) {
+			return skewed
+		}
 	}
 	return credentials[c.Code]
 }
@@ -84,15 +89,16 @@ func (c Case) missing() string {
 	}
 	switch {
 	case strings.Contains(c.Message, "marked for deletion"):
-		return "restore it (aws secretsmanager restore-secret), or refer to what replaces it"
+		return "restore it (aws secretsmanager restore-secret), or refer to what " +
+			"replaces it"
 	case strings.Contains(c.Message, "staging label: AWSCURRENT"):
 		return "the secret exists and has no value yet: store one"
 	case strings.Contains(c.Message, "staging label:"), strings.Contains(c.Message, "VersionId:"):
-		return "the secret exists without that version or stage; AWSPENDING is there only during a " +
-			"rotation, versions without a stage are removed in time"
+		return "the secret exists without that version or stage; AWSPENDING is there " +
+			"only during a rotation, versions without a stage are removed in time"
 	case c.service() == "ssm" && c.Version != "":
-		return "check the name" + region + "; of a parameter 100 versions are kept, and none of those " +
-			"before it was deleted and made again"
+		return "check the name" + region + "; of a parameter 100 versions are kept, " +
+			"and none of those before it was deleted and made again"
 	case c.service() == "secretsmanager" && strings.HasPrefix(c.ID, "arn:"):
 		return c.missingARN()
 	}
@@ -101,14 +107,16 @@ func (c Case) missing() string {
 
 func (c Case) missingARN() string {
 	if !iam.FullSecretARN(c.ID) {
-		return "check the ARN; a partial one, without the six characters at its end, must be the name's"
+		return "check the ARN; a partial one, without the six characters at its end, " +
+			"must be the name's"
 	}
-	return "check the ARN: its last six characters change when a secret is deleted and made again; " +
-		"a name would not; " + c.sixCharacters()
+	return "check the ARN: its last six characters change when a secret is deleted " +
+		"and made again; a name would not; " + c.sixCharacters()
 }
 
-// sixCharacters explains an ARN whose end may be part of the secret's own name: AWS takes a hyphen and
-// six letters or digits for its own suffix, so the partial ARN of prod-secret is never found.
+// sixCharacters explains an ARN whose end may be part of the secret's own name: AWS
+// takes a hyphen and six letters or digits for its own suffix, so the partial ARN of
+// prod-secret is never found.
 func (c Case) sixCharacters() string {
 	_, name, _ := strings.Cut(c.ID, ":secret:")
 	return "if the name itself ends in " + name[strings.LastIndexByte(name, '-'):] +
@@ -123,47 +131,52 @@ func (c Case) undecryptable() string {
 	case c.Code == "IncorrectKeyException":
 		return "it was encrypted under another key than ?key= names"
 	case c.Code == "InvalidKeyUsageException":
-		return "the key is not a symmetric one for encryption; ciphertext of asymmetric keys is not " +
-			"supported"
+		return "the key is not a symmetric one for encryption; ciphertext of " +
+			"asymmetric keys is not supported"
 	case strings.Contains(c.Message, "pending deletion"):
-		return "take the deletion back while it is pending (aws kms cancel-key-deletion, then " +
-			"enable-key): afterwards nothing can decrypt this value"
+		return "take the deletion back while it is pending (aws kms " +
+			"cancel-key-deletion, then enable-key): afterwards nothing can decrypt " +
+			"this value"
 	case strings.Contains(c.Message, "is disabled"):
 		return "enable the key (aws kms enable-key)"
 	case strings.HasPrefix(c.Message, "Invalid arn"), c.Code == "NotFoundException":
-		return "no such key in Region " + c.Region + " of the account asked: a key ARN in ?key= sends " +
-			"the call to its own Region"
+		return "no such key in Region " + c.Region + " of the account asked: a key " +
+			"ARN in ?key= sends the call to its own Region"
 	case c.service() != "kms":
-		return "see whether its KMS key is disabled, pending deletion or gone, and whether it still " +
-			"allows this role kms:Decrypt"
+		return "see whether its KMS key is disabled, pending deletion or gone, and " +
+			"whether it still allows this role kms:Decrypt"
 	}
 	return "see the state of the key"
 }
 
-// ciphertext tells the usual mistakes apart by the first bytes. AWS does not publish its format and may
-// change it: this picks words, and decides nothing.
+// ciphertext tells the usual mistakes apart by the first bytes. AWS does not publish
+// its format and may change it: this picks words, and decides nothing.
 func (c Case) ciphertext() string {
 	b := c.ID
 	_, twice := base64.StdEncoding.DecodeString(b)
 	switch {
 	case len(b) > 16 && twice == nil:
-		return "the bytes are base64 text again: it was encoded twice; store it decoded once"
+		return "the bytes are base64 text again: it was encoded twice; store it " +
+			"decoded once"
 	case sdkMessage(b):
-		return "it is an AWS Encryption SDK message, such as the raw value of an advanced-tier " +
-			"parameter, which KMS alone cannot decrypt: refer to the parameter, ssm:///NAME"
+		return "it is an AWS Encryption SDK message, such as the raw value of an " +
+			"advanced-tier parameter, which KMS alone cannot decrypt: refer to the " +
+			"parameter, ssm:///NAME"
 	case len(b) > 5 && b[0] == 1 && b[3:5] == "\x00\x78":
-		return "the encryption context is not among those tried, or the text was damaged: the Lambda " +
-			"console binds a value to its function's name, so in a renamed or cloned function encrypt it " +
-			"again or state ?context.LambdaFunctionName=OLD-NAME; the raw value of a SecureString needs " +
-			"?context.PARAMETER_ARN=ARN; the Region must be the one it was encrypted in"
+		return "the encryption context is not among those tried, or the text was " +
+			"damaged: the Lambda console binds a value to its function's name, so in " +
+			"a renamed or cloned function encrypt it again or state " +
+			"?context.LambdaFunctionName=OLD-NAME; the raw value of a SecureString " +
+			"needs ?context.PARAMETER_ARN=ARN; the Region must be the one it was " +
+			"encrypted in"
 	case len(b) == 256, len(b) == 384, len(b) == 512:
 		return "it may be ciphertext of an asymmetric key, which is not supported"
 	case !c.awsHost():
-		return "the encryption context is not among those tried, or it is not ciphertext of the KMS " +
-			"that answers at " + c.Host
+		return "the encryption context is not among those tried, or it is not " +
+			"ciphertext of the KMS that answers at " + c.Host
 	}
-	return "it does not look like ciphertext of KMS: it must be the whole CiphertextBlob that Encrypt " +
-		"returned, in base64"
+	return "it does not look like ciphertext of KMS: it must be the whole " +
+		"CiphertextBlob that Encrypt returned, in base64"
 }
 
 // sdkMessage reports whether b begins as the AWS Encryption SDK's messages do.
@@ -180,12 +193,12 @@ func (c Case) invalid() string {
 	case c.service() == "ssm":
 		return malformed
 	case c.service() == "secretsmanager":
-		return "a secret's name has letters, digits and /_+=.@-! only; another account's secret takes " +
-			"its full ARN"
+		return "a secret's name has letters, digits and /_+=.@-! only; another " +
+			"account's secret takes its full ARN"
 	}
-	return "KMS refused the form of the request, before it looked at the ciphertext: check ?key= and " +
-		"the ?context.NAME= pairs"
+	return "KMS refused the form of the request, before it looked at the ciphertext: " +
+		"check ?key= and the ?context.NAME= pairs"
 }
 
-const malformed = "the name is malformed: one with a slash begins with a slash (ssm:///app/db), and " +
-	"has letters, digits and .-_ only"
+const malformed = "the name is malformed: one with a slash begins with a slash " +
+	"(ssm:///app/db), and has letters, digits and .-_ only"

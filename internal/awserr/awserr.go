@@ -1,9 +1,10 @@
-// Package awserr turns the error of an SDK call into one that is safe to keep and to print, says
-// which kind of failure it is, and what to do about it.
+// Package awserr turns the error of an SDK call into one that is safe to keep and to
+// print, says which kind of failure it is, and what to do about it.
 //
-// The SDK's own errors hold the request and the response, and a DeserializationError holds up to
-// 1 KiB of the body: of a truncated answer, that is the secret. What is kept here is AWS's text
-// about a failure, or the innermost words of a failure that happened on this machine.
+// The SDK's own errors hold the request and the response, and a DeserializationError
+// holds up to 1 KiB of the body: of a truncated answer, that is the secret. What is
+// kept here is AWS's text about a failure, or the innermost words of a failure that
+// happened on this machine.
 package awserr
 
 import (
@@ -17,8 +18,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// A Class is a kind of failure. The zero Class is transient: what is not known must not throw away a
-// good value.
+// A Class is a kind of failure. The zero Class is transient: what is not known must not
+// throw away a good value.
 type Class int
 
 const (
@@ -31,8 +32,8 @@ const (
 	Configuration              // the SDK cannot make a request: profile, CA file, Region, endpoint
 )
 
-// An Error is what is kept of an SDK's error. It is a [smithy.APIError] where AWS answered with a
-// code.
+// An Error is what is kept of an SDK's error. It is a [smithy.APIError] where AWS
+// answered with a code.
 type Error struct {
 	Code, Message, RequestID string // "" where AWS did not answer
 	Fault                    smithy.ErrorFault
@@ -40,14 +41,15 @@ type Error struct {
 	Class                    Class
 	Reason                   Reason // why there is no answer of the API, or ""
 
-	// Step is the operation that was to bring the credentials and failed, such as "sts:AssumeRole".
-	// The operation that was called was not sent then.
+	// Step is the operation that was to bring the credentials and failed, such as
+	// "sts:AssumeRole". The operation that was called was not sent then.
 	Step string
-	// Words are the innermost words of a failure on this machine: of the operating system, the
-	// resolver, the certificate check, the credential chain. They hold no request and no password.
+	// Words are the innermost words of a failure on this machine: of the operating
+	// system, the resolver, the certificate check, the credential chain. They hold no
+	// request and no password.
 	Words string
-	// Host is the host that failed where it is not the service's: a proxy, or who should have given
-	// the credentials.
+	// Host is the host that failed where it is not the service's: a proxy, or who
+	// should have given the credentials.
 	Host string
 
 	local error // the errno, DNS error or certificate error behind it, for errors.Is and errors.As
@@ -66,8 +68,8 @@ func (e *Error) ErrorFault() smithy.ErrorFault { return e.Fault }
 func (e *Error) HTTPStatusCode() int           { return e.Status }
 func (e *Error) ServiceRequestID() string      { return e.RequestID }
 
-// Unwrap returns the context's error that a time-out stands for, and the local error that [Error.Words]
-// are of. It returns nothing of the SDK's.
+// Unwrap returns the context's error that a time-out stands for, and the local error
+// that [Error.Words] are of. It returns nothing of the SDK's.
 func (e *Error) Unwrap() []error {
 	var errs []error
 	if e.Reason == Timeout || e.Reason == DNSTimeout || e.Reason == ProxyTimeout {
@@ -79,14 +81,14 @@ func (e *Error) Unwrap() []error {
 	return errs
 }
 
-// Unanswered reports whether no answer of the service's API came at all: it was not reached, or the
-// credentials failed before it was called.
+// Unanswered reports whether no answer of the service's API came at all: it was not
+// reached, or the credentials failed before it was called.
 func (e *Error) Unanswered() bool {
 	return e.Step != "" || e.Reason != "" && e.Reason != Garbled && e.Reason != Foreign
 }
 
-// Copy makes an Error of an SDK's error. The operation is "ssm:GetParameters". What is in blob, a
-// ciphertext, is taken out of the message should an endpoint echo it.
+// Copy makes an Error of an SDK's error. The operation is "ssm:GetParameters". What is
+// in blob, a ciphertext, is taken out of the message should an endpoint echo it.
 func Copy(operation, blob string, err error) *Error {
 	e := &Error{}
 	if inner := credentialError(err); inner != nil {
@@ -104,7 +106,7 @@ func Copy(operation, blob string, err error) *Error {
 // classify returns the class of e. A failed credential step says nothing of the value.
 func (e *Error) classify(operation string) Class {
 	switch {
-	case e.Reason == NoRegion, e.Reason == BadRegion, e.Reason == NoEndpoint, e.Reason == ProxyURL:
+	case e.Reason.ofConfiguration():
 		return Configuration
 	case e.Step != "":
 		if Classify(e.Step, e.Code, "", 0) == Throttled {
@@ -131,7 +133,8 @@ func (e *Error) answered(blob string, err error) {
 	if !errors.As(err, &api) {
 		return
 	}
-	// UnknownError is the SDK's own word for an answer without a code, or without a message.
+	// UnknownError is the SDK's own word for an answer without a code, or without a
+	// message.
 	if e.Code = Identifier(api.ErrorCode(), 100); e.Code == "UnknownError" {
 		e.Code = ""
 	}
@@ -141,9 +144,9 @@ func (e *Error) answered(blob string, err error) {
 	}
 }
 
-// Identifier returns s if it has the alphabet of AWS's error codes, request ids and version ids and
-// at most n bytes, else "". Codes and request ids reach the invoker of a function: who answers in AWS's
-// place must not be able to put any other text there.
+// Identifier returns s if it has the alphabet of AWS's error codes, request ids and
+// version ids and at most n bytes, else "". Codes and request ids reach the invoker of
+// a function: who answers in AWS's place must not be able to put any other text there.
 func Identifier(s string, n int) string {
 	if len(s) > n || strings.ContainsFunc(s, foreignToIdentifiers) {
 		return ""
@@ -157,8 +160,8 @@ func foreignToIdentifiers(r rune) bool {
 	return !letter && !digit && r != '.' && r != '-' && r != '_'
 }
 
-// scrub takes blob, in the forms in which it travels, out of what AWS, or who answers in its place,
-// says, and shortens that to n bytes.
+// scrub takes blob, in the forms in which it travels, out of what AWS, or who answers
+// in its place, says, and shortens that to n bytes.
 func scrub(blob, said string, n int) string {
 	if len(blob) > 15 { // shorter ones are in every other word
 		raw := []byte(blob)
@@ -174,8 +177,8 @@ func scrub(blob, said string, n int) string {
 	return Clip(said, n)
 }
 
-// Clip shortens s to n bytes and puts it on one line, without what a terminal or a log viewer would
-// obey: control characters, and those that turn the direction of the text.
+// Clip shortens s to n bytes and puts it on one line, without what a terminal or a log
+// viewer would obey: control characters, and those that turn the direction of the text.
 func Clip(s string, n int) string {
 	more := ""
 	if len(s) > n {

@@ -5,8 +5,10 @@ import (
 	"strings"
 )
 
-// classes maps AWS's error codes to classes, whatever the service, with those that mean different things in front as service:code. Codes that are not
-// listed are Unavailable. Sources: the service models of kms, ssm and secretsmanager, and the codes that every AWS service may answer.
+// classes maps AWS's error codes to classes, whatever the service, with those that mean
+// different things in front as service:code. Codes that are not listed are Unavailable.
+// Sources: the service models of kms, ssm and secretsmanager, and the codes that every
+// AWS service may answer.
 var classes = map[string]Class{
 	"kms:NotFoundException": Decrypt, // the key
 
@@ -42,7 +44,7 @@ var classes = map[string]Class{
 	"InvalidGrantTokenException":    Decrypt,
 	"DisabledException":             Decrypt,
 	"KMSInvalidStateException":      Decrypt,
-	"InvalidKeyId":                  Decrypt, // Parameter Store's word for a key that is disabled or gone
+	"InvalidKeyId":                  Decrypt, // Parameter Store's: the key is disabled or gone
 	"DecryptionFailure":             Decrypt,
 	"DecryptionFailureException":    Decrypt, // the Secrets Manager console's snippets call it so
 	"EncryptionFailure":             Decrypt,
@@ -61,49 +63,76 @@ var classes = map[string]Class{
 	"InvalidResourceId":         Invalid,
 }
 
-// Classify returns the class of an AWS answer by its code, then by words that AWS puts into the message, then by HTTP status. Never by Go type: the
-// types changed between SDK versions, for the same answer.
+// Classify returns the class of an AWS answer by its code, then by words that AWS puts
+// into the message, then by HTTP status. Never by Go type: the types changed between
+// SDK versions, for the same answer. A status without a code is somebody else's, such
+// as a gateway's 403: it denies nothing.
 func Classify(operation, code, message string, status int) Class {
-	service, _, _ := strings.Cut(operation, ":")
-	class, known := classes[service+":"+code]
-	if !known {
-		class, known = classes[code]
-	}
-	for listed, c := range classes { // the SDK, too, minds no case where it knows a code
-		if !known && strings.EqualFold(listed, code) {
-			class, known = c, true
-		}
-	}
+	class, known := classOf(operation, code)
 	switch {
 	case code == "InvalidRequestException" && strings.Contains(message, "delet"):
-		return NotFound // "You can't perform this operation on the secret because it was marked for deletion."; in older words, "currently marked deleted"
+		// "You can't perform this operation on the secret because it was marked for
+		// deletion."; in older words, "currently marked deleted"
+		return NotFound
 	case class == Invalid && strings.Contains(message, "different AWS account"):
 		return AccessDenied // a secret under the default key, read from another account
 	case known:
 		return class
-	case code != "":
-		return Unavailable
-	case status == http.StatusTooManyRequests:
+	case code == "" && status == http.StatusTooManyRequests:
 		return Throttled
 	}
 	return Unavailable
 }
 
-// credentials are the codes that say nothing about the secret: the credentials were refused, or the clock is wrong. They are transient.
+// classOf looks code up. The SDK, too, minds no case where it knows a code.
+func classOf(operation, code string) (class Class, known bool) {
+	service, _, _ := strings.Cut(operation, ":")
+	if class, known = classes[service+":"+code]; known {
+		return class, true
+	}
+	if class, known = classes[code]; known {
+		return class, true
+	}
+	for listed, class := range classes {
+		if strings.EqualFold(listed, code) {
+			return class, true
+		}
+	}
+	return Unavailable, false
+}
+
+// credentials are the codes that say nothing about the secret: the credentials were
+// refused, or the clock is wrong. They are transient.
 var credentials = map[string]string{
-	"ExpiredToken": expired, "ExpiredTokenException": expired, "TokenRefreshRequired": expired, "RequestExpired": skewed,
-	"RequestTimeTooSkewed": skewed, "InvalidSignatureException": signature, "SignatureDoesNotMatch": signature,
-	"UnrecognizedClientException": unknown, "InvalidClientTokenId": unknown, "InvalidAccessKeyId": unknown, "AuthFailure": unknown,
-	"IncompleteSignature": unsigned, "IncompleteSignatureException": unsigned, "MissingAuthenticationToken": unsigned, "MissingAuthenticationTokenException": unsigned,
+	"ExpiredToken":                        expired,
+	"ExpiredTokenException":               expired,
+	"TokenRefreshRequired":                expired,
+	"RequestExpired":                      skewed,
+	"RequestTimeTooSkewed":                skewed,
+	"InvalidSignatureException":           signature,
+	"SignatureDoesNotMatch":               signature,
+	"UnrecognizedClientException":         unknown,
+	"InvalidClientTokenId":                unknown,
+	"InvalidAccessKeyId":                  unknown,
+	"AuthFailure":                         unknown,
+	"IncompleteSignature":                 unsigned,
+	"IncompleteSignatureException":        unsigned,
+	"MissingAuthenticationToken":          unsigned,
+	"MissingAuthenticationTokenException": unsigned,
 }
 
 // What to do about them.
 const (
-	expired   = "the credentials expired; the clients are rebuilt once by themselves; where they come from a file or a profile, log in again"
-	skewed    = "the clock of this machine is wrong: set it by NTP (a container takes its host's clock)"
-	signature = "the secret key does not belong to the key id, or something between here and AWS changes requests"
-	unknown   = "AWS does not know these credentials: deleted, of another partition, or without their session token"
-	unsigned  = "the request was not signed: anonymous credentials, or something between here and AWS drops the Authorization header"
+	expired = "the credentials expired; the clients are rebuilt once by " +
+		"themselves; where they come from a file or a profile, log in again"
+	skewed = "the clock of this machine is wrong: set it by NTP (a container " +
+		"takes its host's clock)"
+	signature = "the secret key does not belong to the key id, or something between " +
+		"here and AWS changes requests"
+	unknown = "AWS does not know these credentials: deleted, of another partition, " +
+		"or without their session token"
+	unsigned = "the request was not signed: anonymous credentials, or something " +
+		"between here and AWS drops the Authorization header"
 )
 
 // Credentials reports whether code says that the credentials or the clock were refused.

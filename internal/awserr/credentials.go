@@ -11,11 +11,16 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// credentialError returns the part of err that is about getting the credentials, or nil if the service
-// itself was called. The SDK marks it by words alone.
+// credentialMarks begin the texts of the SDK's errors about credentials, of all its versions.
+var credentialMarks = []string{
+	"get identity: ", "get credentials: ", "failed to retrieve credentials",
+}
+
+// credentialError returns the part of err that is about getting the credentials, or nil
+// if the service itself was called. The SDK marks it by words alone.
 func credentialError(err error) error {
 	for inner := err; inner != nil; inner = unwrap(inner) {
-		for _, mark := range []string{"get identity: ", "get credentials: ", "failed to retrieve credentials"} {
+		for _, mark := range credentialMarks {
 			if strings.HasPrefix(inner.Error(), mark) {
 				return inner
 			}
@@ -24,13 +29,14 @@ func credentialError(err error) error {
 	return nil
 }
 
-// stepServices are the services that give credentials, as the SDK calls them, with their IAM prefixes.
+// stepServices are the services that give credentials, as the SDK calls them, with
+// their IAM prefixes.
 var stepServices = map[string]string{
 	"STS": "sts", "SSO": "sso", "SSO OIDC": "sso-oauth", "Signin": "signin",
 }
 
-// stepName returns the operation that failed in a credential step, such as "sts:AssumeRole", or "" where
-// no service was called.
+// stepName returns the operation that failed in a credential step, such as
+// "sts:AssumeRole", or "" where no service was called.
 func stepName(err error) string {
 	name := ""
 	for inner := err; inner != nil; inner = unwrap(inner) {
@@ -43,9 +49,10 @@ func stepName(err error) string {
 	return name
 }
 
-// credentialStep takes over what err says of the step that was to bring the credentials. What happened
-// between here and STS or IAM Identity Center is told as it is; a failure of who gives credentials on
-// this machine is told as credentials that are missing.
+// credentialStep takes over what err says of the step that was to bring the
+// credentials. What happened between here and STS or IAM Identity Center is told as it
+// is; a failure of who gives credentials on this machine is told as credentials that
+// are missing.
 func (e *Error) credentialStep(blob string, err error) {
 	e.Step = stepName(err)
 	e.answered(blob, err)
@@ -86,15 +93,18 @@ func missingCredentials(err error) Reason {
 		return LoginExpired
 	case errors.As(err, &command), has("credential_process"), has("process provider error"):
 		return CommandFailed
-	case errors.As(err, &file), has("unable to read file"), has("failed to read authorization token"):
+	case errors.As(err, &file), has("unable to read file"), has("failed to read " +
+		"authorization token"):
 		return CredentialsFile
 	}
 	return ""
 }
 
-// containerHost returns the host that gives a container its credentials. The SDK's error does not name it.
+// containerHost returns the host that gives a container its credentials. The SDK's
+// error does not name it.
 func containerHost() string {
-	if u, err := url.Parse(os.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")); err == nil && u.Host != "" {
+	u, err := url.Parse(os.Getenv("AWS_CONTAINER_CREDENTIALS_FULL_URI"))
+	if err == nil && u.Host != "" {
 		return Clip(u.Host, 100)
 	}
 	if os.Getenv("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI") != "" {
@@ -105,8 +115,12 @@ func containerHost() string {
 
 // askedHost returns the host that gave an answer.
 func askedHost(err *smithyhttp.ResponseError) string {
-	if r := err.Response; r == nil || r.Response == nil || r.Request == nil || r.Request.URL == nil {
+	if err.Response == nil || err.Response.Response == nil {
 		return ""
 	}
-	return Clip(err.Response.Request.URL.Host, 100)
+	r := err.Response.Request
+	if r == nil || r.URL == nil {
+		return ""
+	}
+	return Clip(r.URL.Host, 100)
 }

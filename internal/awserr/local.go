@@ -16,8 +16,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// A Reason says why there is no answer of the service's API. It is text for people, and "" where there
-// is an answer.
+// A Reason says why there is no answer of the service's API. It is text for people, and
+// "" where there is an answer.
 type Reason string
 
 const (
@@ -34,9 +34,11 @@ const (
 	Broken      Reason = "the connection failed"
 	OpenFiles   Reason = "this process has too many files and connections open"
 
-	Certificate     Reason = "the server's TLS certificate is not trusted"
-	NoRoots         Reason = "there are no CA certificates to check the server's TLS certificate"
-	CertificateTime Reason = "the server's TLS certificate is not valid at this machine's time"
+	Certificate Reason = "the server's TLS certificate is not trusted"
+	NoRoots     Reason = "there are no CA certificates to check the server's TLS " +
+		"certificate"
+	CertificateTime Reason = "the server's TLS certificate is not valid at this " +
+		"machine's time"
 	CertificateHost Reason = "the server's TLS certificate is for another host"
 
 	ProxyFailed  Reason = "the proxy cannot be reached"
@@ -55,12 +57,14 @@ const (
 	CredentialsFile Reason = "a file that the credentials come from cannot be read"
 )
 
-// Config makes an Error of a configuration that does not load. The files are those that were read, or
-// "". Nothing was called, and the next try would read the same: it is permanent, but for a context that
-// ended and for what this process lacks at the moment.
+// Config makes an Error of a configuration that does not load. The files are those that
+// were read, or "". Nothing was called, and the next try would read the same: it is
+// permanent, but for a context that ended and for what this process lacks at the
+// moment.
 func Config(err error, files string) *Error {
 	e := &Error{Reason: NotLoaded, Class: Configuration, local: reachable(err)}
-	// The whole text: the innermost words alone do not say which setting named the file.
+	// The whole text: the innermost words alone do not say which setting named the
+	// file.
 	e.Words = Clip(clean(err.Error()), 400)
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 	if ended || errors.Is(e.local, syscall.EMFILE) || errors.Is(e.local, syscall.ENFILE) {
@@ -93,13 +97,23 @@ func (e *Error) locally(err error) {
 		e.Words = words(err)
 	}
 	e.local = reachable(err)
-	if e.Reason == OpenFiles && !errors.Is(e.local, syscall.EMFILE) && !errors.Is(e.local, syscall.ENFILE) {
+	if e.Reason == OpenFiles && tooManyFiles(err) == 0 { // the resolver did not say so
 		e.local = errors.Join(e.local, syscall.EMFILE)
 		e.Words = syscall.EMFILE.Error()
 	}
 }
 
-// configured tells what the SDK says of a request that it cannot make. It has no types for these.
+// ofConfiguration reports whether r lasts until the configuration changes.
+func (r Reason) ofConfiguration() bool {
+	switch r {
+	case NoRegion, BadRegion, NoEndpoint, ProxyURL:
+		return true
+	}
+	return false
+}
+
+// configured tells what the SDK says of a request that it cannot make. It has no types
+// for these.
 func configured(err error) Reason {
 	text := err.Error()
 	has := func(s string) bool { return strings.Contains(text, s) }
@@ -108,7 +122,8 @@ func configured(err error) Reason {
 		return NoRegion
 	case has("invalid input region"), has("valid host label"):
 		return BadRegion
-	case has("unsupported protocol scheme"), has("Failed to parse uri"), has("no Host in request URL"):
+	case has("unsupported protocol " +
+		"scheme"), has("Failed to parse uri"), has("no Host in request URL"):
 		return NoEndpoint
 	case has("invalid proxy address"), has("unknown proxy scheme"), has("invalid proxy URL port"):
 		return ProxyURL
@@ -140,8 +155,8 @@ func network(err error) Reason {
 	return certificate(err)
 }
 
-// blindResolver reports whether the resolver says that there is no such host because this process has no
-// file left to read its configuration and to ask a server.
+// blindResolver reports whether the resolver says that there is no such host because
+// this process has no file left to read its configuration and to ask a server.
 func blindResolver(dns *net.DNSError) bool {
 	if !dns.IsNotFound || dns.Server != "" {
 		return false
@@ -183,8 +198,8 @@ func certificate(err error) Reason {
 	return Broken
 }
 
-// noSystemRoots reports whether this machine has no CA certificates, as a container image made from
-// scratch. It reads what the TLS package has read already.
+// noSystemRoots reports whether this machine has no CA certificates, as a container
+// image made from scratch. It reads what the TLS package has read already.
 func noSystemRoots() bool {
 	pool, err := x509.SystemCertPool()
 	return err != nil || pool.Equal(x509.NewCertPool())
@@ -196,8 +211,8 @@ func answeredAtAll(err error) bool {
 	return errors.As(err, &status) && status.HTTPStatusCode() != 0
 }
 
-// tooManyFiles returns EMFILE or ENFILE if err is one, else 0. The resolver keeps their text alone, and
-// would blame the host's name for them.
+// tooManyFiles returns EMFILE or ENFILE if err is one, else 0. The resolver keeps their
+// text alone, and would blame the host's name for them.
 func tooManyFiles(err error) syscall.Errno {
 	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE} {
 		if errors.Is(err, errno) || strings.Contains(err.Error(), errno.Error()) {
@@ -207,8 +222,8 @@ func tooManyFiles(err error) syscall.Errno {
 	return 0
 }
 
-// fromProxy says what a proxy did, or "" if err is not the proxy's doing. It keeps the proxy's host where
-// err tells it.
+// fromProxy says what a proxy did, or "" if err is not the proxy's doing. It keeps the
+// proxy's host where err tells it.
 func (e *Error) fromProxy(err error) Reason {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		op, ok := inner.(*net.OpError)
@@ -233,7 +248,8 @@ func (e *Error) fromProxy(err error) Reason {
 	return ""
 }
 
-// proxyStatus reports whether text is all that stands in a status line of a proxy that refuses.
+// proxyStatus reports whether text is all that stands in a status line of a proxy that
+// refuses.
 func proxyStatus(text string) bool {
 	for code := 400; code < 600; code++ {
 		if s := http.StatusText(code); s != "" && s == text {
@@ -243,8 +259,8 @@ func proxyStatus(text string) bool {
 	return false
 }
 
-// Through notes that the request went through a proxy: what fails without a word of AWS's may be the
-// proxy's doing. An empty host is none.
+// Through notes that the request went through a proxy: what fails without a word of
+// AWS's may be the proxy's doing. An empty host is none.
 func (e *Error) Through(proxy string) {
 	if proxy == "" || e.Step != "" || !e.Unanswered() {
 		return
@@ -258,8 +274,9 @@ func (e *Error) Through(proxy string) {
 	}
 }
 
-// words returns the innermost words of err that say something: a file's error with its path, a
-// connection's with its address, a lookup's with its name, else those of the last error in the chain.
+// words returns the innermost words of err that say something: a file's error with its
+// path, a connection's with its address, a lookup's with its name, else those of the
+// last error in the chain.
 func words(err error) string {
 	var garbled *smithy.DeserializationError
 	if errors.As(err, &garbled) {
@@ -271,8 +288,9 @@ func words(err error) string {
 	return Clip(clean(innermost(err).Error()), 400)
 }
 
-// clean takes out of a local error's text the user and password of URLs, and the port that a connection
-// happened to have on this side: the same failure is to read the same every time.
+// clean takes out of a local error's text the user and password of URLs, and the port
+// that a connection happened to have on this side: the same failure is to read the same
+// every time.
 func clean(text string) string {
 	return userInfo().ReplaceAllString(ownAddress().ReplaceAllString(text, ""), "//")
 }
@@ -310,7 +328,8 @@ func isDNS(err error) bool {
 	return errors.As(err, &dns)
 }
 
-// unwrap returns the next error in the chain of err: of several, the last that there is.
+// unwrap returns the next error in the chain of err: of several, the last that there
+// is.
 func unwrap(err error) error {
 	if several, ok := err.(interface{ Unwrap() []error }); ok {
 		var last error
@@ -324,8 +343,9 @@ func unwrap(err error) error {
 	return errors.Unwrap(err)
 }
 
-// reachable returns what programs look for in the chain of a failure on this machine, and nothing that
-// holds a request: the errno, a copy of the DNS error, the certificate error.
+// reachable returns what programs look for in the chain of a failure on this machine,
+// and nothing that holds a request: the errno, a copy of the DNS error, the certificate
+// error.
 func reachable(err error) error {
 	var found []error
 	var dns *net.DNSError
@@ -348,8 +368,8 @@ func reachable(err error) error {
 	return errors.Join(found...)
 }
 
-// certificates returns the outermost certificate error of err. Those of package x509 hold certificates,
-// which are public.
+// certificates returns the outermost certificate error of err. Those of package x509
+// hold certificates, which are public.
 func certificates(err error) []error {
 	var unverified *tls.CertificateVerificationError
 	var authority x509.UnknownAuthorityError

@@ -8,42 +8,48 @@ import (
 // What to do where no answer of the service's API came.
 const (
 	setRegion = "set AWS_REGION, or state ?region= in the reference"
-	login     = "log in again: aws sso login (aws login where the profile uses it), with the profile that " +
-		"AWS_PROFILE names"
-	proxies = "see HTTPS_PROXY and NO_PROXY (.amazonaws.com there keeps AWS's hosts out of the proxy)"
+	login     = "log in again: aws sso login (aws login where the profile uses it), " +
+		"with the profile that AWS_PROFILE names"
+	proxies = "see HTTPS_PROXY and NO_PROXY (.amazonaws.com there keeps AWS's hosts " +
+		"out of the proxy)"
 )
 
 // byReason is the advice that depends on nothing else.
 var byReason = map[Reason]string{
-	NoRegion:  setRegion,
-	BadRegion: "write AWS_REGION as in eu-west-1, without blanks or quotes; it is read as it stands",
+	NoRegion: setRegion,
+	BadRegion: "write AWS_REGION as in eu-west-1, without blanks or quotes; it is " +
+		"read as it stands",
 	NoEndpoint: "write AWS_ENDPOINT_URL, or BaseEndpoint in the aws.Config, as " +
 		"http://HOST:PORT",
-	NotLoaded: "mend the file or the variable that is named; AWS_PROFILE names a profile in " +
-		"AWS_CONFIG_FILE (~/.aws/config), AWS_CA_BUNDLE a file of certificates; on Lambda leave them unset",
-	NoCredentials: "on Lambda the function's role provides them; elsewhere set AWS_PROFILE, or " +
-		"AWS_ACCESS_KEY_ID and its like",
+	NotLoaded: "mend the file or the variable that is named; AWS_PROFILE names a " +
+		"profile in AWS_CONFIG_FILE (~/.aws/config), AWS_CA_BUNDLE a file of " +
+		"certificates; on Lambda leave them unset",
+	NoCredentials: "on Lambda the function's role provides them; elsewhere set " +
+		"AWS_PROFILE, or AWS_ACCESS_KEY_ID and its like",
 	LoginExpired: login,
-	CommandFailed: "run the credential_process of the profile by hand: it must print JSON and exit with 0; " +
-		"what it wrote to standard error is on this process's",
-	CredentialsFile: "see AWS_WEB_IDENTITY_TOKEN_FILE, AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE and the " +
-		"profile: the file must be there and readable for this process's user",
-	OpenFiles: "the limit is RLIMIT_NOFILE (ulimit -n; 1,024 on Lambda): look for connections or files " +
-		"that are not closed; neither DNS nor AWS is at fault",
-	NoRoots: "this image has no CA certificates: install ca-certificates, or name a file of them in " +
-		"AWS_CA_BUNDLE",
-	CertificateTime: "set this machine's clock by NTP (a container takes its host's), or renew the " +
-		"certificate if it is your own endpoint's",
-	CertificateHost: "something else answers under that name: see the DNS, HTTPS_PROXY and " +
-		"AWS_ENDPOINT_URL; a VPC endpoint needs its own DNS name",
-	ProxyFailed:  proxies + ", and whether the proxy is up",
-	ProxyRefused: proxies + "; 407 (authentication required) asks for http://USER:PASSWORD@HOST:PORT",
+	CommandFailed: "run the credential_process of the profile by hand: it must print " +
+		"JSON and exit with 0; what it wrote to standard error is on this process's",
+	CredentialsFile: "see AWS_WEB_IDENTITY_TOKEN_FILE, " +
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE and the profile: the file must be " +
+		"there and readable for this process's user",
+	OpenFiles: "the limit is RLIMIT_NOFILE (ulimit -n; 1,024 on Lambda): look for " +
+		"connections or files that are not closed; neither DNS nor AWS is at fault",
+	NoRoots: "this image has no CA certificates: install ca-certificates, or name a " +
+		"file of them in AWS_CA_BUNDLE",
+	CertificateTime: "set this machine's clock by NTP (a container takes its " +
+		"host's), or renew the certificate if it is your own endpoint's",
+	CertificateHost: "something else answers under that name: see the DNS, " +
+		"HTTPS_PROXY and AWS_ENDPOINT_URL; a VPC endpoint needs its own DNS name",
+	ProxyFailed: proxies + ", and whether the proxy is up",
+	ProxyRefused: proxies + "; 407 (authentication required) asks for " +
+		"http://USER:PASSWORD@HOST:PORT",
 	ProxyTimeout: proxies + ", and whether the proxy lets this function through",
-	ProxyURL:     "write HTTPS_PROXY as http://HOST:PORT; special characters in a password are percent-encoded",
-	DNSTimeout: "see the DNS server that is named: in a VPC the resolver is at the second address of its " +
-		"range, and enableDnsSupport must be on",
-	DNSFailed: "see the DNS server that is named, and the rules of the resolver that it forwards to; the " +
-		"name may well exist",
+	ProxyURL: "write HTTPS_PROXY as http://HOST:PORT; special characters in a " +
+		"password are percent-encoded",
+	DNSTimeout: "see the DNS server that is named: in a VPC the resolver is at the " +
+		"second address of its range, and enableDnsSupport must be on",
+	DNSFailed: "see the DNS server that is named, and the rules of the resolver that " +
+		"it forwards to; the name may well exist",
 }
 
 // unanswered is the advice where there was no answer of the service's API.
@@ -60,17 +66,18 @@ func (c Case) unanswered() string {
 	endpoint := c.vpcEndpoint()
 	switch c.Reason {
 	case Broken:
-		return retried + "; if it stays, see whether anything between here and AWS cuts connections, " +
-			"such as a NAT gateway or a proxy"
+		return retried + "; if it stays, see whether anything between here and AWS " +
+			"cuts connections, such as a NAT gateway or a proxy"
 	case Timeout, GivenUp, Refused, NoRoute:
-		return "a function in a VPC needs a way to AWS: a NAT gateway, or the VPC endpoint " + endpoint +
+		return "a function in a VPC needs a way to AWS: a NAT gateway, or the VPC " +
+			"endpoint " + endpoint +
 			" with private DNS and a security group that lets in 443 from the function's"
 	case UnknownHost:
-		return "check that Region " + c.Region + " exists, and the VPC's DNS: enableDnsSupport, and " +
-			"private DNS on the endpoint " + endpoint
+		return "check that Region " + c.Region + " exists, and the VPC's DNS: " +
+			"enableDnsSupport, and private DNS on the endpoint " + endpoint
 	case Certificate:
-		return "something between here and AWS answers with a certificate of its own: name its CA in " +
-			"AWS_CA_BUNDLE, or keep the proxy out (NO_PROXY)"
+		return "something between here and AWS answers with a certificate of its " +
+			"own: name its CA in AWS_CA_BUNDLE, or keep the proxy out (NO_PROXY)"
 	case Foreign:
 		return c.foreign()
 	}
@@ -79,14 +86,17 @@ func (c Case) unanswered() string {
 
 func (c Case) foreign() string {
 	if c.Status >= 500 {
-		return retried + "; if it stays, see whether HTTPS_PROXY or AWS_ENDPOINT_URL leads elsewhere"
+		return retried + "; if it stays, see whether HTTPS_PROXY or AWS_ENDPOINT_URL " +
+			"leads elsewhere"
 	}
-	return "see whether HTTPS_PROXY or AWS_ENDPOINT_URL leads elsewhere, and who answers there"
+	return "see whether HTTPS_PROXY or AWS_ENDPOINT_URL leads elsewhere, and who " +
+		"answers there"
 }
 
 // ownEndpoint is the advice where an endpoint was configured and it is not AWS's.
 func (c Case) ownEndpoint() string {
-	const own = "this is not AWS's own endpoint: see AWS_ENDPOINT_URL, or BaseEndpoint in the aws.Config, and "
+	const own = "this is not AWS's own endpoint: see AWS_ENDPOINT_URL, or " +
+		"BaseEndpoint in the aws.Config, and "
 	if c.Reason == Certificate {
 		return own + "name the CA of its certificate in AWS_CA_BUNDLE"
 	}
@@ -138,8 +148,9 @@ func (c Case) step() string {
 	service, _, _ := strings.Cut(c.Step, ":")
 	switch {
 	case Classify(c.Step, c.Code, "", 0) == Throttled:
-		return "this is " + strings.ToUpper(service) + "'s own quota, per account and Region, not the " +
-			"secret's: let processes share and keep their credentials; it is retried automatically"
+		return "this is " + strings.ToUpper(service) + "'s own quota, per account " +
+			"and Region, not the secret's: let processes share and keep their " +
+			"credentials; it is retried automatically"
 	case service != "sts":
 		return login
 	case Classify(c.Step, c.Code, "", 0) == AccessDenied:
@@ -151,15 +162,16 @@ func (c Case) step() string {
 		"AWS_WEB_IDENTITY_TOKEN_FILE, name"
 }
 
-// assumeRole is the advice where STS denies a role. It says the same whether the caller's policy or the
-// role's trust policy lacks the permission.
+// assumeRole is the advice where STS denies a role. It says the same whether the
+// caller's policy or the role's trust policy lacks the permission.
 func (c Case) assumeRole() string {
 	role := c.Resource()
 	if role == "" {
 		role = "the role"
 	}
 	if !strings.HasSuffix(c.Step, ":AssumeRole") {
-		return "let the trust policy of " + role + " allow " + c.Step + " to the token's provider, and " +
+		return "let the trust policy of " + role + " allow " + c.Step +
+			" to the token's provider, and " +
 			"check its conditions (aud, sub)"
 	}
 	caller := "the caller"

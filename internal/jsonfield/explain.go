@@ -9,8 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Explain says what is wrong with a field of doc of which [Lookup] returned err, and what to do. It calls
-// the field name. It tells kinds and places in doc, and quotes nothing of it.
+// Explain says what is wrong with a field of doc of which [Lookup] returned err, and
+// what to do. It calls the field name. It tells kinds and places in doc, and quotes
+// nothing of it.
 func Explain(name, doc, path string, err error) (problem, hint string) {
 	switch err {
 	case ErrNotJSON:
@@ -31,7 +32,8 @@ func Explain(name, doc, path string, err error) (problem, hint string) {
 // missing tells why a valid document has no such field.
 func missing(name, doc, path string) (problem, hint string) {
 	if strings.Contains(path, "?") {
-		return "the JSON value has no field " + name, "options stand before the field: ?name=value#field"
+		return "the JSON value has no field " + name, "options stand before the " +
+			"field: ?name=value#field"
 	}
 	d, err := Index(doc)
 	if err != nil {
@@ -42,34 +44,40 @@ func missing(name, doc, path string) (problem, hint string) {
 		return d.root.stringInstead(name)
 	case "an array":
 		return "the value is an array, and has no field " + name,
-			"its elements are #0, #1 and so on: write #0." + strings.Trim(name, `"`) + ", or store an object"
+			"its elements are #0, #1 and so on: write " +
+				"#0." + strings.Trim(name, `"`) + ", or store an object"
 	case "an object":
 	default:
-		return "the value is " + d.root.kind() + ", not a JSON object, so it has no field " + name,
+		return "the value is " + d.root.kind() + ", not a JSON object, so it has no " +
+				"field " + name,
 			"drop the #field, or store a JSON object"
 	}
-	if at, n := d.deepest(path); n != nil && n.kind() != "an object" && n.kind() != "an array" {
-		problem = fmt.Sprintf("field %q is %s, not an object, so there is no field %s", at, n.kind(), name)
+	if at, n := d.deepest(path); n != nil && !n.hasChildren() {
+		problem = fmt.Sprintf("field %q is %s, not an object, so there is no field "+
+			"%s", at, n.kind(), name)
 		if inner, _ := n.value(); n.text[0] == '"' && begins(inner) {
-			return problem, "it holds JSON in a string: store it as an object, or read the whole of it and parse it"
+			return problem, "it holds JSON in a string: store it as an object, or " +
+				"read the whole of it and parse it"
 		}
 		return problem, "check the path"
 	}
-	return "the JSON value has no field " + name, "check the spelling; fields are case-sensitive"
+	return "the JSON value has no field " + name, "check the spelling; fields are " +
+		"case-sensitive"
 }
 
 // stringInstead tells what is wrong with a document that is one string.
 func (n *node) stringInstead(name string) (problem, hint string) {
 	if inner, err := n.value(); err == nil && begins(inner) {
-		return "the value is a JSON string that holds JSON, encoded twice, so it has no field " + name,
+		return "the value is a JSON string that holds JSON, encoded twice, so it has " +
+				"no field " + name,
 			"store the object itself, without quotes around it and without backslashes"
 	}
 	return "the value is a JSON string, so it has no field " + name,
 		"drop the #field, or store a JSON object"
 }
 
-// deepest returns the longest beginning of a path that the document has, which is shorter than the path,
-// and what stands there.
+// deepest returns the longest beginning of a path that the document has, which is
+// shorter than the path, and what stands there.
 func (d *Document) deepest(path string) (at string, n *node) {
 	keys, err := split(path)
 	if err != nil {
@@ -90,6 +98,9 @@ func (d *Document) deepest(path string) (at string, n *node) {
 	}
 	return "", nil
 }
+
+// hasChildren reports whether n is an object or an array.
+func (n *node) hasChildren() bool { return n.text[0] == '{' || n.text[0] == '[' }
 
 // kind names what n is.
 func (n *node) kind() string {
@@ -121,7 +132,8 @@ func notJSON(doc string) (problem, hint string) {
 	case doc == "":
 		return "the value is empty", "store a JSON object"
 	case strings.HasPrefix(doc, "\ufeff"):
-		return "a byte order mark stands before the JSON", "store the text without it (UTF-8 without BOM)"
+		return "a byte order mark stands before the JSON", "store the text without " +
+			"it (UTF-8 without BOM)"
 	case strings.HasPrefix(doc, "\xff\xfe"), strings.HasPrefix(doc, "\xfe\xff"):
 		return "the value is UTF-16", "store the JSON as UTF-8"
 	case !begins(doc) && encoded(doc):
@@ -129,7 +141,8 @@ func notJSON(doc string) (problem, hint string) {
 	case !begins(doc) && !strings.HasPrefix(strings.TrimSpace(doc), `"`):
 		return "the value is not JSON", drop
 	case !utf8.ValidString(doc):
-		return fmt.Sprintf("the value has bytes that are not UTF-8, from byte %d on", invalidFrom(doc)),
+		return fmt.Sprintf("the value has bytes that are not UTF-8, from byte %d "+
+				"on", invalidFrom(doc)),
 			"store the JSON as UTF-8"
 	}
 	return syntax(doc)
@@ -139,12 +152,14 @@ func notJSON(doc string) (problem, hint string) {
 func syntax(doc string) (problem, hint string) {
 	var err *json.SyntaxError
 	if !errors.As(json.Unmarshal([]byte(doc), new(json.RawMessage)), &err) {
-		return "the value has half of a surrogate pair in a \\u escape", "write both halves, or the character itself"
+		return "the value has half of a surrogate pair in a \\u escape",
+			"write both halves, or the character itself"
 	}
 	// The offset counts from 1 and is that of the first byte that does not fit.
 	at := max(int(err.Offset), 1)
 	if at > len(doc) || strings.Contains(err.Error(), "unexpected end") {
-		return fmt.Sprintf("the JSON ends too early, after %d bytes", len(doc)), "store the whole of it"
+		return fmt.Sprintf("the JSON ends too early, after %d "+
+			"bytes", len(doc)), "store the whole of it"
 	}
 	where := fmt.Sprintf(" at byte %d", at)
 	before := strings.TrimRight(doc[:at-1], " \t\r\n")
@@ -152,15 +167,19 @@ func syntax(doc string) (problem, hint string) {
 	case c == '\n' || c == '\r':
 		return "a line break stands inside a string" + where, `write \n for it`
 	case c < ' ':
-		return "a control character stands inside a string" + where, `write \t or \u00XX for it`
+		return "a control character stands inside a " +
+			"string" + where, `write \t or \u00XX for it`
 	case c == '\'':
-		return "single quotes stand where JSON has double quotes" + where, `write {"name":"value"}`
+		return "single quotes stand where JSON has double " +
+			"quotes" + where, `write {"name":"value"}`
 	case (c == '}' || c == ']') && strings.HasSuffix(before, ","):
-		return "it begins like a JSON object; not JSON from byte " + fmt.Sprint(at) + " on: a comma stands " +
-			"before the closing bracket", "leave the last comma out"
+		return "it begins like a JSON object; not JSON from " +
+			"byte " + fmt.Sprint(at) + " on: a comma stands before the closing " +
+			"bracket", "leave the last comma out"
 	}
 	return "it begins like JSON; not JSON from byte " + fmt.Sprint(at) + " on",
-		"store valid JSON: double quotes around names and strings, no comments, nothing behind it"
+		"store valid JSON: double quotes around names and strings, no comments, " +
+			"nothing behind it"
 }
 
 // invalidFrom returns the place of the first byte that is not UTF-8, counted from 1.

@@ -59,8 +59,8 @@ func TestExplain(t *testing.T) {
 	}
 }
 
-// A secret of many fields is read once: twice the fields take about twice the time, at the top and below it.
-func TestIndex_LinearInFields(t *testing.T) {
+// A secret of many fields is read once, at the top and below it: read once per field, 16,000 took 20 s.
+func TestIndex_ManyFields(t *testing.T) {
 	t.Parallel()
 	cost := func(n int, nested bool) time.Duration {
 		fields := map[string]string{}
@@ -72,26 +72,22 @@ func TestIndex_LinearInFields(t *testing.T) {
 			outer, _ := json.Marshal(map[string]json.RawMessage{"a": json.RawMessage(text)})
 			text, prefix = string(outer), "/a/"
 		}
-		best := time.Hour
-		for range 3 {
-			began := time.Now()
-			doc, err := Index(text)
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range n {
-				if got, err := doc.Lookup(fmt.Sprintf("%sfield-%d", prefix, i)); err != nil || len(got) != 20 {
-					t.Fatalf("%q, %v", got, err)
-				}
-			}
-			best = min(best, time.Since(began))
+		began := time.Now()
+		doc, err := Index(text)
+		if err != nil {
+			t.Fatal(err)
 		}
-		return best
+		for i := range n {
+			if got, err := doc.Lookup(fmt.Sprintf("%sfield-%d", prefix, i)); err != nil || len(got) != 20 {
+				t.Fatalf("%q, %v", got, err)
+			}
+		}
+		return time.Since(began)
 	}
 	for _, nested := range []bool{false, true} {
 		few, many := cost(1000, nested), cost(16000, nested)
 		t.Logf("nested %v: 1,000 fields %v, 16,000 fields %v", nested, few, many)
-		if many > 80*few { // linear: 16; quadratic: 256
+		if many > 3*time.Second {
 			t.Errorf("nested %v: 1,000 fields take %v, 16,000 take %v", nested, few, many)
 		}
 	}

@@ -1,8 +1,9 @@
 // Package jsonfield takes fields out of a JSON document and keeps their digits.
 //
-// What is read must not depend on the parser. Package encoding/json judges the grammar; but it keeps the
-// last of duplicate keys, replaces invalid UTF-8 and lone surrogates, and quotes the document in its
-// errors. Here all of these are refused, anywhere in the document, and no error holds anything of it.
+// What is read must not depend on the parser. Package encoding/json judges the grammar;
+// but it keeps the last of duplicate keys, replaces invalid UTF-8 and lone surrogates,
+// and quotes the document in its errors. Here all of these are refused, anywhere in the
+// document, and no error holds anything of it.
 package jsonfield
 
 import (
@@ -18,7 +19,7 @@ const (
 
 // The errors of [Lookup] and [Index], returned as they are.
 var (
-	ErrNotJSON   = errors.New("the value is not JSON") // also: invalid UTF-8, more after the document
+	ErrNotJSON   = errors.New("the value is not JSON") // also: invalid UTF-8
 	ErrMissing   = errors.New("the JSON has no such field")
 	ErrNull      = errors.New("the field is null")
 	ErrDuplicate = errors.New("the JSON has duplicate keys")
@@ -27,8 +28,8 @@ var (
 	ErrPath      = errors.New("the field is not a key, a dotted path or a JSON Pointer")
 )
 
-// A Document is a JSON text that was checked once, to look up many fields: all of them together cost what
-// reading the text once does. It is safe for concurrent use.
+// A Document is a JSON text that was checked once, to look up many fields: all of them
+// together cost what reading the text once does. It is safe for concurrent use.
 type Document struct {
 	mu   sync.Mutex // guards the children of all nodes
 	root *node
@@ -40,7 +41,8 @@ type node struct {
 	children map[string]*node // by key or index; nil until the first of them is looked up
 }
 
-// Lookup returns the field of doc that path names; see [Document.Lookup]. It reads the whole text.
+// Lookup returns the field of doc that path names; see [Document.Lookup]. It reads the
+// whole text.
 func Lookup(doc, path string) (string, error) {
 	d, err := Index(doc)
 	if err != nil {
@@ -64,12 +66,13 @@ func Index(text string) (*Document, error) {
 	return &Document{root: &node{text: root}}, nil
 }
 
-// Lookup returns the field that path names. A path that begins with a slash is a JSON Pointer (RFC 6901, ~0
-// for ~ and ~1 for /). Any other is a key of the top object, or where there is none such, keys and array
-// indices joined by dots.
+// Lookup returns the field that path names. A path that begins with a slash is a JSON
+// Pointer (RFC 6901, ~0 for ~ and ~1 for /). Any other is a key of the top object, or
+// where there is none such, keys and array indices joined by dots.
 //
-// A string comes without quotes and with its escapes decoded, a number with the digits it was written
-// with, true and false as text, an object or array as the very JSON text of the document.
+// A string comes without quotes and with its escapes decoded, a number with the digits
+// it was written with, true and false as text, an object or array as the very JSON text
+// of the document.
 func (d *Document) Lookup(path string) (string, error) {
 	keys, err := split(path)
 	if err != nil {
@@ -116,7 +119,7 @@ func split(path string) ([]string, error) {
 func (n *node) child(key string) *node {
 	if n.children == nil {
 		n.children = map[string]*node{}
-		if c := n.text[0]; c == '{' || c == '[' {
+		if n.hasChildren() {
 			s := scanner{text: n.text, visit: func(k, value string) {
 				n.children[k] = &node{text: value}
 			}}

@@ -5,8 +5,9 @@ import (
 	"slices"
 )
 
-// Object returns the JSON object of the values, with sorted keys. Strings are escaped only where JSON demands it, so that
-// [Lookup] gives each value back as it was; it refuses an object in which a key or value is not UTF-8.
+// Object returns the JSON object of the values, with sorted keys. Strings are escaped
+// only where JSON demands it, so that [Lookup] gives each value back as it was; it
+// refuses an object in which a key or value is not UTF-8.
 func Object(values map[string]string) string {
 	b := []byte{'{'}
 	for i, key := range slices.Sorted(maps.Keys(values)) {
@@ -26,7 +27,8 @@ func appendString(b []byte, s string) []byte {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
 		case c < ' ':
-			b = append(b, '\\', 'u', '0', '0', "0123456789abcdef"[c>>4], "0123456789abcdef"[c&15])
+			const digits = "0123456789abcdef"
+			b = append(b, '\\', 'u', '0', '0', digits[c>>4], digits[c&15])
 		default:
 			b = append(b, c)
 		}

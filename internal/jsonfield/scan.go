@@ -8,11 +8,12 @@ import (
 	"unicode/utf8"
 )
 
-// scanner reads valid JSON text from pos on. Its methods leave pos behind what they read.
+// scanner reads valid JSON text from pos on. Its methods leave pos behind what they
+// read.
 type scanner struct {
 	text  string
 	pos   int
-	visit func(key, value string) // called for each member or element of the outermost value, unless nil
+	visit func(key, value string) // called for each child of the outermost value, unless nil
 }
 
 // document checks the whole text and returns its value without the white space around.
@@ -25,7 +26,8 @@ func document(doc string) (string, error) {
 	return doc, s.value(0)
 }
 
-// value reads one value, which stands in depth others. It fails on what encoding/json lets pass.
+// value reads one value, which stands in depth others. It fails on what encoding/json
+// lets pass.
 func (s *scanner) value(depth int) error {
 	switch s.text[s.pos] {
 	case '{', '[':
@@ -105,7 +107,8 @@ func (s *scanner) space() {
 	}
 }
 
-// decode returns what a written string stands for. It refuses lone surrogates, which encoding/json replaces.
+// decode returns what a written string stands for. It refuses lone surrogates, which
+// encoding/json replaces.
 func decode(raw string) (string, error) {
 	inner := raw[1 : len(raw)-1]
 	if !strings.Contains(inner, `\`) {
