@@ -1,10 +1,11 @@
-// Command benchmarks measures the library against what users would pick instead, on the embedded endpoint in a process of its own. One table comes out, in the
-// format of Go's benchmarks: each line is a median, with its ratio to the baseline of the same run. The single samples go to a file for
-// benchstat.
+// Command benchmarks measures the library against what users would pick instead, on the embedded endpoint in a process of
+// its own. It prints every sample as a line of Go's benchmarks, for benchstat:
 //
-//	go run . [-peers FILE] [-only cold,cached,refresh,size,start,first,width] [-rounds 15] [-latency 20ms] [-samples FILE] [-svg FILE]
+//	go run . [-peers FILE] [-only cold,cached,refresh,size,start,first,width] [-rounds 15] [-latency 20ms] >bench.txt
+//	benchstat -col /how bench.txt
 //
-// Every sample comes from a fresh process, and the contenders take turns, so that a busy machine slows all of them alike. .ci/bench runs it with everything.
+// Every sample comes from a fresh process, and the contenders take turns, so that a busy machine slows all of them alike.
+// .ci/bench runs it with everything.
 package main
 
 import (
@@ -56,8 +57,6 @@ func drive() error {
 	only := flag.String("only", "cold,cached,refresh,size,start,first,width", "what to measure")
 	flag.IntVar(&d.rounds, "rounds", 15, "samples of each")
 	latency := flag.Duration("latency", 20*time.Millisecond, "of each call")
-	samples := flag.String("samples", "", "`file` for the single samples")
-	flag.StringVar(&d.svg, "svg", "", "`file` for the chart of widths")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -69,14 +68,6 @@ func drive() error {
 	d.dir = dir
 	if d.self, err = os.Executable(); err != nil {
 		return err
-	}
-	if *samples != "" {
-		f, err := os.Create(*samples)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		d.samples = f
 	}
 	end, err := d.startEndpoint(*latency)
 	if err != nil {
@@ -100,10 +91,8 @@ func drive() error {
 // driver runs the contenders' processes and prints what they say.
 type driver struct {
 	self, peers, filter string
-	svg                 string
 	dir                 string
 	rounds              int
-	samples             io.Writer
 	worldFile           string
 	world               bench.World
 }

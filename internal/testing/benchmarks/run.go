@@ -13,7 +13,6 @@ import (
 	"strings"
 
 	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
-	"github.com/lambdasecrets/secrets/internal/testing/fleet"
 )
 
 // A job is a contender in a program.
@@ -87,20 +86,18 @@ type figure struct {
 	value func(measured) float64
 }
 
-// A row is one line of the table: its samples, and the line that it is compared to.
+// A row is what one contender does: its name, and how to take a sample.
 type row struct {
 	name     string
 	run      func(context.Context) (measured, error)
-	base     *row
-	against  string // unit of the ratio, as "x-floor"
-	samples  []measured
 	failures int // of single samples
 	failed   error
 }
 
 func wall(m measured) float64 { return float64(m.Wall.Nanoseconds()) }
 
-// table takes d.rounds samples of every row in turns, and prints the medians of figures, the first of which is the time that ratios are made of.
+// table takes d.rounds samples of every row in turns, and prints each as a line of Go's benchmarks. The first row is the
+// baseline, because it is the first that benchstat sees.
 func (d *driver) table(ctx context.Context, rows []*row, figures ...figure) error {
 	for round := range d.rounds {
 		for i := range rows {
@@ -113,7 +110,8 @@ func (d *driver) table(ctx context.Context, rows []*row, figures ...figure) erro
 				return ctx.Err()
 			}
 			if err != nil {
-				// A machine that stood still for two seconds is no fault of the contender; a contender that fails again and again is one.
+				// A machine that stood still for two seconds is no fault of the contender; a contender that fails
+				// again and again is one.
 				if r.failures++; r.failures > d.rounds/5 {
 					r.failed = err
 				} else {
@@ -121,56 +119,20 @@ func (d *driver) table(ctx context.Context, rows []*row, figures ...figure) erro
 				}
 				continue
 			}
-			r.samples = append(r.samples, m)
-			if d.samples != nil {
-				fmt.Fprintf(d.samples, "Benchmark%s-%d 1", r.name, runtime.NumCPU())
-				for _, f := range figures {
-					fmt.Fprintf(d.samples, " %.5g %s", f.value(m), f.unit)
-				}
-				fmt.Fprintln(d.samples)
+			fmt.Printf("Benchmark%s-%d 1", r.name, runtime.NumCPU())
+			for _, f := range figures {
+				fmt.Printf(" %.5g %s", f.value(m), f.unit)
 			}
+			fmt.Println()
 		}
 	}
 	var errs []error
 	for _, r := range rows {
 		if r.failed != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", r.name, r.failed))
-			continue
 		}
-		fmt.Printf("Benchmark%-62s %d", fmt.Sprintf("%s-%d", r.name, runtime.NumCPU()), len(r.samples))
-		for _, f := range figures {
-			fmt.Printf("\t%s %s", number(r.median(f.value)), f.unit)
-		}
-		if r.base != nil && len(r.base.samples) > 0 {
-			fmt.Printf("\t%.2f %s", r.median(figures[0].value)/r.base.median(figures[0].value), r.against)
-		}
-		fmt.Println()
 	}
 	return errors.Join(errs...)
-}
-
-// number prints what a person can read: no exponent, three digits behind the point where there is something small before it.
-func number(v float64) string {
-	switch {
-	case v == float64(int64(v)):
-		return fmt.Sprintf("%d", int64(v))
-	case v < 1000:
-		return fmt.Sprintf("%.1f", v)
-	}
-	return fmt.Sprintf("%.0f", v)
-}
-
-func (r *row) median(value func(measured) float64) float64 {
-	var values []float64
-	for _, m := range r.samples {
-		values = append(values, value(m))
-	}
-	return median(values)
-}
-
-func median(values []float64) float64 {
-	values = slices.Sorted(slices.Values(values))
-	return (values[(len(values)-1)/2] + values[len(values)/2]) / 2
 }
 
 var coldFigures = []figure{
@@ -200,12 +162,11 @@ func (d *driver) cold(ctx context.Context) error {
 				if j.name == "floor" {
 					of = "1"
 				}
-				r := &row{name: fmt.Sprintf("Cold/net=%s/refs=%s/how=%s", network, set.Name, j.name), against: "x-floor"}
+				r := &row{name: fmt.Sprintf("Cold/net=%s/refs=%s/how=%s", network, set.Name, j.name)}
 				r.run = func(ctx context.Context) (measured, error) {
 					return d.child(ctx, j, nil, "-what", "cold", "-set", of, "-net", network)
 				}
 				rows = append(rows, r)
-				r.base = rows[0]
 			}
 			if err := d.table(ctx, rows, coldFigures...); err != nil {
 				return err
@@ -227,12 +188,11 @@ func (d *driver) cached(ctx context.Context) error {
 			if !j.read {
 				continue
 			}
-			r := &row{name: fmt.Sprintf("Cached/goroutines=%s/how=%s", goroutines, j.name), against: "x-floor"}
+			r := &row{name: fmt.Sprintf("Cached/goroutines=%s/how=%s", goroutines, j.name)}
 			r.run = func(ctx context.Context) (measured, error) {
 				return d.child(ctx, j, nil, "-what", "cached", "-goroutines", goroutines)
 			}
 			rows = append(rows, r)
-			r.base = rows[0]
 		}
 		err := d.table(ctx, rows, figure{"ns/op", func(m measured) float64 { return m.NS }}, figure{"allocs/op", func(m measured) float64 { return m.Allocs }})
 		if err != nil {
@@ -257,12 +217,11 @@ func (d *driver) refresh(ctx context.Context) error {
 			} else if !j.refresh {
 				continue
 			}
-			r := &row{name: fmt.Sprintf("Refresh/net=%s/how=%s", network, j.name), against: "x-floor"}
+			r := &row{name: fmt.Sprintf("Refresh/net=%s/how=%s", network, j.name)}
 			r.run = func(ctx context.Context) (measured, error) {
 				return d.child(ctx, j, nil, "-what", what, "-set", set, "-net", network)
 			}
 			rows = append(rows, r)
-			r.base = rows[0]
 		}
 		err := d.table(ctx, rows, figure{"ns/op", wall}, figure{"cpu-ns/op", coldFigures[1].value}, figure{"slowest-other-ns", func(m measured) float64 { return float64(m.Max) }})
 		if err != nil {
@@ -275,40 +234,28 @@ func (d *driver) refresh(ctx context.Context) error {
 // memories are the sizes, in MB, that widths are measured at.
 var memories = []int{128, 256, 512, 1024, 1769, 3008}
 
-// width measures the first round of 25 + 25 references over TLS with so much processor as a function of each size has, by the number of calls that may be under
-// way to a service at once. The curves of some sizes become a chart.
+// width measures the first round of 25 + 25 references over TLS with so much processor as a function of each size has, by
+// the number of calls that may be under way to a service at once.
 func (d *driver) width(ctx context.Context) error {
 	j := job{program: d.self, name: "secrets"}
-	chart := fleet.Chart{Title: "First round of 25 + 25 references over TLS, by width", X: "calls at once to a service", Y: "ms (median)", Log: true}
 	for _, memory := range memories {
 		group, err := newGroup(float64(memory) / 1769)
 		if err != nil {
 			return err
 		}
 		var rows []*row
-		widths := []int{1, 2, 3, 5, 7, 10, 14, 18, 24, 32}
-		for _, width := range widths {
-			r := &row{name: fmt.Sprintf("Width/net=tls/mb=%d/width=%d", memory, width), against: "x-1"}
+		for _, width := range []int{1, 2, 3, 5, 7, 10, 14, 18, 24, 32} {
+			r := &row{name: fmt.Sprintf("Width/net=tls/mb=%d/width=%d", memory, width)}
 			r.run = func(ctx context.Context) (measured, error) {
-				return d.child(ctx, j, nil, "-what", "cold", "-net", "tls", "-width", fmt.Sprint(width), "-cgroup", group.dir)
+				return d.child(ctx, j, nil,
+					"-what", "cold", "-net", "tls", "-width", fmt.Sprint(width), "-cgroup", group.dir)
 			}
 			rows = append(rows, r)
-			r.base = rows[0]
 		}
 		err = d.table(ctx, rows, coldFigures[:4]...)
 		if err := errors.Join(err, group.remove()); err != nil {
 			return err
 		}
-		if slices.Contains([]int{128, 256, 512, 1769}, memory) { // as many as a reader can tell apart
-			series := fleet.Series{Name: fmt.Sprint(memory, " MB")}
-			for i, r := range rows {
-				series.Points = append(series.Points, fleet.Point{X: float64(widths[i]), Y: r.median(wall) / 1e6})
-			}
-			chart.Series = append(chart.Series, series)
-		}
 	}
-	if d.svg == "" {
-		return nil
-	}
-	return os.WriteFile(d.svg, []byte(chart.SVG()), 0o644)
+	return nil
 }

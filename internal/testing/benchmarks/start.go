@@ -65,10 +65,9 @@ func sourceDir() (string, error) {
 	return filepath.Abs(".")
 }
 
-// size measures the stripped binaries for both of Lambda's architectures, against the handler with bare SDK clients.
+// size measures the stripped binaries for both of Lambda's architectures.
 func (d *driver) size(ctx context.Context) error {
 	for _, arch := range []string{"arm64", "amd64"} {
-		var base float64
 		for _, b := range binaries {
 			path, err := d.build(ctx, b, arch)
 			if err != nil {
@@ -78,15 +77,7 @@ func (d *driver) size(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			size := float64(info.Size())
-			if b.name == "bare-sdk" {
-				base = size
-			}
-			fmt.Printf("Benchmark%-62s 1\t%.0f bytes", fmt.Sprintf("Size/arch=%s/handler=%s", arch, b.name), size)
-			if base > 0 {
-				fmt.Printf("\t%.0f bytes-over-bare\t%.4f x-bare", size-base, size/base)
-			}
-			fmt.Println()
+			fmt.Printf("BenchmarkSize/arch=%s/how=%s 1 %d bytes\n", arch, b.name, info.Size())
 		}
 	}
 	return d.inits(ctx)
@@ -101,8 +92,6 @@ func (d *driver) inits(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		var clock []float64
-		var bytes, allocs int
 		var packages []string
 		for range min(d.rounds, 7) {
 			f, err := lambdasim.Start(ctx, lambdasim.Config{Binary: path, NoFreeze: true, Env: map[string]string{"GODEBUG": "inittrace=1"}})
@@ -113,8 +102,9 @@ func (d *driver) inits(ctx context.Context) error {
 			if err := f.Close(); err != nil {
 				return err
 			}
-			sum := 0.0
-			bytes, allocs, packages = 0, 0, nil
+			var sum float64
+			var bytes, allocs int
+			packages = nil
 			for line := range strings.Lines(logs) {
 				m := initLine.FindStringSubmatch(strings.TrimSpace(line))
 				if m == nil {
@@ -128,14 +118,13 @@ func (d *driver) inits(ctx context.Context) error {
 					packages = append(packages, fmt.Sprintf("%s %sms %sB", m[1], m[2], m[3]))
 				}
 			}
-			clock = append(clock, sum)
+			if bytes == 0 {
+				return fmt.Errorf("%s printed no inittrace", b.name)
+			}
+			fmt.Printf("BenchmarkBeforeMain/how=%s 1 %.0f ns/op %d B/op %d allocs/op\n", b.name, sum*1e6, bytes, allocs)
 		}
-		if len(clock) == 0 || bytes == 0 {
-			return fmt.Errorf("%s printed no inittrace", b.name)
-		}
-		fmt.Printf("Benchmark%-62s %d\t%.0f ns/op\t%d B/op\t%d allocs/op\n", "BeforeMain/handler="+b.name, len(clock), median(clock)*1e6, bytes, allocs)
 		for _, p := range packages {
-			fmt.Printf("  # %s\n", p)
+			fmt.Printf("# %s\n", p)
 		}
 	}
 	return nil
@@ -195,7 +184,6 @@ func (d *driver) starts(ctx context.Context, what, network string, memory int) (
 		defer func() { err = errors.Join(err, g.remove()) }()
 	}
 	var rows []*row
-	var base *row
 	for _, s := range starts {
 		if what == "FirstRound" && s.when == "never" {
 			continue
@@ -208,20 +196,11 @@ func (d *driver) starts(ctx context.Context, what, network string, memory int) (
 		if what == "FirstRound" {
 			when = "invoke"
 		}
-		r := &row{name: fmt.Sprintf("%s/net=%s/mb=%s/how=%s", what, network, size, s.name), against: "x-bare"}
-		if what == "FirstRound" {
-			r.against = "x-batched"
-		}
+		r := &row{name: fmt.Sprintf("%s/net=%s/mb=%s/how=%s", what, network, size, s.name)}
 		r.run = func(ctx context.Context) (measured, error) {
 			return d.function(ctx, path, s.name, when, network, memory, limit)
 		}
 		rows = append(rows, r)
-		if s.name == "bare-sdk" || what == "FirstRound" && s.name == "sdk-batched" {
-			base = r
-		}
-	}
-	for _, r := range rows {
-		r.base = base
 	}
 	return d.table(ctx, rows, coldFigures[:4]...)
 }
