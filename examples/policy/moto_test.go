@@ -11,6 +11,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
 	"net/url"
 	"os"
 	"os/exec"
@@ -26,6 +28,40 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 )
+
+// inJSON stands before moto and says in JSON, as AWS does, what moto denies in XML whatever the protocol.
+func inJSON(t *testing.T, target string) string {
+	t.Helper()
+	to, err := url.Parse(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy := httputil.NewSingleHostReverseProxy(to)
+	proxy.ModifyResponse = func(res *http.Response) error {
+		if res.StatusCode != http.StatusForbidden {
+			return nil
+		}
+		var denial struct {
+			Code    string `xml:"Errors>Error>Code"`
+			Message string `xml:"Errors>Error>Message"`
+		}
+		body, err := io.ReadAll(res.Body)
+		if err != nil || xml.Unmarshal(body, &denial) != nil {
+			res.Body = io.NopCloser(bytes.NewReader(body))
+			return err
+		}
+		if denial.Code == "AccessDenied" {
+			denial.Code = "AccessDeniedException"
+		}
+		body, _ = json.Marshal(map[string]string{"__type": denial.Code, "message": denial.Message})
+		res.Body, res.ContentLength, res.StatusCode = io.NopCloser(bytes.NewReader(body)), int64(len(body)), http.StatusBadRequest
+		res.Header = http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "Content-Length": {fmt.Sprint(len(body))}}
+		return nil
+	}
+	server := httptest.NewServer(proxy)
+	t.Cleanup(server.Close)
+	return server.URL
+}
 
 // moto is a server of the Python library of that name, in its IAM mode: signatures and actions are checked, resources are not.
 type moto struct {
@@ -142,6 +178,7 @@ func TestMoto(t *testing.T) {
 		"K": "kms://" + base64.StdEncoding.EncodeToString(sealed.CiphertextBlob) + "?context=none"}
 	p := printed(t, lines(environ), "-account", "123456789012")
 	cfg := admin.Copy()
+	cfg.BaseEndpoint = aws.String(inJSON(t, m.url))
 	cfg.Credentials = credentials.NewStaticCredentialsProvider(made.ID, made.Secret, "")
 
 	m.enforced(p)
