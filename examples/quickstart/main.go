@@ -15,13 +15,14 @@ import (
 	"log/slog"
 	"os"
 	"strconv"
-	"text/tabwriter"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/examples/internal/wrap"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 	"github.com/lambdasecrets/secrets/internal/testing/samples"
 )
@@ -43,7 +44,7 @@ func main() {
 		err = show(ctx, os.Stdout, *reveal)
 	}
 	if err != nil {
-		fmt.Fprintln(os.Stderr, secrets.Detail(err))
+		steps(os.Stderr, secrets.Detail(err))
 		os.Exit(1)
 	}
 }
@@ -68,7 +69,8 @@ func ownEnvironment(ctx context.Context, w io.Writer) error {
 	return warm
 }
 
-// table prints what every variable resolved to, or why the warm did not resolve it: to ask again would wait for what does not answer.
+// table prints what every variable resolved to, or why the warm did not resolve it: to ask again would wait for what
+// does not answer.
 func table(ctx context.Context, w io.Writer, env *secrets.Env, reveal bool, warm error) {
 	failed := map[string]error{}
 	if all, ok := warm.(interface{ Unwrap() []error }); ok {
@@ -78,26 +80,27 @@ func table(ctx context.Context, w io.Writer, env *secrets.Env, reveal bool, warm
 			}
 		}
 	}
-	kinds := map[secrets.Scheme]string{secrets.KMS: "KMS ciphertext", secrets.SSM: "parameter", secrets.SecretsManager: "secret", secrets.Literal: "literal"}
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "VARIABLE\tREFERENCE\tKIND\tVERSION\tBYTES\tAGE\tVALUE")
+	const indent = "                 "
 	for _, r := range env.Refs() {
+		fmt.Fprintf(w, "%-16s %s\n", r.Variable, short(r.Ref.String(), wrap.Width-len(indent)))
 		v, err := secrets.Value{}, failed[r.Variable]
 		if err == nil {
 			v, err = env.Get(ctx, r.Variable)
 		}
 		if err != nil {
-			fmt.Fprintf(t, "%s\t%s\t%s\t\t\t\t%v\n", r.Variable, short(r.Ref.String(), 52), kinds[r.Ref.Scheme()], err)
+			io.WriteString(w, wrap.Text(indent, indent, err.Error()))
 			continue
 		}
 		shown := fmt.Sprint(v) // [REDACTED], as everywhere
 		if reveal {
-			shown = strconv.Quote(short(v.Reveal(), 40))
+			shown = short(strconv.Quote(v.Reveal()), 32)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t%v\t%s\n", r.Variable, short(r.Ref.String(), 52), kinds[r.Ref.Scheme()], short(v.Version(), 8),
-			len(v.RevealBytes()), time.Since(v.FetchedAt()).Round(time.Millisecond), shown)
+		version := ""
+		if v.Version() != "" {
+			version = ", version " + short(v.Version(), 8)
+		}
+		fmt.Fprintf(w, "%s%s (%d bytes%s)\n", indent, shown, len(v.RevealBytes()), version)
 	}
-	t.Flush()
 }
 
 // short cuts s to n characters.
@@ -106,6 +109,13 @@ func short(s string, n int) string {
 		return string(r[:n-1]) + "…"
 	}
 	return s
+}
+
+// steps prints an error's detail with a part per line.
+func steps(w io.Writer, detail string) {
+	for part := range strings.SplitSeq(strings.ReplaceAll(detail, "\n", "; "), "; ") {
+		io.WriteString(w, wrap.Text("  ", "    ", part))
+	}
 }
 
 // show stores samples on an endpoint of its own and resolves them.
@@ -134,18 +144,16 @@ func show(ctx context.Context, w io.Writer, reveal bool) error {
 		return err
 	}
 	took := time.Since(began)
-	fmt.Fprintf(w, "An endpoint of our own plays AWS at %s. %d variables, %d of them references; %s and %s are plain and stay untouched.\n\n",
-		url, len(environ)-1, len(env.Refs()), "GREETING", "LOG_LEVEL")
+	fmt.Fprintf(w, "An endpoint of our own plays AWS at %s.\n%d variables, %d of them references; GREETING and LOG_LEVEL are plain.\n\n",
+		url, len(environ)-1, len(env.Refs()))
 	table(ctx, w, env, reveal, nil)
 
 	fmt.Fprintf(w, "\nOne warm, %v, every call at 20 ms:\n", took.Round(time.Millisecond))
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, op := range []string{"kms:Decrypt", "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "secretsmanager:GetSecretValue"} {
 		if n := server.Count(op); n > 0 {
-			fmt.Fprintf(t, "  %d\t%s\n", n, op)
+			fmt.Fprintf(w, "  %d  %s\n", n, op)
 		}
 	}
-	t.Flush()
 	calls := len(server.Calls())
 	if _, err := env.Get(ctx, "DB_PASSWORD"); err != nil {
 		return err
@@ -164,13 +172,15 @@ func show(ctx context.Context, w io.Writer, reveal bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nThe secret rotates; Refresh(\"DB_PASSWORD\") brings it at once (a read would within the TTL, 5 minutes):\n  version %s became %s; plaintext changed: %t\n",
-		short(before.Version(), 8), short(after.Version(), 8), !before.Equal(after))
+	fmt.Fprintf(w, "\nThe secret rotates. Refresh(\"DB_PASSWORD\") brings it at once:\n"+
+		"  version %s became %s; plaintext changed: %t\n", short(before.Version(), 8), short(after.Version(), 8), !before.Equal(after))
 
 	_, err = env.Resolve(ctx, secrets.SSMParameter("/app/prod/db/pasword"))
-	fmt.Fprintf(w, "\nA reference that fails. What the invoker sees:\n  %v\nand what the log says:\n  %s\n", err, secrets.Detail(err))
+	fmt.Fprint(w, "\nA reference that fails. What the invoker sees:\n"+wrap.Text("  ", "    ", err.Error())+"and what the log says:\n")
+	steps(w, secrets.Detail(err))
 	server.Fault(endpoint.Fault{Do: endpoint.Deny, Operation: "secretsmanager:GetSecretValue", Resource: "prod/payments"})
 	_, err = env.Resolve(ctx, secrets.Secret("prod/payments"))
-	fmt.Fprintf(w, "\nAnd one that a policy denies:\n  %v\n  %s\n", err, secrets.Detail(err))
+	fmt.Fprint(w, "\nAnd one that a policy denies:\n")
+	steps(w, secrets.Detail(err))
 	return nil
 }
