@@ -2,27 +2,15 @@ package clients
 
 import (
 	"context"
-	"errors"
 	"os"
-	"strings"
 
 	"github.com/nats-io/nats.go"
 	amqp "github.com/rabbitmq/amqp091-go"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
 
 	"github.com/lambdasecrets/secrets"
 )
-
-// refusedByBroker reports whether RabbitMQ, NATS or Kafka did not accept the login.
-func refusedByBroker(err error) bool {
-	var broker *amqp.Error
-	return errors.As(err, &broker) && broker.Code == amqp.AccessRefused ||
-		errors.Is(err, amqp.ErrCredentials) || errors.Is(err, nats.ErrAuthorization) ||
-		errors.Is(err, kerr.SaslAuthenticationFailed) ||
-		err != nil && strings.Contains(err.Error(), nats.ErrAuthorization.Error())
-}
 
 // dialAMQP connects with the JSON of a login.
 func dialAMQP(text string) (*amqp.Connection, error) {
@@ -77,20 +65,20 @@ func scramAuth(text string) (scram.Auth, error) {
 }
 
 func KafkaBefore() (*kgo.Client, error) {
-	auth, err := scramAuth(os.Getenv("KAFKA"))
-	if err != nil {
-		return nil, err
+	auth := func(ctx context.Context) (a scram.Auth, err error) {
+		a, err = scramAuth(os.Getenv("KAFKA"))
+		return a, err
 	}
-	return kgo.NewClient(kgo.SeedBrokers(Kafka...), kgo.SASL(auth.AsSha256Mechanism()))
+	return kgo.NewClient(kgo.SeedBrokers(Kafka...), kgo.SASL(scram.Sha256(auth)))
 }
 
 func KafkaAfter(env *secrets.Env) (*kgo.Client, error) {
-	auth := func(ctx context.Context) (scram.Auth, error) {
-		v, err := env.Get(ctx, "KAFKA")
-		if err != nil {
-			return scram.Auth{}, err
-		}
-		return scramAuth(v.Reveal())
+	auth := func(ctx context.Context) (a scram.Auth, err error) {
+		err = env.Do(ctx, "KAFKA", func(v secrets.Value) error {
+			a, err = scramAuth(v.Reveal())
+			return err
+		})
+		return a, err
 	}
 	return kgo.NewClient(kgo.SeedBrokers(Kafka...), kgo.SASL(scram.Sha256(auth)))
 }

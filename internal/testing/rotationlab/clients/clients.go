@@ -5,13 +5,20 @@
 package clients
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"strings"
 
+	"github.com/nats-io/nats.go"
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/rueidis"
+	"golang.org/x/oauth2"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
+	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/secretsql"
 )
 
@@ -40,11 +47,35 @@ func parse(text string) (login, error) {
 	return l, nil
 }
 
-// Refused is what the programs give to secrets.WithRejected: the refusals of all clients that do
-// not mark them by themselves.
-func Refused(err error) bool {
-	var redisErr *rueidis.RedisError
-	return secretsql.Refused(err) || redis.IsAuthError(err) ||
-		errors.As(err, &redisErr) && strings.HasPrefix(redisErr.Error(), "WRONGPASS") ||
-		refusedByBroker(err)
+// region: once
+
+// revealed makes a function for Derive of one that takes the plaintext.
+func revealed[T any](build func(text string) (T, error)) func(context.Context, secrets.Value) (T, error) {
+	return func(_ context.Context, v secrets.Value) (T, error) { return build(v.Reveal()) }
 }
+
+// endregion
+
+// region: refused
+
+// Refused is for secrets.WithRejected: it reports whether one of the program's clients was refused.
+func Refused(err error) bool {
+	if secretsql.Refused(err) || redis.IsAuthError(err) { // PostgreSQL, MySQL, MariaDB; go-redis
+		return true
+	}
+	if e := new(rueidis.RedisError); errors.As(err, &e) {
+		return strings.HasPrefix(e.Error(), "WRONGPASS")
+	}
+	if e := new(amqp.Error); errors.As(err, &e) { // RabbitMQ
+		return e.Code == amqp.AccessRefused
+	}
+	if e := new(oauth2.RetrieveError); errors.As(err, &e) {
+		return e.ErrorCode == "invalid_client"
+	}
+	if err != nil && strings.Contains(err.Error(), "(AuthenticationFailed)") { // MongoDB
+		return true
+	}
+	return errors.Is(err, nats.ErrAuthorization) || status.Code(err) == codes.Unauthenticated // gRPC
+}
+
+// endregion

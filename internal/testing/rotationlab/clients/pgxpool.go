@@ -54,6 +54,8 @@ func PgxpoolAfter(ctx context.Context, env *secrets.Env) (*pgxpool.Pool, error) 
 	return pgxpool.NewWithConfig(ctx, config)
 }
 
+// region: login-and-listen
+
 // loginAndListen logs in with v, and tells refused what the server says.
 func loginAndListen(cc *pgx.ConnConfig, v secrets.Value, refused func(error)) error {
 	onError := cc.OnPgError
@@ -64,7 +66,10 @@ func loginAndListen(cc *pgx.ConnConfig, v secrets.Value, refused func(error)) er
 	return setLogin(cc, v.Reveal())
 }
 
-func newPool(ctx context.Context, text string) (*pgxpool.Pool, error) {
+// endregion
+
+// newPool makes a pool of the JSON of a login.
+func newPool(text string) (*pgxpool.Pool, error) {
 	config, err := poolConfig()
 	if err != nil {
 		return nil, err
@@ -72,11 +77,11 @@ func newPool(ctx context.Context, text string) (*pgxpool.Pool, error) {
 	if err := setLogin(config.ConnConfig, text); err != nil {
 		return nil, err
 	}
-	return pgxpool.NewWithConfig(context.WithoutCancel(ctx), config)
+	return pgxpool.NewWithConfig(context.Background(), config)
 }
 
-func PoolBefore(ctx context.Context) (func(context.Context) error, error) {
-	pool, err := newPool(ctx, os.Getenv("DB"))
+func PoolBefore() (func(context.Context) error, error) {
+	pool, err := newPool(os.Getenv("DB"))
 	if err != nil {
 		return nil, err
 	}
@@ -86,9 +91,7 @@ func PoolBefore(ctx context.Context) (func(context.Context) error, error) {
 }
 
 func PoolAfter(env *secrets.Env) (func(context.Context) error, error) {
-	pools := secrets.Derive(env, "DB", func(ctx context.Context, v secrets.Value) (*pgxpool.Pool, error) {
-		return newPool(ctx, v.Reveal())
-	}, (*pgxpool.Pool).Close)
+	pools := secrets.Derive(env, "DB", revealed(newPool), (*pgxpool.Pool).Close)
 	return func(ctx context.Context) error {
 		return pools.Do(ctx, func(pool *pgxpool.Pool) error { return query(ctx, pool) })
 	}, nil

@@ -33,13 +33,13 @@ func RedisBefore() (func(context.Context) error, error) {
 }
 
 func RedisAfter(env *secrets.Env) (func(context.Context) error, error) {
-	clients := secrets.Derive(env, "REDIS", func(_ context.Context, v secrets.Value) (*redis.Client, error) {
-		return newRedis(v.Reveal())
-	}, func(c *redis.Client) { c.Close() })
+	clients := secrets.Derive(env, "REDIS", revealed(newRedis), closeRedis)
 	return func(ctx context.Context) error {
 		return clients.Do(ctx, func(client *redis.Client) error { return client.Ping(ctx).Err() })
 	}, nil
 }
+
+func closeRedis(c *redis.Client) { c.Close() }
 
 // newRueidis connects a client with the JSON of a login.
 func newRueidis(text string) (rueidis.Client, error) {
@@ -59,17 +59,17 @@ func RueidisBefore() (func(context.Context) error, error) {
 		return nil, err
 	}
 	return func(ctx context.Context) error {
-		return client.Do(ctx, client.B().Ping().Build()).Error()
+		return ping(ctx, client)
 	}, nil
 }
 
 func RueidisAfter(env *secrets.Env) (func(context.Context) error, error) {
-	clients := secrets.Derive(env, "REDIS", func(_ context.Context, v secrets.Value) (rueidis.Client, error) {
-		return newRueidis(v.Reveal())
-	}, rueidis.Client.Close)
+	clients := secrets.Derive(env, "REDIS", revealed(newRueidis), rueidis.Client.Close)
 	return func(ctx context.Context) error {
-		return clients.Do(ctx, func(client rueidis.Client) error {
-			return client.Do(ctx, client.B().Ping().Build()).Error()
-		})
+		return clients.Do(ctx, func(client rueidis.Client) error { return ping(ctx, client) })
 	}, nil
+}
+
+func ping(ctx context.Context, client rueidis.Client) error {
+	return client.Do(ctx, client.B().Ping().Build()).Error()
 }

@@ -90,19 +90,19 @@ func SqlxBefore() (*sqlx.DB, error) {
 	if err != nil {
 		return nil, err
 	}
-	db := sqlx.NewDb(stdlib.OpenDB(*config), "pgx")
-	return db, nil
+	db := stdlib.OpenDB(*config)
+	return sqlx.NewDb(db, "pgx"), nil
 }
 
 func SqlxAfter(env *secrets.Env) (*sqlx.DB, error) {
-	db := sqlx.NewDb(sql.OpenDB(secretsql.ConnectorFrom(env, "DB", func(v secrets.Value) (driver.Connector, error) {
+	db := sql.OpenDB(secretsql.ConnectorFrom(env, "DB", func(v secrets.Value) (driver.Connector, error) {
 		config, err := pgxConfig(v.Reveal())
 		if err != nil {
 			return nil, err
 		}
 		return stdlib.GetConnector(*config), nil
-	})), "pgx")
-	return db, nil
+	}))
+	return sqlx.NewDb(db, "pgx"), nil
 }
 
 func GormBefore() (*gorm.DB, error) {
