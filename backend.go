@@ -27,7 +27,10 @@ func invoke[C, Out any](
 		return nil, err
 	}
 	out, number, err := attempt(ctx, clients, operation, ref, call)
-	if err != nil && awserr.Credentials(err.Code) && clients.Source.Renew(number) {
+	if err == nil || !awserr.Credentials(err.Code) {
+		return out, err
+	}
+	if clients.Source.Renew(number) {
 		out, _, err = attempt(ctx, clients, operation, ref, call)
 	}
 	return out, err

@@ -75,7 +75,7 @@ func (e *ResolveError) subject() string {
 // foreignToNames reports whether no name of a variable, and of no WithRef that means
 // well, has r.
 func foreignToNames(r rune) bool {
-	return r <= ' ' || strings.ContainsRune(`:@?&=%"'{}<>\`, r) || !strconv.IsPrint(r)
+	return strings.ContainsRune(` :@?&=%"'{}<>\`, r) || !strconv.IsPrint(r)
 }
 
 // summary returns the kind, operation, AWS code and the given request id.
@@ -118,7 +118,8 @@ func (e *ResolveError) explanation() string {
 		if e.Code == "" && apiErr.Status != 0 {
 			add("", fmt.Sprintf("HTTP status %d", apiErr.Status))
 		}
-	case e.cause != nil && e.cause != e.kind && e.problem == "":
+	case e.problem != "", e.cause == e.kind: // which may both be nil
+	case e.cause != nil:
 		add("", guard.Text(e.cause))
 	}
 	add("Region ", strings.TrimSuffix(e.region+", account "+apiErr.Account(), ", account "))
@@ -171,8 +172,11 @@ func beforeCall(apiErr *awserr.Error) bool {
 
 // next returns what to do about e.
 func (e *ResolveError) next(apiErr *awserr.Error) string {
-	if e.hint != "" || e.Operation == "" && apiErr == nil {
+	if e.hint != "" {
 		return e.hint
+	}
+	if e.Operation == "" && apiErr == nil {
+		return ""
 	}
 	d := e.Ref.data()
 	c := awserr.Case{

@@ -134,8 +134,10 @@ func (e *ResolveError) mayQuote(d refData, apiErr *awserr.Error) bool {
 	case e.kind == ErrField:
 		return true
 	}
-	denied := e.kind == ErrAccessDenied && apiErr != nil
-	return denied && apiErr.Names(d.ID) && hierarchical(d.ID)
+	if e.kind != ErrAccessDenied || apiErr == nil {
+		return false
+	}
+	return apiErr.Names(d.ID) && hierarchical(d.ID)
 }
 
 // hierarchical reports whether name is made of words and slashes between them.

@@ -26,8 +26,6 @@ const retried = "it is retried automatically"
 // own words.
 func (c Case) Next() string {
 	switch {
-	case c.Region == "" && c.Step == "" && Credentials(c.Code):
-		return setRegion // with an endpoint of one's own the SDK signs for no Region
 	case c.Step != "" && c.Code != "":
 		return c.step()
 	case c.Reason != "":
@@ -68,6 +66,9 @@ func (c Case) odd() string {
 // credentials is the advice where the service refused the credentials or the
 // signature's time.
 func (c Case) credentials() string {
+	if c.Region == "" {
+		return setRegion // with an endpoint of one's own the SDK signs for no Region
+	}
 	for _, clock := range []string{"Signature expired", "not yet current"} {
 		if strings.Contains(c.Message, clock) {
 			return skewed
@@ -162,7 +163,7 @@ func (c Case) ciphertext() string {
 		return "it is an AWS Encryption SDK message, such as the raw value of an " +
 			"advanced-tier parameter, which KMS alone cannot decrypt: refer to the " +
 			"parameter, ssm:///NAME"
-	case len(b) > 5 && b[0] == 1 && b[3:5] == "\x00\x78":
+	case strings.HasPrefix(b, "\x01") && strings.HasPrefix(b[min(3, len(b)):], "\x00\x78"):
 		return "the encryption context is not among those tried, or the text was " +
 			"damaged: the Lambda console binds a value to its function's name, so in " +
 			"a renamed or cloned function encrypt it again or state " +
@@ -181,8 +182,12 @@ func (c Case) ciphertext() string {
 
 // sdkMessage reports whether b begins as the AWS Encryption SDK's messages do.
 func sdkMessage(b string) bool {
-	return strings.HasPrefix(b, "\x01\x80") || strings.HasPrefix(b, "\x02\x05\x78") ||
-		strings.HasPrefix(b, "\x02\x04\x78")
+	for _, start := range []string{"\x01\x80", "\x02\x05\x78", "\x02\x04\x78"} {
+		if strings.HasPrefix(b, start) {
+			return true
+		}
+	}
+	return false
 }
 
 // invalid is the advice for a request that AWS does not accept.

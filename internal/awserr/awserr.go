@@ -72,7 +72,8 @@ func (e *Error) ServiceRequestID() string      { return e.RequestID }
 // that [Error.Words] are of. It returns nothing of the SDK's.
 func (e *Error) Unwrap() []error {
 	var errs []error
-	if e.Reason == Timeout || e.Reason == DNSTimeout || e.Reason == ProxyTimeout {
+	switch e.Reason {
+	case Timeout, DNSTimeout, ProxyTimeout:
 		errs = append(errs, context.DeadlineExceeded)
 	}
 	if e.local != nil {
@@ -84,7 +85,11 @@ func (e *Error) Unwrap() []error {
 // Unanswered reports whether no answer of the service's API came at all: it was not
 // reached, or the credentials failed before it was called.
 func (e *Error) Unanswered() bool {
-	return e.Step != "" || e.Reason != "" && e.Reason != Garbled && e.Reason != Foreign
+	switch e.Reason {
+	case "", Garbled, Foreign:
+		return e.Step != ""
+	}
+	return true
 }
 
 // Copy makes an Error of an SDK's error. The operation is "ssm:GetParameters". What is
@@ -148,16 +153,11 @@ func (e *Error) answered(blob string, err error) {
 // version ids and at most n bytes, else "". Codes and request ids reach the invoker of
 // a function: who answers in AWS's place must not be able to put any other text there.
 func Identifier(s string, n int) string {
-	if len(s) > n || strings.ContainsFunc(s, foreignToIdentifiers) {
+	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
+	if len(s) > n || strings.Trim(s, alphabet) != "" {
 		return ""
 	}
 	return s
-}
-
-func foreignToIdentifiers(r rune) bool {
-	letter := 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
-	digit := '0' <= r && r <= '9'
-	return !letter && !digit && r != '.' && r != '-' && r != '_'
 }
 
 // scrub takes blob, in the forms in which it travels, out of what AWS, or who answers

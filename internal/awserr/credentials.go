@@ -1,6 +1,7 @@
 package awserr
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"net/url"
@@ -74,11 +75,11 @@ func (e *Error) credentialStep(blob string, err error) {
 	if e.Status != 0 && errors.As(err, &answer) {
 		e.Host = askedHost(answer)
 	}
-	if e.Host == "" && e.Step == "" && e.Status != 0 {
-		e.Host = containerHost()
-	}
 	if e.Step == "" {
 		e.RequestID = "" // not AWS's
+		if e.Status != 0 {
+			e.Host = cmp.Or(e.Host, containerHost())
+		}
 	}
 }
 

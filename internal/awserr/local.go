@@ -67,7 +67,7 @@ func Config(err error, files string) *Error {
 	// file.
 	e.Words = Clip(clean(err.Error()), 400)
 	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-	if ended || errors.Is(e.local, syscall.EMFILE) || errors.Is(e.local, syscall.ENFILE) {
+	if ended || tooManyFiles(err) != 0 {
 		e.Class = Unavailable
 	}
 	if files != "" {
@@ -84,11 +84,8 @@ func (e *Error) locally(err error) {
 	if e.Reason = configured(err); e.Reason == "" {
 		e.Reason = e.fromProxy(err)
 	}
-	if e.Reason == "" && e.Status != 0 && e.Status != http.StatusOK {
-		e.Reason = Foreign
-	}
 	if e.Reason == "" {
-		e.Reason = network(err)
+		e.Reason = e.network(err)
 	}
 	switch e.Reason {
 	case Foreign, Garbled, Timeout, GivenUp, NoRegion, ProxyURL:
@@ -132,7 +129,10 @@ func configured(err error) Reason {
 }
 
 // network sorts an error that is no answer, by type.
-func network(err error) Reason {
+func (e *Error) network(err error) Reason {
+	if e.Status != 0 && e.Status != http.StatusOK {
+		return Foreign
+	}
 	var garbled *smithy.DeserializationError
 	var dns *net.DNSError
 	var netErr net.Error
@@ -145,7 +145,7 @@ func network(err error) Reason {
 		return resolver(dns)
 	case errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return Timeout // also in the middle of an answer
-	case errors.As(err, &garbled), errors.Is(err, io.ErrUnexpectedEOF) && answeredAtAll(err):
+	case errors.As(err, &garbled), errors.Is(err, io.ErrUnexpectedEOF) && e.Status != 0:
 		return Garbled
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
@@ -205,12 +205,6 @@ func noSystemRoots() bool {
 	return err != nil || pool.Equal(x509.NewCertPool())
 }
 
-// answeredAtAll reports whether a status line came.
-func answeredAtAll(err error) bool {
-	var status interface{ HTTPStatusCode() int }
-	return errors.As(err, &status) && status.HTTPStatusCode() != 0
-}
-
 // tooManyFiles returns EMFILE or ENFILE if err is one, else 0. The resolver keeps their
 // text alone, and would blame the host's name for them.
 func tooManyFiles(err error) syscall.Errno {
@@ -227,16 +221,17 @@ func tooManyFiles(err error) syscall.Errno {
 func (e *Error) fromProxy(err error) Reason {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		op, ok := inner.(*net.OpError)
-		if !ok || op.Op != "proxyconnect" && !strings.HasPrefix(op.Op, "socks") {
+		if !ok || !ofProxy(op) {
 			continue
 		}
 		var dns *net.DNSError
 		switch {
 		case tooManyFiles(op) != 0:
 			return OpenFiles
-		case errors.As(op, &dns) && (dns.Name == "http" || dns.Name == "https"):
-			return ProxyURL // net/http takes a URL that does not parse for a host with a port
-		case dns != nil:
+		case errors.As(op, &dns):
+			if strings.TrimSuffix(dns.Name, "s") == "http" {
+				return ProxyURL // net/http takes a URL that does not parse for a host with a port
+			}
 			e.Host = Clip(dns.Name, 100)
 		}
 		return ProxyFailed
@@ -246,6 +241,10 @@ func (e *Error) fromProxy(err error) Reason {
 		return ProxyRefused
 	}
 	return ""
+}
+
+func ofProxy(op *net.OpError) bool {
+	return op.Op == "proxyconnect" || strings.HasPrefix(op.Op, "socks")
 }
 
 // proxyStatus reports whether text is all that stands in a status line of a proxy that
@@ -262,7 +261,7 @@ func proxyStatus(text string) bool {
 // Through notes that the request went through a proxy: what fails without a word of
 // AWS's may be the proxy's doing. An empty host is none.
 func (e *Error) Through(proxy string) {
-	if proxy == "" || e.Step != "" || !e.Unanswered() {
+	if proxy == "" || e.Step != "" {
 		return
 	}
 	switch e.Reason {

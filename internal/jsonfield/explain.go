@@ -167,19 +167,16 @@ func syntax(doc string) (problem, hint string) {
 	case c == '\n' || c == '\r':
 		return "a line break stands inside a string" + where, `write \n for it`
 	case c < ' ':
-		return "a control character stands inside a " +
-			"string" + where, `write \t or \u00XX for it`
+		return "a control character stands inside a string" + where, `write \t or \u00XX for it`
 	case c == '\'':
-		return "single quotes stand where JSON has double " +
-			"quotes" + where, `write {"name":"value"}`
-	case (c == '}' || c == ']') && strings.HasSuffix(before, ","):
-		return "it begins like a JSON object; not JSON from " +
-			"byte " + fmt.Sprint(at) + " on: a comma stands before the closing " +
-			"bracket", "leave the last comma out"
+		return "single quotes stand where JSON has double quotes" + where,
+			`write {"name":"value"}`
+	case strings.HasSuffix(before, ",") && strings.IndexByte("}]", c) >= 0:
+		return fmt.Sprintf("it begins like a JSON object; not JSON from byte %d on: a comma "+
+			"stands before the closing bracket", at), "leave the last comma out"
 	}
-	return "it begins like JSON; not JSON from byte " + fmt.Sprint(at) + " on",
-		"store valid JSON: double quotes around names and strings, no comments, " +
-			"nothing behind it"
+	return fmt.Sprintf("it begins like JSON; not JSON from byte %d on", at),
+		"store valid JSON: double quotes around names and strings, no comments, nothing behind it"
 }
 
 // invalidFrom returns the place of the first byte that is not UTF-8, counted from 1.
