@@ -141,6 +141,11 @@ func underKey(f *fakeAWS) string {
 	return key
 }
 
+// holding stores a text as the secret json.
+func holding(text string) func(*fakeAWS) string {
+	return func(f *fakeAWS) string { f.st.PutSecret("json", text); return "" }
+}
+
 var failings = []struct {
 	title string
 	rows  []failing
@@ -156,6 +161,7 @@ var failings = []struct {
 		{name: "nothing below a path", ref: "ssm:///app/none/*"},
 		{name: "secret", ref: "sm://prod/none"},
 		{name: "secret by the ARN of its predecessor", ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"},
+		{name: "secret by a partial ARN of a name that ends in a hyphen and six letters", ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-secret"},
 		{name: "staging label", ref: "sm://prod/db?stage=AWSPENDING", do: faulty(endpoint.Fault{Operation: "none"})},
 		{name: "secret version", ref: "sm://prod/db?version=00000000-0000-0000-0000-000000000000", do: faulty(endpoint.Fault{Operation: "none"})},
 		{name: "secret without a value", ref: "sm://prod/new", do: func(f *fakeAWS) string { f.st.CreateSecret("prod/new", ""); return "" }},
@@ -178,6 +184,7 @@ var failings = []struct {
 			return policy(`{"Effect":"Allow","Action":"secretsmanager:BatchGetSecretValue","Resource":"*"},{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"*:prod/other-??????"}`)(f)
 		}, opts: []secrets.Option{secrets.WithBatchGetSecretValue(), secrets.WithRef("OTHER", secrets.Secret("prod/other"))}},
 		{name: "absent secret", ref: "sm://prod/none", do: policy(allowNone)},
+		{name: "partial ARN of a name that ends in a hyphen and six letters", ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-secret", do: policy(allowNone)},
 		{name: "Decrypt", do: func(f *fakeAWS) string { policy(allowNone)(f); return sealed(nil, "?context=none", nil)(f) }},
 		{name: "Decrypt with a key named", do: func(f *fakeAWS) string { policy(allowNone)(f); return sealed(nil, "?key=KEY&context=none", nil)(f) }},
 		{name: "ciphertext of another Region", do: func(f *fakeAWS) string {
@@ -282,6 +289,17 @@ var failings = []struct {
 		{name: "missing", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"user":"canary"}`); return "" }},
 		{name: "null", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"password":null}`); return "" }},
 		{name: "duplicate", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"password":"canary","password":"x"}`); return "" }},
+		{name: "byte order mark", ref: "sm://json#password", do: holding("\ufeff{\"password\":\"canary\"}")},
+		{name: "trailing comma", ref: "sm://json#password", do: holding("{\n  \"password\": \"canary\",\n}")},
+		{name: "single quotes", ref: "sm://json#password", do: holding("{'password': 'canary'}")},
+		{name: "JSON encoded twice", ref: "sm://json#password", do: holding(`"{\"password\":\"canary\"}"`)},
+		{name: "JSON in a string of the JSON", ref: "sm://json#config.password", do: holding(`{"config":"{\"password\":\"canary\"}"}`)},
+		{name: "line break in a string", ref: "sm://json#key", do: holding("{\"key\":\"-----BEGIN\ncanary\n-----END\"}")},
+		{name: "array", ref: "sm://json#password", do: holding(`[{"password":"canary"}]`)},
+		{name: "host of a secret that RDS manages", ref: "sm://rds!db-1234#host", do: func(f *fakeAWS) string {
+			f.st.PutSecret("rds!db-1234", `{"username":"app","password":"canary"}`)
+			return ""
+		}},
 	}},
 	{"invalid reference", []failing{
 		{name: "validation", ref: param, do: fails("ValidationException", "Parameter name: can't be prefixed with \"ssm\" (case-insensitive).")},

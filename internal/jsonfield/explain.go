@@ -53,7 +53,7 @@ func missing(name, doc, path string) (problem, hint string) {
 			"drop the #field, or store a JSON object"
 	}
 	if at, n := d.deepest(path); n != nil && !n.hasChildren() {
-		problem = fmt.Sprintf("field %q is %s, not an object, so there is no field "+
+		problem = fmt.Sprintf("field %s is %s, not an object, so there is no field "+
 			"%s", at, n.kind(), name)
 		if inner, _ := n.value(); n.text[0] == '"' && begins(inner) {
 			return problem, "it holds JSON in a string: store it as an object, or " +
@@ -68,7 +68,7 @@ func missing(name, doc, path string) (problem, hint string) {
 // stringInstead tells what is wrong with a document that is one string.
 func (n *node) stringInstead(name string) (problem, hint string) {
 	if inner, err := n.value(); err == nil && begins(inner) {
-		return "the value is a JSON string that holds JSON, encoded twice, so it has " +
+		return "the value is a JSON string that holds JSON: encoded twice, so it has " +
 				"no field " + name,
 			"store the object itself, without quotes around it and without backslashes"
 	}
@@ -165,9 +165,9 @@ func syntax(doc string) (problem, hint string) {
 	before := strings.TrimRight(doc[:at-1], " \t\r\n")
 	switch c := doc[at-1]; {
 	case c == '\n' || c == '\r':
-		return "a line break stands inside a string" + where, `write \n for it`
+		return "a line break inside a string" + where, `write \n for it`
 	case c < ' ':
-		return "a control character stands inside a string" + where, `write \t or \u00XX for it`
+		return "a control character inside a string" + where, `write \t or \u00XX for it`
 	case c == '\'':
 		return "single quotes stand where JSON has double quotes" + where,
 			`write {"name":"value"}`
