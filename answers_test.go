@@ -58,7 +58,7 @@ func TestAnswersThatNameNothing(t *testing.T) {
 		{"ssm:///a:3", `{"Parameter":{"Value":"x"}}`, nil},
 		{"ssm:///a", `{"Parameter":{"Name":"/b","Value":"x"}}`, secrets.ErrUnavailable},
 		{"ssm:///a", `{"Parameter":{"ARN":"arn:aws:ssm:eu-west-1:123456789012:parameter/b","Value":"x"}}`, secrets.ErrUnavailable},
-		{"kms://AAAA", `{"Plaintext":"eA=="}`, nil},
+		{"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", `{"Plaintext":"eA=="}`, nil},
 	} {
 		_, cfg := answer(0, []byte(tc.body))
 		providers := map[secrets.Scheme]secrets.Provider{secrets.KMS: secrets.NewKMS(cfg), secrets.SSM: secrets.NewSSM(cfg), secrets.SecretsManager: secrets.NewSecretsManager(cfg)}
@@ -142,7 +142,7 @@ func TestARNThatBatchesDoNotTake(t *testing.T) {
 // Whatever AWS, or who answers in its place, quotes of a ciphertext does not reach the error.
 func TestQuotedCiphertextIsHidden(t *testing.T) {
 	t.Parallel()
-	blob := []byte("ciphertext-of-somebody-0f3a")
+	blob := []byte("the-ciphertext-of-somebody-0f3a-97")
 	text := base64.StdEncoding.EncodeToString(blob)
 	for name, quoted := range map[string]string{"base64": text, "raw": string(blob)} {
 		t.Run(name, func(t *testing.T) {
@@ -183,7 +183,7 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 	}{
 		{"parameter", mistake, secrets.SSM, "ssm://(21 bytes)"},
 		{"selector", "a:" + mistake, secrets.SSM, "ssm://(23 bytes)"},
-		{"secret", mistake, secrets.SecretsManager, "secretsmanager://(21 bytes)"},
+		{"secret", mistake, secrets.SecretsManager, "sm://(21 bytes)"},
 		{"ARN", arn, secrets.SecretsManager, arn},
 	} {
 		for _, do := range []endpoint.Action{"", endpoint.Deny, endpoint.Throttle, endpoint.Truncated} {

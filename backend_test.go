@@ -196,7 +196,7 @@ func TestForeignReferencesStayHere(t *testing.T) {
 	for name, b := range all {
 		t.Run(name, func(t *testing.T) {
 			refs := []secrets.Ref{mustParse(t, b.ref), {}, secrets.Secret("no secret"), secrets.SSMParameter("app/db")}
-			for service, text := range map[string]string{"kms": "kms://Q0FOQVJZLUNBTkFSWQ==", "ssm": "ssm:///CANARY", "secretsmanager": "sm://CANARY", "literal": "literal://CANARY"} {
+			for service, text := range map[string]string{"kms": "kms://Q0FOQVJZLUNBTkFSWUNBTkFSWS1DQU5BUllDQU5BUlktQ0FOQVJZ", "ssm": "ssm:///CANARY", "secretsmanager": "sm://CANARY", "literal": "literal://CANARY"} {
 				if ref := mustParse(t, text); ref.Scheme() != refs[0].Scheme() {
 					refs = append(refs, ref)
 				} else if service == "literal" {
@@ -235,7 +235,7 @@ func TestEndpoints(t *testing.T) {
 	fetch(t, secrets.NewSSM(cfg), "ssm:///a", "ssm:///b")
 	for _, r := range []string{"cn-north-1", "us-gov-west-1", "us-east-1"} {
 		fetch(t, secrets.NewSecretsManager(cfg), "sm://a?region="+r)
-		fetch(t, secrets.NewKMS(cfg), "kms://AAAA?region="+r)
+		fetch(t, secrets.NewKMS(cfg), "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?region="+r)
 	}
 	for _, host := range []string{"ssm.eu-west-1.amazonaws.com", "secretsmanager.cn-north-1.amazonaws.com.cn", "kms.cn-north-1.amazonaws.com.cn",
 		"secretsmanager.us-gov-west-1.amazonaws.com", "kms.us-gov-west-1.amazonaws.com", "secretsmanager.us-east-1.amazonaws.com", "kms.us-east-1.amazonaws.com"} {
@@ -279,7 +279,7 @@ func TestEndpointsOfTheEnvironment(t *testing.T) {
 			})}
 			fetch(t, secrets.NewSSM(cfg), "ssm:///a", "ssm:///a?region=us-gov-west-1")
 			fetch(t, secrets.NewSecretsManager(cfg), "sm://a", "sm://a?region=us-gov-west-1")
-			fetch(t, secrets.NewKMS(cfg), "kms://AAAA", "kms://AAAA?region=us-gov-west-1")
+			fetch(t, secrets.NewKMS(cfg), "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?region=us-gov-west-1")
 			if got := strings.Join(slices.Sorted(maps.Keys(hosts)), " "); got != tc.hosts {
 				t.Errorf("called %s\nwant %s", got, tc.hosts)
 			}

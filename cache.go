@@ -105,7 +105,7 @@ func (c *Cache) now() clock.Moment { return clock.At(c.clock()) }
 // A generation is what one fetch of a source brought. It is replaced whole, so fields of one secret cannot be torn apart.
 type generation struct {
 	number uint64 // 1, 2, 3, … per source, the same for the same content
-	values []slot // the whole, then entry.fields
+	values []slot // the whole, then entry.parts
 	arn    string
 	at     clock.Moment  // just before the request was sent
 	life   time.Duration // due at this age
@@ -133,7 +133,7 @@ func (g *generation) living(life time.Duration) *generation {
 // An entry is one source: what was fetched, and what is going on.
 type entry struct {
 	source, shown Ref      // what is fetched; the same, as the log may print it
-	fields        []string // declared ones, fixed before the first read
+	parts         []part   // declared ones, fixed before the first read
 	names         []string // of declared variables, for the log
 	declared      bool
 	optional      bool                       // all of them are: absence is no news
@@ -263,7 +263,7 @@ func (a *ask) answer(variable string, ref Ref) (Value, error) {
 	if a.gen == nil {
 		return Value{}, a.err.named(variable, ref)
 	}
-	s := a.gen.slot(a.entry, ref.Field())
+	s := a.gen.slot(a.entry, ref.part())
 	if s.err != nil {
 		return Value{}, s.err.named(variable, ref)
 	}
@@ -271,15 +271,15 @@ func (a *ask) answer(variable string, ref Ref) (Value, error) {
 	return s.value, nil
 }
 
-// slot returns the whole value, or a field of it.
-func (g *generation) slot(e *entry, field string) slot {
-	if field == "" {
+// slot returns the whole value, or a part of it.
+func (g *generation) slot(e *entry, p part) slot {
+	if p == (part{}) {
 		return g.values[0]
 	}
-	if i := slices.Index(e.fields, field); i >= 0 {
+	if i := slices.Index(e.parts, p); i >= 0 {
 		return g.values[i+1]
 	}
-	v, err := g.values[0].value.field(e.source, field)
+	v, err := g.values[0].value.part(e.source, p)
 	return slot{v, err}
 }
 
@@ -482,10 +482,10 @@ func (e *entry) answer(r Result, at clock.Moment) answer {
 
 // generation makes a generation of a result.
 func (e *entry) generation(r Result, at clock.Moment) *generation {
-	g := &generation{arn: r.ARN, at: at, values: make([]slot, 1, 1+len(e.fields))}
+	g := &generation{arn: r.ARN, at: at, values: make([]slot, 1, 1+len(e.parts))}
 	g.values[0].value = r.Value.stamped(at)
-	for _, f := range e.fields {
-		v, err := g.values[0].value.field(e.source, f)
+	for _, p := range e.parts {
+		v, err := g.values[0].value.part(e.source, p)
 		g.values = append(g.values, slot{v, err})
 	}
 	return g

@@ -43,7 +43,7 @@ func TestKindOfCode(t *testing.T) {
 	f := newFakeAWS(t)
 	f.cfg.Retryer = onceOnly
 	providers := map[string]secrets.Provider{"kms": secrets.NewKMS(f.cfg), "ssm": secrets.NewSSM(f.cfg), "secretsmanager": secrets.NewSecretsManager(f.cfg)}
-	refs := map[string]secrets.Ref{"kms:Decrypt": secrets.Ciphertext([]byte("blob")).With("context", "none"), "ssm:GetParameter": secrets.SSMParameter("/app/db"),
+	refs := map[string]secrets.Ref{"kms:Decrypt": secrets.Ciphertext([]byte("blobblobblobblobblobblobblobblob")).With("context", "none"), "ssm:GetParameter": secrets.SSMParameter("/app/db"),
 		"ssm:GetParametersByPath": mustParse(t, "ssm:///app/*"), "secretsmanager:GetSecretValue": secrets.Secret("prod/db")}
 	kinds := []error{secrets.ErrNotFound, secrets.ErrAccessDenied, secrets.ErrThrottled, secrets.ErrUnavailable, secrets.ErrDecrypt, secrets.ErrField, secrets.ErrInvalidReference, secrets.ErrNotReference}
 	for _, row := range codes {

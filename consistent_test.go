@@ -151,7 +151,7 @@ func TestCachedReadsTakeNoLock(t *testing.T) {
 
 func TestCachedReadsAllocateNothing(t *testing.T) {
 	p := &script{answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
-	env := p.env(t, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "KMS": "kms://AAAA", "PLAIN": "p"}, secrets.WithVars(secrets.Literal, "PLAIN"))
+	env := p.env(t, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "KMS": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "PLAIN": "p"}, secrets.WithVars(secrets.Literal, "PLAIN"))
 	ctx := context.Background()
 	for _, name := range []string{"WHOLE", "FIELD", "KMS", "PLAIN"} {
 		mustGet(t, env, name)

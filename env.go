@@ -151,7 +151,7 @@ func (e *Env) Resolve(ctx context.Context, ref Ref) (Value, error) {
 		return Value{}, err
 	}
 	if ref.Scheme() == Literal {
-		return NewValue(ref.ID(), ""), nil
+		return ref.value(), nil
 	}
 	if e.config.local != nil {
 		return Value{}, &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: "with WithLocalValues nothing is fetched", hint: "name the reference by WithRef and give that name a local value"}
@@ -200,18 +200,19 @@ func (e *Env) Refresh(ctx context.Context, names ...string) error {
 }
 
 // RevealAll returns the whole environment as plaintext, for configuration libraries that read a map: every variable that holds a reference or was declared or
-// named in code with its value, every other as it is. An optional reference that is absent is left out. On any other failure the map is nil and the error tells everything.
+// named in code with its value, every other as it is, unless it is the bare ARN of a parameter or secret, or a bare ciphertext: that has to be declared. An optional reference that is absent is left out. On any other failure the map is nil and the error tells everything.
 //
 // The map is the caller's. What copies it into the process environment hands it to every child process.
 func (e *Env) RevealAll(ctx context.Context) (map[string]string, error) {
 	s := e.Snapshot(ctx)
-	if err := join("reveal", collect(s.asks, e.order)); err != nil {
+	if err := join("reveal", append(collect(s.asks, e.order), e.undeclared()...)); err != nil {
 		return nil, err
 	}
 	all := maps.Clone(e.config.environ())
 	for _, v := range e.order {
 		if value, err := s.Get(v.name); err == nil {
 			all[v.name] = value.Reveal()
+			allowText(all[v.name])
 		} else {
 			delete(all, v.name)
 		}

@@ -6,16 +6,17 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 
+	"github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/awsclient"
 	"github.com/lambdasecrets/secrets/internal/lambdaenv"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
-// An Env resolves the references in a function's environment. It is safe for concurrent use and needs no closing.
+// An Env resolves the references in a function's environment. It is safe for concurrent use and needs
+// no closing.
 type Env struct {
 	vars   map[string]*variable // name → its reference; fixed by New, so that reads need no lock
 	order  []*variable          // by name
@@ -34,10 +35,15 @@ type variable struct {
 	slot  int // in generation.values
 }
 
-// New reads the environment and the options, and makes no call and no client. Everything that is wrong with them comes back as one error, an
-// [ErrInvalidReference] per variable, each with what to write instead.
+// New reads the environment and the options, and makes no call and no client. Everything that is
+// wrong with them comes back as one error, an [ErrInvalidReference] per variable, each with what to
+// write instead. A variable whose text can be nothing but a reference gone wrong, or a reference of
+// another tool for the same stores, is such an error: it never becomes a plain value.
 func New(opts ...Option) (*Env, error) {
-	c := &config{cacheConfig: newCacheConfig(), vars: map[string]Scheme{}, refs: map[string]Ref{}, providers: map[Scheme]Provider{}}
+	c := &config{
+		cacheConfig: newCacheConfig(), vars: map[string]Scheme{}, refs: map[string]Ref{},
+		providers: map[Scheme]Provider{}, contexts: map[string]map[string]string{},
+	}
 	for _, o := range opts {
 		o.apply(c)
 	}
@@ -48,21 +54,19 @@ func New(opts ...Option) (*Env, error) {
 	if c.aws != nil && c.aws.Region != "" {
 		e.home = c.aws.Region
 	}
-	if c.local != nil && c.environ().Deployed() {
-		c.fail(errors.New("secrets: WithLocalValues is refused on Lambda (AWS_LAMBDA_FUNCTION_NAME is set): use it only where no production can be"))
-	}
+	e.refuseLocal()
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}
-	refs, errs := e.scan()
-	if len(errs) > 0 {
+	s := scan{env: e, config: c, refs: maps.Clone(c.refs)}
+	if errs := s.run(); len(errs) > 0 {
 		all := join("the environment has errors", errs).(*failures)
 		all.full = true
 		return nil, all
 	}
 	e.cache = newCache(e.newMux(), c.cacheConfig)
-	for _, name := range slices.Sorted(maps.Keys(refs)) {
-		e.declare(name, refs[name])
+	for _, name := range slices.Sorted(maps.Keys(s.refs)) {
+		e.declare(name, s.refs[name])
 	}
 	if c.local != nil {
 		c.local = map[string]string{} // its values are in the references now
@@ -70,66 +74,195 @@ func New(opts ...Option) (*Env, error) {
 	return e, nil
 }
 
-// scan finds the references of the environment and checks them all.
-func (e *Env) scan() (map[string]Ref, []*ResolveError) {
-	c, refs := e.config, maps.Clone(e.config.refs)
-	var errs []*ResolveError
-	bad := func(name string, ref Ref, problem, hint string) {
-		errs = append(errs, &ResolveError{Variable: name, Ref: ref, kind: ErrInvalidReference, problem: problem, hint: hint})
+// refuseLocal refuses local values on Lambda. The process decides too: a map of variables that does
+// not name the function must not open production to a developer's values.
+func (e *Env) refuseLocal() {
+	c := e.config
+	if c.local == nil {
+		return
 	}
-	for name := range c.vars {
-		_, set := c.environ()[name]
-		_, local := c.local[name]
-		if _, coded := c.refs[name]; !set && !local && !coded {
-			bad(name, Ref{}, "it is declared by WithVars and not set", "set the variable, or drop the declaration")
-		}
+	if c.environ().Deployed() || lambdaenv.Process().Deployed() {
+		c.fail(errors.New("secrets: WithLocalValues is refused on Lambda (AWS_LAMBDA_FUNCTION_NAME is set): " +
+			"where this is sam local, the runtime interface emulator or LocalStack, set " +
+			lambdaenv.LocalName + "=" + lambdaenv.LocalWord + " in the function's environment"))
 	}
-	for name, text := range c.environ() {
-		scheme, declared := c.vars[name]
-		_, coded := c.refs[name]
-		switch {
-		case coded:
-		case strings.HasPrefix(name, "AWS_") || strings.HasPrefix(name, "LAMBDA_") || strings.HasPrefix(name, "_"):
-			if declared || refsyntax.Begins(text) {
-				bad(name, Ref{}, "the SDK and Lambda read this variable: it cannot hold a reference", "put the reference into a variable of your own")
-			}
-		case declared && scheme == Literal:
-			refs[name] = literal(text)
-		case declared:
-			refs[name] = makeRef(refsyntax.Bare(string(scheme), text))
-		case refsyntax.Begins(text):
-			refs[name] = makeRef(refsyntax.Parse(text))
-		}
-	}
-	maps.DeleteFunc(refs, func(name string, _ Ref) bool { _, local := c.local[name]; return local }) // what they refer to is not fetched
-	for name, ref := range refs {
-		if err := e.allowed(name, ref); err != nil {
-			errs = append(errs, err)
-		} else if c.local != nil && ref.Scheme() != Literal && !ref.optional() {
-			bad(name, e.shown(name, ref), "WithLocalValues has no value for it", "add one: with local values nothing is fetched from AWS")
-		}
-	}
-	for name, value := range c.local {
-		refs[name] = literal(value)
-	}
-	return refs, errs
 }
 
-func literal(value string) Ref {
-	return makeRef(refsyntax.Ref{Scheme: string(Literal), ID: value}, nil)
+// A scan finds the references of the environment, and checks them all.
+type scan struct {
+	env    *Env
+	config *config
+	refs   map[string]Ref // variable → its reference
+	errs   []*ResolveError
+}
+
+func (s *scan) run() []*ResolveError {
+	s.unset()
+	for name, text := range s.config.environ() {
+		if _, coded := s.config.refs[name]; !coded {
+			s.read(name, text)
+		}
+	}
+	for name := range s.config.local { // what it refers to is not fetched
+		delete(s.refs, name)
+	}
+	for name, ref := range s.refs {
+		s.check(name, ref)
+	}
+	for name, value := range s.config.local {
+		s.refs[name] = literalRef(value)
+	}
+	return s.errs
+}
+
+func (s *scan) bad(name string, ref Ref, problem, hint string) {
+	s.errs = append(s.errs, &ResolveError{
+		Variable: name, Ref: ref, kind: ErrInvalidReference, problem: problem, hint: hint})
+}
+
+// unset finds declared variables that are absent.
+func (s *scan) unset() {
+	c := s.config
+	absent := func(name string) bool {
+		_, set := c.environ()[name]
+		_, local := c.local[name]
+		_, coded := c.refs[name]
+		return !set && !local && !coded
+	}
+	for name := range c.vars {
+		if absent(name) {
+			const hint = "set the variable, or drop the declaration"
+			s.bad(name, Ref{}, "it is declared by WithVars and not set", hint)
+		}
+	}
+	for name := range c.contexts {
+		if _, declared := c.vars[name]; !declared && absent(name) {
+			const hint = "set the variable, or drop the option"
+			s.bad(name, Ref{}, "WithEncryptionContext names it, and it is not set", hint)
+		}
+	}
+}
+
+// read reads the text of a variable, and adds its reference if it holds one.
+func (s *scan) read(name, text string) {
+	scheme, declared := s.config.vars[name]
+	switch {
+	case lambdaenv.Reserved(name):
+		if declared || refsyntax.Begins(text) {
+			s.bad(name, Ref{}, "the SDK or Lambda reads this variable: it cannot hold a reference",
+				"put the reference into a variable of your own")
+		}
+	case declared && scheme == Literal:
+		s.refs[name] = literalRef(text)
+	case declared:
+		s.add(name, text, newRefData(refsyntax.Bare(string(scheme), text)))
+	case refsyntax.Begins(text):
+		s.add(name, text, newRefData(refsyntax.Parse(text)))
+	}
+}
+
+// add adds the reference that the text of a variable holds.
+func (s *scan) add(name, text string, d refData) {
+	_, declared := s.config.vars[name]
+	switch {
+	case d.problem == "":
+		s.refs[name] = s.written(name, text, d)
+		return
+	case s.localValue(name):
+		return // the text is not read
+	case declared:
+		s.bad(name, Ref{}, d.problem, d.hint)
+		return
+	}
+	hint := d.hint
+	if d.declare != "" {
+		hint += ", or declare it: " + refsyntax.Declare(d.declare, name)
+	}
+	s.bad(name, Ref{}, d.problem, hint+"; if the text is the value: "+refsyntax.Declare(string(Literal), name))
+}
+
+func (s *scan) localValue(name string) bool {
+	_, local := s.config.local[name]
+	return local
+}
+
+// written returns the reference of a variable as errors and the log print it: as it was written, so
+// that somebody finds it in the template. The text of a declared variable may be a plaintext that
+// somebody put there by mistake, and is not printed, unless it is an ARN.
+func (s *scan) written(name, text string, d refData) Ref {
+	_, declared := s.config.vars[name]
+	switch {
+	case !declared:
+		d.written = d.Written(text)
+	case !arn.Is(d.ID):
+		d.Unquoted = true
+	}
+	return d.ref() // one handle for each variable: making them is the largest part of New
+}
+
+// check checks a reference, before any call.
+func (s *scan) check(name string, ref Ref) {
+	c := s.config
+	if pairs, pinned := c.contexts[name]; pinned {
+		var err *ResolveError
+		if ref, err = pin(name, ref, pairs); err != nil {
+			s.errs = append(s.errs, err)
+			return
+		}
+		s.refs[name] = ref
+	}
+	_, declared := c.vars[name]
+	_, coded := c.refs[name]
+	switch err := s.env.allowed(name, ref); {
+	case err != nil:
+		s.errs = append(s.errs, err)
+	case ref.Scheme() == Literal && len(c.backend.keys) > 0 && !declared && !coded:
+		s.bad(name, ref, "WithKMSKeys pins the keys, and a literal has none",
+			"declare what it is: "+refsyntax.Declare(string(KMS), name)+" for ciphertext alone, or "+
+				refsyntax.Declare(string(Literal), name))
+	case c.local != nil && ref.Scheme() != Literal && !ref.optional():
+		s.bad(name, ref, "WithLocalValues has no value for it",
+			"add one: with local values nothing is fetched from AWS")
+	}
+}
+
+// pin returns ref with the encryption context of WithEncryptionContext.
+func pin(name string, ref Ref, pairs map[string]string) (Ref, *ResolveError) {
+	d := ref.data()
+	refuse := func(problem, hint string) (Ref, *ResolveError) {
+		return Ref{}, &ResolveError{
+			Variable: name, Ref: ref, kind: ErrInvalidReference, problem: problem, hint: hint}
+	}
+	stated := d.EncryptionContext()
+	switch {
+	case d.problem != "":
+		return ref, nil
+	case ref.Scheme() != KMS:
+		return refuse("WithEncryptionContext pins it to a KMS ciphertext",
+			"write kms://CIPHERTEXT, or drop the option")
+	case d.Context == refsyntax.ContextNone, stated != nil && !maps.Equal(stated, pairs):
+		return refuse("it states another encryption context than WithEncryptionContext",
+			"leave the context out of the reference: the program states it")
+	}
+	d.Ref = d.WithContext(pairs)
+	return d.ref(), nil
 }
 
 // allowed checks a reference, before any call.
 func (e *Env) allowed(name string, ref Ref) *ResolveError {
 	refuse := func(problem, hint string, cause error) *ResolveError {
-		return &ResolveError{Variable: name, Ref: e.shown(name, ref), kind: ErrInvalidReference, problem: problem, hint: hint, cause: cause}
+		return &ResolveError{
+			Variable: name, Ref: ref, kind: ErrInvalidReference,
+			problem: problem, hint: hint, cause: cause}
 	}
 	if d := ref.data(); d.problem != "" {
 		return refuse(d.problem, d.hint, nil)
 	}
-	if r := ref.Region(); r != "" && e.home != "" && refsyntax.Partition(r) != refsyntax.Partition(e.home) {
-		return refuse(fmt.Sprintf("it is in Region %s of partition %s, and this function runs in %s", r, refsyntax.Partition(r), refsyntax.Partition(e.home)),
-			"credentials are good in one partition only: keep a copy of the secret in this one", nil)
+	if problem, hint := e.otherPartition(ref); problem != "" {
+		return refuse(problem, hint, nil)
+	}
+	if option := unsupported(ref); option != "" {
+		return refuse(option+" is not supported yet", "leave it out", nil)
 	}
 	for _, check := range e.config.check {
 		if err := check(name, ref); err != nil {
@@ -139,12 +272,51 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 	return nil
 }
 
-// shown returns ref as errors and the log may print it: the text of a declared variable, unless it is an ARN, may be a plaintext that somebody put there by mistake.
-func (e *Env) shown(name string, ref Ref) Ref {
-	if e.config.vars[name] == "" || strings.HasPrefix(ref.ID(), "arn:") {
-		return ref // and no new handle: making them is the largest part of a cold start that is ours
+// unsupported names the option of ref that the backends do not know yet, or returns "".
+func unsupported(ref Ref) string {
+	d := ref.data()
+	switch {
+	case d.Role != "":
+		return "a role"
+	case d.Failover != "":
+		return "a second Region"
+	case d.Tree() != "" && d.Selector() != "":
+		return "the label of a tree"
 	}
-	return ref.unquoted()
+	return ""
+}
+
+// otherPartition says that a reference, or the role to read it with, is in another partition than the
+// function.
+func (e *Env) otherPartition(ref Ref) (problem, hint string) {
+	region, home := ref.Region(), arn.Partition(e.home)
+	if region != "" && e.home != "" && arn.Partition(region) != home {
+		return fmt.Sprintf("it is in Region %s of partition %s, and this function runs in %s",
+				region, arn.Partition(region), home),
+			"credentials are good in one partition only: keep a copy of the secret in this one"
+	}
+	role, stated := arn.Parse(ref.Role())
+	if stated && e.home != "" && role.Partition != home {
+		return fmt.Sprintf("its role is in partition %s, and this function runs in %s", role.Partition, home),
+			"a role can be assumed in its own partition only: that Region's ARNs begin with arn:" + home
+	}
+	return "", ""
+}
+
+// undeclared returns an error for each variable that RevealAll would give out as it is, and that no
+// program takes for a plaintext: the bare ARN of a parameter or a secret, a bare ciphertext.
+func (e *Env) undeclared() (errs []*ResolveError) {
+	for name, text := range e.config.environ() {
+		if e.vars[name] != nil || lambdaenv.Reserved(name) {
+			continue
+		}
+		if refsyntax.Classify(text) == refsyntax.Undeclared {
+			problem, hint := refsyntax.UndeclaredText(name, text)
+			errs = append(errs, &ResolveError{
+				Variable: name, kind: ErrInvalidReference, problem: problem, hint: hint})
+		}
+	}
+	return errs
 }
 
 // declare makes a variable of a name and its reference.
@@ -152,19 +324,20 @@ func (e *Env) declare(name string, ref Ref) {
 	c := e.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	ref = e.shown(name, ref)
 	entry := c.entry(ref.inRegion(e.home), true)
 	entry.optional = ref.optional() && (entry.optional || len(entry.names) == 0)
 	entry.names = append(entry.names, name)
 	v := &variable{name: name, ref: ref, entry: entry}
-	if f := ref.Field(); f != "" {
-		if v.slot = slices.Index(entry.fields, f) + 1; v.slot == 0 {
-			entry.fields = append(entry.fields, f)
-			v.slot = len(entry.fields)
+	if p := ref.part(); p != (part{}) {
+		if v.slot = slices.Index(entry.parts, p) + 1; v.slot == 0 {
+			entry.parts = append(entry.parts, p)
+			v.slot = len(entry.parts)
 		}
 	}
 	if ref.Scheme() == Literal {
-		entry.gen.Store(&generation{number: 1, life: forever, soon: forever, at: c.now(), values: []slot{{value: NewValue(ref.ID(), "")}}})
+		entry.gen.Store(&generation{
+			number: 1, life: forever, soon: forever, at: c.now(),
+			values: []slot{{value: ref.value()}}})
 	}
 	e.vars[name] = v
 	e.order = append(e.order, v)

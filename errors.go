@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unique"
 
 	"github.com/aws/smithy-go"
 
@@ -109,7 +108,7 @@ func (e *ResolveError) forVariable(variable string, ref Ref) *ResolveError {
 	apiErr, ok := c.cause.(*awserr.Error)
 	if c.mayQuote(d, apiErr) {
 		d.Unquoted = false
-		c.Ref = Ref{unique.Make(d)}
+		c.Ref = d.ref()
 		return &c
 	}
 	if ok {

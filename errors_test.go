@@ -221,7 +221,7 @@ var failings = []struct {
 		}},
 		{name: "raw value of an advanced parameter", ref: kmsRef([]byte("\x01\x80\x03\x78 an AWS Encryption SDK message")) + "?context.PARAMETER_ARN=arn:aws:ssm:eu-west-1:123456789012:parameter/app/db"},
 		{name: "asymmetric", ref: kmsRef(make([]byte, 256)) + "?context=none"},
-		{name: "no ciphertext", ref: kmsRef([]byte("hello, world")) + "?context=none"},
+		{name: "no ciphertext", ref: kmsRef([]byte("hello, world, for as long as a ciphertext")) + "?context=none"},
 		{name: "another key", do: func(f *fakeAWS) string { return sealed(nil, "?context=none&key="+f.st.CreateKey(), nil)(f) }},
 		{name: "disabled key", do: sealed(nil, "?context=none", func(f *fakeAWS, key string) { f.st.DisableKey(key) })},
 		{name: "key pending deletion", do: sealed(nil, "?context=none", func(f *fakeAWS, key string) { f.st.ScheduleKeyDeletion(key) })},
@@ -485,7 +485,7 @@ func several(t *testing.T) string {
 func everythingWrong() string {
 	_, err := secrets.New(secrets.WithVars(secrets.KMS, "CIPHERTEXT", "UNSET"), secrets.WithEnviron(map[string]string{
 		"AWS_REGION": "eu-west-1", "CASE": "SSM:///app/db", "SLASH": "ssm://app/db", "SPACE": " sm://prod/db", "RESOLVE": "{{resolve:ssm:/app/db}}", "OPTION": "sm://prod/db?stag=AWSPENDING",
-		"BASE64": "kms://!!", "AWS_TOKEN": "ssm:///app/token", "CIPHERTEXT": "hunter2", "PARTITION": "sm://prod/db?region=cn-north-1"}))
+		"BASE64": "kms://!!", "AWS_SESSION_TOKEN": "ssm:///app/token", "CIPHERTEXT": "hunter2", "PARTITION": "sm://prod/db?region=cn-north-1"}))
 	return stably("Error:  " + err.Error())
 }
 

@@ -634,7 +634,7 @@ func TestHundredReaders(t *testing.T) {
 			}
 			return fmt.Sprintf(`{"id":%q,"a":"%d","b":"%d"}`, id, call, call), pause(ctx, 10*time.Millisecond)
 		}
-		environ := map[string]string{"K": "kms://AAAA"}
+		environ := map[string]string{"K": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}
 		for i := range 8 {
 			environ[fmt.Sprint("A", i)] = fmt.Sprintf("sm://s%d#a", i)
 			environ[fmt.Sprint("B", i)] = fmt.Sprintf("ssm:///s%d#b", i)

@@ -351,7 +351,7 @@ func TestOneLifetimePerRound(t *testing.T) {
 
 func TestWhatCannotChange(t *testing.T) {
 	t.Parallel()
-	for _, ref := range []string{"kms://AAAA", "sm://a?version=11111111-2222-3333-4444-555555555555", "ssm:///a:3"} {
+	for _, ref := range []string{"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "sm://a?version=11111111-2222-3333-4444-555555555555", "ssm:///a:3"} {
 		t.Run(ref, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

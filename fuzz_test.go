@@ -180,7 +180,7 @@ func FuzzKMSAnswer(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, status uint16, body []byte) {
 		_, cfg := answer(status, body)
-		refs := []secrets.Ref{secrets.Ciphertext([]byte("blob"))}
+		refs := []secrets.Ref{secrets.Ciphertext([]byte("blobblobblobblobblobblobblobblob"))}
 		checkAnswers(t, refs, secrets.NewKMS(cfg).Fetch(t.Context(), refs), body, func(o object, _ secrets.Ref, plain string) bool {
 			return slices.ContainsFunc(o["Plaintext"], func(s string) bool {
 				b, err := base64.StdEncoding.DecodeString(s)

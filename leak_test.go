@@ -280,7 +280,7 @@ func TestValueDoesNotLeak(t *testing.T) {
 // Everything that an Env says of itself, and its log, in good days and bad ones.
 func TestEnvDoesNotLeak(t *testing.T) {
 	t.Parallel()
-	const declared, cipher = "declared-by-WithVars-5e1b", "ciphertext-of-somebody-9d2c"
+	const declared, cipher = "declared-by-WithVars-5e1b", "the-ciphertext-of-somebody-9d2c-51"
 	s, st, cfg := start(t)
 	key := st.CreateKey()
 	blob := st.Encrypt(key, []byte(canary), nil)

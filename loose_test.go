@@ -147,7 +147,7 @@ func TestRefreshOfReferencesBuiltInCode(t *testing.T) {
 		p.fail(errThrottled)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if err := env.Refresh(ctx); err == nil || !strings.Contains(err.Error(), "throttled; 2 references: secretsmanager://b, A") {
+		if err := env.Refresh(ctx); err == nil || !strings.Contains(err.Error(), "throttled; 2 references: sm://b, A") {
 			t.Errorf("%v", err)
 		}
 	})

@@ -120,7 +120,7 @@ func TestSixtyVariables(t *testing.T) {
 
 func TestNewReportsEverything(t *testing.T) {
 	_, err := secrets.New(secrets.WithEnviron(map[string]string{
-		"A": "SSM:///x", "B": "ssm://app/db", "C": " sm://prod/db", "D": "{{resolve:ssm:/x}}", "E": "sm://x?stag=1", "AWS_X": "ssm:///x", "LAMBDA_X": "sm://x", "_X": "sm://x", "AWS_REGION": region, "OK": "plain", "F": "kms://!!",
+		"A": "SSM:///x", "B": "ssm://app/db", "C": " sm://prod/db", "D": "{{resolve:ssm:/x}}", "E": "sm://x?stag=1", "AWS_PROFILE": "ssm:///x", "LAMBDA_TASK_ROOT": "sm://x", "_HANDLER": "sm://x", "AWS_REGION": region, "OK": "plain", "F": "kms://!!",
 	}))
 	if !errors.Is(err, secrets.ErrInvalidReference) {
 		t.Fatal(err)
@@ -130,7 +130,7 @@ func TestNewReportsEverything(t *testing.T) {
 			t.Errorf("%s is not reported", name)
 		}
 	}
-	if !strings.Contains(err.Error(), "; 3 variables: AWS_X, LAMBDA_X, _X") {
+	if !strings.Contains(err.Error(), "; 3 variables: AWS_PROFILE, LAMBDA_TASK_ROOT, _HANDLER") {
 		t.Error("the variables of the SDK are not reported together")
 	}
 	t.Log(err)

@@ -9,10 +9,10 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
+	awsarn "github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/guard"
 	"github.com/lambdasecrets/secrets/internal/lambdaenv"
-	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
 // An Option configures [New].
@@ -35,6 +35,7 @@ type config struct {
 	anything  Provider // for schemes that are not in providers
 	backend   backendConfig
 	check     []func(string, Ref) error
+	contexts  map[string]map[string]string // variable → its encryption context
 	rejected  func(error) bool
 	insecure  bool // WithInsecureEndpoint
 }
@@ -210,7 +211,7 @@ func WithBatchGetSecretValue() Option {
 func WithKMSKeys(arns ...string) Option {
 	return option(func(c *config) {
 		for _, arn := range arns {
-			if !refsyntax.IsKeyARN(arn) {
+			if !awsarn.IsKey(arn) {
 				c.fail(fmt.Errorf("secrets: WithKMSKeys: %q is not a key ARN (arn:aws:kms:REGION:ACCOUNT:key/ID); KMS answers with those, never with aliases", clip(arn, 100)))
 			}
 		}
@@ -218,6 +219,21 @@ func WithKMSKeys(arns ...string) Option {
 			c.fail(errors.New("secrets: WithKMSKeys without a key ARN would refuse every ciphertext"))
 		}
 		c.backend.keys = append(c.backend.keys, arns...)
+	})
+}
+
+// WithEncryptionContext pins a variable: it must hold a KMS ciphertext, which is decrypted with
+// exactly this encryption context and no other. A literal, or a reference of another scheme, is
+// refused, and so is one that states another context. With a context of its own for each variable,
+// whoever can set the environment cannot swap the ciphertexts of two variables. To pin the scheme
+// alone, declare the variable by [WithVars], which reads whole references of its scheme too.
+func WithEncryptionContext(name string, pairs map[string]string) Option {
+	pairs = copied(pairs)
+	return option(func(c *config) {
+		if name == "" || len(pairs) == 0 {
+			c.fail(errors.New("secrets: WithEncryptionContext: the name or the encryption context is empty"))
+		}
+		c.contexts[name] = pairs
 	})
 }
 

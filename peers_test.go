@@ -260,7 +260,7 @@ func TestBugsOfPeers(t *testing.T) {
 		{"what is cached is found under another version, stage, key or context", "Powertools for TypeScript 5622", func(t *testing.T) {
 			vars := map[string]string{}
 			for i, ref := range []string{"sm://a", "sm://a?stage=AWSPREVIOUS", "sm://a?version=11111111-2222-3333-4444-555555555555", "sm://a?region=us-east-1", "sm://b",
-				"ssm:///a", "ssm:///a:1", "ssm:///a:2", "ssm:///a:label", "kms://AAAA", "kms://AAAB", "kms://AAAA?context.a=b", "kms://AAAA?context.a=c", "kms://AAAA?context=none"} {
+				"ssm:///a", "ssm:///a:1", "ssm:///a:2", "ssm:///a:label", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context.a=b", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context.a=c", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context=none"} {
 				vars[fmt.Sprint("V", i)] = ref
 			}
 			seen := map[string]string{}
@@ -281,7 +281,7 @@ func TestBugsOfPeers(t *testing.T) {
 		{"what the preload fetched is not what is read", "secretfetch", func(t *testing.T) {
 			p := &script{}
 			p.set(0, func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil })
-			vars := map[string]string{"A": "sm://a", "X": "secretsmanager://a#x", "P": "ssm:///p?ttl=1h", "K": "kms://AAAA", "BARE": "b", "AWS_REGION": region, "HOME_REGION": "sm://a?region=" + region}
+			vars := map[string]string{"A": "sm://a", "X": "secretsmanager://a#x", "P": "ssm:///p?ttl=1h", "K": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "BARE": "b", "AWS_REGION": region, "HOME_REGION": "sm://a?region=" + region}
 			env := p.env(t, vars, secrets.WithVars(secrets.SecretsManager, "BARE"))
 			if err := env.Warm(t.Context()); err != nil {
 				t.Fatal(err)

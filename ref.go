@@ -18,54 +18,89 @@ const (
 	Literal        Scheme = "literal"
 )
 
-// A Ref says where a plaintext is: a KMS ciphertext, a parameter, a secret; in which Region, at which version or stage, which field
-// of it, and how fresh and how optional it has to be. It is an immutable, comparable, canonical handle: references that mean the same are ==.
+// A Ref says where a plaintext is: a KMS ciphertext, a parameter, a secret; in which Region, at which
+// version or stage, which part of it, and how fresh and how optional it has to be. It is an
+// immutable, comparable, canonical handle: references that mean the same are ==, but for literals,
+// which are equal to their copies only.
 //
-// Make one with [ParseRef], or from untrusted text with [SSMParameter], [Secret] and [Ciphertext], which parse no options. An invalid
-// Ref carries its error until it is used. Printing a Ref shows a ciphertext's length only; [Ref.Text] is exact.
-// The zero Ref is invalid.
+// Make one with [ParseRef], or from untrusted text with [SSMParameter], [Secret] and [Ciphertext],
+// which parse no options. An invalid Ref carries its error until it is used. Printing a Ref shows a
+// ciphertext's length only; [Ref.Text] is exact. The zero Ref is invalid.
 type Ref struct {
-	// A handle rather than the struct: comparing is one word, and fmt and encoders see an address where a ciphertext is. A walker that follows pointers sees the ciphertext.
-	h unique.Handle[refData]
+	// A struct of one pointer is stored directly in an interface, and go-spew's default mode then
+	// reads memory that is not there (golang/go#38601). The scheme keeps it from that.
+	scheme Scheme
+
+	// A handle rather than the struct: comparing is cheap, and fmt and encoders see an address where
+	// a ciphertext is. A walker that follows pointers sees the ciphertext.
+	handle unique.Handle[refData]
 }
 
 type refData struct {
 	refsyntax.Ref
+	literal *valueData // the text of a literal, out of reach of reflection as that of a Value
+
+	// written is the text to print where it differs from the canonical one: somebody searches the
+	// log for what stands in the template.
+	written string
+
 	problem, hint string // of an invalid one
+	declare       string // the scheme by which its variable may be declared instead
 }
 
-func makeRef(r refsyntax.Ref, err error) Ref {
+func (d refData) ref() Ref { return Ref{Scheme(d.Scheme), unique.Make(d)} }
+
+func makeRef(r refsyntax.Ref, err error) Ref { return newRefData(r, err).ref() }
+
+func newRefData(r refsyntax.Ref, err error) refData {
 	d := refData{Ref: r}
-	var se *refsyntax.Error
+	if r.Scheme == string(Literal) {
+		d.literal, d.ID = NewValue(r.ID, "").d, ""
+	}
+	var invalid *refsyntax.Error
 	switch {
-	case errors.As(err, &se):
-		d.problem, d.hint = se.Problem, se.Hint
+	case errors.As(err, &invalid):
+		d.problem, d.hint, d.declare = invalid.Problem, invalid.Hint, invalid.Declare
 	case err != nil:
 		d.problem = err.Error()
 	}
-	return Ref{unique.Make(d)}
+	return d
 }
 
-// ParseRef parses the text of a reference, as the package documentation lists them. The error is an [ErrInvalidReference] that
-// says what is wrong, where, and how to write it; it never quotes ciphertext.
+// literalRef returns the reference of a variable whose text is the value.
+func literalRef(value string) Ref {
+	return makeRef(refsyntax.Ref{Scheme: string(Literal), ID: value}, nil)
+}
+
+// ParseRef parses the text of a reference, as the package documentation lists them. The error is an
+// [ErrInvalidReference] that says what is wrong, where, and how to write it; it never quotes
+// ciphertext.
 func ParseRef(text string) (Ref, error) {
 	r, err := refsyntax.Parse(text)
 	ref := makeRef(r, err)
 	return ref, ref.invalid()
 }
 
-// SSMParameter returns a reference to a parameter by name or full ARN. The name is taken as it is, without options, selector, field or tree: it may come from
-// untrusted input. Add those with [Ref.With].
+// SSMParameter returns a reference to a parameter by name or full ARN. The name is taken as it is,
+// without options, selector, field or tree: it may come from untrusted input. Add those with
+// [Ref.With].
 func SSMParameter(name string) Ref { return makeRef(refsyntax.Parameter(name)) }
 
-// Secret returns a reference to a secret by name, full ARN or partial ARN, taken as it is, like [SSMParameter].
+// Secret returns a reference to a secret by name, full ARN or partial ARN, taken as it is, like
+// [SSMParameter].
 func Secret(id string) Ref { return makeRef(refsyntax.Secret(id)) }
 
-// Ciphertext returns a reference to a KMS ciphertext of 1 to 6144 bytes.
+// Ciphertext returns a reference to a KMS ciphertext of 32 to 6144 bytes.
 func Ciphertext(blob []byte) Ref { return makeRef(refsyntax.Ciphertext(blob)) }
 
-// With returns r with one option set: region, stage, version, key, ttl, stale, optional, context (none or console),
-// context.NAME, or field. The value is taken as it is, without percent-decoding; ttl and stale as "30s", optional as "true". For a parameter, stage is the label.
+// With returns r with one thing set: an option by its key as docs/references.md lists them, stage or
+// version also of a parameter, whose label the stage is, "field", or "text". The value is taken as
+// it is, without percent-decoding; ttl and stale as "30s", optional as "true".
+//
+// With "text" the value is a text made of parts of r, in which {{#field}} stands for a field and {{}}
+// for the whole value: "postgres://{{#username}}:{{#password}}@db:5432/orders". Where it begins with
+// the scheme of a URL, each part is percent-encoded.
+//
 // An option that the reference cannot have makes an invalid Ref.
 func (r Ref) With(key, value string) Ref {
 	d := r.data()
@@ -75,14 +110,16 @@ func (r Ref) With(key, value string) Ref {
 	return makeRef(d.With(key, value))
 }
 
-// data is not inlined: each copy of it would copy twenty words, and together they were a fifth of the package's code.
+// data is not inlined: each copy of it would copy some forty words, and together they were a fifth of
+// the package's code.
 //
 //go:noinline
 func (r Ref) data() refData {
 	if r == (Ref{}) {
-		return refData{problem: "the Ref is zero", hint: "make it with ParseRef, SSMParameter, Secret or Ciphertext"}
+		const hint = "make it with ParseRef, SSMParameter, Secret or Ciphertext"
+		return refData{problem: "the Ref is zero", hint: hint}
 	}
-	return r.h.Value()
+	return r.handle.Value()
 }
 
 func (r Ref) invalid() error {
@@ -93,13 +130,29 @@ func (r Ref) invalid() error {
 }
 
 // Scheme returns the kind of store.
-func (r Ref) Scheme() Scheme { return Scheme(r.data().Scheme) }
+func (r Ref) Scheme() Scheme { return r.scheme }
 
-// ID returns the parameter's name, path ending in /*, or ARN; the secret's name or ARN; the ciphertext's raw bytes; a literal's text.
+// ID returns the parameter's name, path ending in /*, or ARN; the secret's name or ARN; the
+// ciphertext's raw bytes. It is "" for a literal, whose text is its value: resolve it to get it.
 func (r Ref) ID() string { return r.data().ID }
 
-// Region returns the Region stated by an option or an ARN, or "" for the function's own.
+// Region returns the Region stated by an option or an ARN, the first of two, or "" for the
+// function's own.
 func (r Ref) Region() string { return r.data().Region }
+
+// Failover returns the second Region of ?region=FIRST,SECOND, or "". It is asked where the first does
+// not answer and there is no value to serve.
+func (r Ref) Failover() string { return r.data().Failover }
+
+// Role returns the ARN of the role that ?role= says to read with, or "" for the function's own.
+func (r Ref) Role() string { return r.data().Role }
+
+// Key returns the id, alias or ARN of the KMS key that ?key= says has to decrypt, or "".
+func (r Ref) Key() string { return r.data().Key }
+
+// Context returns the encryption context that ?context.NAME= states, in a map of its own, or nil
+// where r states no pairs.
+func (r Ref) Context() map[string]string { return r.data().EncryptionContext() }
 
 // Version returns the pinned version number or id, or "".
 func (r Ref) Version() string { return r.data().Version }
@@ -110,60 +163,83 @@ func (r Ref) Stage() string { return r.data().Stage }
 // Field returns the field asked of a JSON value, or "".
 func (r Ref) Field() string { return r.data().Field }
 
-// Source returns what is fetched and cached: r without field, TTL, stale bound and optional mark. Refs with the same Source share one
-// fetch, one cache entry and one generation.
+// Source returns what is fetched and cached: r without its part (a field, a composed text, decoding),
+// TTL, stale bound and optional mark. Refs with the same Source share one fetch, one cache entry and
+// one generation.
 func (r Ref) Source() Ref {
 	d := r.data()
-	d.Field, d.TTL, d.Stale, d.HasTTL, d.HasStale, d.Optional, d.Unquoted = "", 0, 0, false, false, false, false
-	return Ref{unique.Make(d)}
+	source := d
+	source.Ref, source.written = d.Ref.Source(), ""
+	if source == d {
+		return r // making a handle is the dearest step of all
+	}
+	return source.ref()
+}
+
+// A part is what a reference takes of its source's value. The zero part is the whole value.
+type part = refsyntax.Part
+
+// part returns what r takes of the value of r.Source().
+func (r Ref) part() part { return r.data().Part }
+
+// inFailover returns the source that the second Region is asked for, and false where r states none.
+func (r Ref) inFailover() (Ref, bool) {
+	d := r.data()
+	second, ok := d.InFailover()
+	if !ok {
+		return Ref{}, false
+	}
+	d.Ref = second
+	return d.ref(), true
 }
 
 // unquoted returns r as one that prints the length of its text only.
 func (r Ref) unquoted() Ref {
 	d := r.data()
-	d.Unquoted = true
-	return Ref{unique.Make(d)}
+	d.Unquoted, d.written = true, ""
+	return d.ref()
 }
 
-// Text returns the exact text, ciphertext included: ParseRef(r.Text()) returns r. It is for storing and comparing, not for
-// logs. It is "" for an invalid Ref.
+// Text returns the exact text, ciphertext included: ParseRef(r.Text()) returns r. It is for storing
+// and comparing, not for logs. It is "" for an invalid Ref and for a literal, which holds its value.
 func (r Ref) Text() string {
-	if d := r.data(); d.problem == "" {
-		return d.Ref.Text()
+	d := r.data()
+	if d.problem != "" || d.literal != nil {
+		return ""
 	}
-	return ""
+	return d.Ref.Text()
 }
 
-// String returns the text for people: a ciphertext appears as kms://(184 bytes), a literal likewise.
+// String returns the text for people: as it was written where the reference stands in a variable;
+// of a ciphertext kms://(184 bytes), of a literal likewise, of a composed text its references.
 func (r Ref) String() string {
-	if d := r.data(); d.problem == "" {
-		return d.Ref.Shown()
+	d := r.data()
+	switch {
+	case d.problem != "":
+		return "(invalid reference)"
+	case d.literal != nil:
+		return refsyntax.ShownLiteral(len(d.literal.plain()))
+	case d.written != "":
+		return d.written
 	}
-	return "(invalid reference)"
+	return d.Shown()
 }
-
-// GoString returns what String returns.
-func (r Ref) GoString() string { return r.String() }
 
 // MarshalText returns what String returns: JSON and logs show no ciphertext.
 func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
 func (r Ref) optional() bool { return r.data().Optional }
 
-// A part is what a reference takes of its source's value. The zero part is the whole value.
-type part struct {
-	field string // of a JSON value
-}
+// value returns the value of a literal.
+func (r Ref) value() Value { return Value{d: r.data().literal} }
 
-// part returns what r takes of the value of r.Source().
-func (r Ref) part() part { return part{field: r.Field()} }
-
-// inRegion returns r with an empty Region filled in, so that a reference that states the function's own Region is the same source.
+// inRegion returns r with an empty Region filled in, so that a reference that states the function's
+// own Region is the same source.
 func (r Ref) inRegion(region string) Ref {
 	d := r.data()
-	if d.problem != "" || d.Region != "" || d.Scheme == string(Literal) {
+	if d.problem != "" || d.Region != "" || region == "" || d.Scheme == string(Literal) {
 		return r
 	}
 	d.Region = region
-	return Ref{unique.Make(d)}
+	return d.ref()
 }

@@ -69,7 +69,7 @@ func (e *Env) do(ctx context.Context, name string, f func(v Value, again bool) e
 		if next == nil {
 			break
 		}
-		value = next.slot(from, v.ref.Field()).value
+		value = next.slot(from, v.ref.part()).value
 		tried = append(tried, value)
 		if err = f(value, true); from == v.entry {
 			seen = next.number
@@ -101,7 +101,7 @@ func (e *Env) newer(ctx context.Context, v *variable, seen uint64, tried []Value
 		if g == nil {
 			return false
 		}
-		s := g.slot(from, v.ref.Field())
+		s := g.slot(from, v.ref.part())
 		return s.err == nil && !slices.ContainsFunc(tried, s.value.same)
 	}
 	if g := own.gen.Load(); differs(g, own) {

@@ -444,7 +444,7 @@ func TestDoByReference(t *testing.T) {
 		{"parameter", "ssm:///db", "c", 1, errDatabase},
 		{"parameter with a label", "ssm:///db:blue", "c", 1, errDatabase},
 		{"parameter with a pinned version", "ssm:///db:3", "", 1, errDatabase},
-		{"ciphertext", "kms://AAAA", "", 1, errDatabase},
+		{"ciphertext", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "", 1, errDatabase},
 		{"literal", "text", "", 1, errDatabase},
 		{"missing optional secret", "sm://gone?optional", "", 0, secrets.ErrNotFound},
 		{"missing field", "sm://db#nope", "", 0, secrets.ErrField},
@@ -510,7 +510,7 @@ func TestDoLeavesNoPending(t *testing.T) {
 // The log says what was denied, and of a declared variable its length.
 func TestDoMayNotReadPending(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for text, shown := range map[string]string{"sm://prod/db": "reference=\"secretsmanager://prod/db?stage=AWSPENDING\"", "prod/db": `reference="secretsmanager://(`} {
+		for text, shown := range map[string]string{"sm://prod/db": "reference=\"sm://prod/db?stage=AWSPENDING\"", "prod/db": `reference="sm://(`} {
 			v := &vault{current: "a", accepted: "b"}
 			var log strings.Builder
 			opts := []secrets.Option{secrets.WithEnviron(map[string]string{"DB": text}), secrets.WithLogger(textLog(&log)),

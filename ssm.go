@@ -428,9 +428,10 @@ func (t *tree) warning() string {
 
 // answers reports whether q is the answer for ref.
 func answers(q *types.Parameter, ref Ref) bool {
-	secret := aws.ToString(q.SourceResult) != ""
-	return ref.data().AnsweredBy(aws.ToString(q.Name), aws.ToString(q.ARN),
-		aws.ToString(q.Selector), q.Version, secret)
+	return ref.data().AnsweredBy(refsyntax.Answer{
+		Name: aws.ToString(q.Name), ARN: aws.ToString(q.ARN), Selector: aws.ToString(q.Selector),
+		Version: q.Version, Secret: aws.ToString(q.SourceResult) != "",
+	})
 }
 
 // parameter makes a result of AWS's answer.

@@ -13,7 +13,7 @@ import (
 // all three are there.
 func TestBuildTags(t *testing.T) {
 	t.Parallel()
-	backends := []struct{ tag, service, ref string }{{"secrets.nokms", "kms", "kms://AQID"}, {"secrets.nossm", "ssm", "ssm:///a"}, {"secrets.nosm", "secretsmanager", "sm://a"}}
+	backends := []struct{ tag, service, ref string }{{"secrets.nokms", "kms", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"}, {"secrets.nossm", "ssm", "ssm:///a"}, {"secrets.nosm", "secretsmanager", "sm://a"}}
 	for _, tags := range []string{"", "secrets.nokms", "secrets.nossm", "secrets.nosm", "secrets.nokms,secrets.nossm,secrets.nosm"} {
 		t.Run("tags="+tags, func(t *testing.T) {
 			program := filepath.Join(t.TempDir(), "leftout")

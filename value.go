@@ -2,10 +2,14 @@ package secrets
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"crypto/subtle"
+	"database/sql/driver"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,10 +94,59 @@ func (v Value) Field(path string) (Value, error) {
 
 // part returns what p takes of v, of the same version and age. Errors name source, and never quote v.
 func (v Value) part(source Ref, p part) (Value, *ResolveError) {
-	if p == (part{}) {
+	if p.Template != "" {
+		return v.composed(source, p)
+	}
+	if p.Field != "" {
+		field, err := v.field(source, p.Field)
+		if err != nil {
+			return Value{}, err
+		}
+		v = field
+	}
+	if !p.Base64 {
 		return v, nil
 	}
-	return v.field(source, p.field)
+	text, ok := refsyntax.DecodeBase64(v.d.plain())
+	if !ok {
+		return Value{}, &ResolveError{Ref: source, kind: ErrField,
+			problem: "it is not base64, or was cut off: " + shownField(p.Field),
+			hint:    "leave ?decode=base64 out, or store the value as base64"}
+	}
+	return v.holding(text), nil
+}
+
+// shownField names a part of a value in an error.
+func shownField(field string) string {
+	if field == "" {
+		return "the whole value"
+	}
+	return fmt.Sprintf("field %q", clip(field, 100))
+}
+
+// composed returns the text of a template filled with the parts of v. It fails with the first part
+// that fails: a text with a hole in it is no password.
+func (v Value) composed(source Ref, p part) (Value, *ResolveError) {
+	var failed *ResolveError
+	text, err := p.Fill(func(p part) (string, error) {
+		one, err := v.part(source, p)
+		if err != nil {
+			failed = err
+			return "", err
+		}
+		return one.d.plain(), nil
+	})
+	if err != nil {
+		return Value{}, failed
+	}
+	return v.holding(text), nil
+}
+
+// holding returns a Value of v's version and age that holds text.
+func (v Value) holding(text string) Value {
+	d := *v.d
+	d.plain, d.index = func() string { return text }, nil
+	return Value{d: &d, stale: v.stale}
 }
 
 func (v Value) field(source Ref, path string) (Value, *ResolveError) {
@@ -101,22 +154,26 @@ func (v Value) field(source Ref, path string) (Value, *ResolveError) {
 	if err != nil {
 		return Value{}, fieldError(source, v.d.plain(), path, err)
 	}
-	d := *v.d
-	d.plain, d.index = func() string { return text }, nil
-	return Value{d: &d, stale: v.stale}, nil
+	return v.holding(text), nil
 }
 
-// Equal reports whether both Values hold the same plaintext, in time that depends on the lengths alone. It is false
-// if either is zero.
+// Equal reports whether both Values hold the same plaintext, in time that depends on the lengths
+// alone. It is false if either is zero or empty: an empty secret lets nobody in.
 func (v Value) Equal(w Value) bool { return w.d != nil && v.EqualString(w.d.plain()) }
 
-// same reports whether v and w are the same content of one source.
-func (v Value) same(w Value) bool { return v.Version() == w.Version() && v.Equal(w) }
+// EqualString reports whether v holds exactly the plaintext s, in time that depends on the lengths
+// alone: use it to check a token that a caller sent. It is false if v is zero, or if either is
+// empty: a request without a token is not let in by a token that is not set.
+func (v Value) EqualString(s string) bool { return s != "" && v.holds(s) }
 
-// EqualString reports whether v holds exactly the plaintext s, in time that depends on the lengths alone: use it to check a
-// token that a caller sent. It is false for the zero Value.
-func (v Value) EqualString(s string) bool {
+// holds is EqualString that takes the empty text for a text.
+func (v Value) holds(s string) bool {
 	return v.d != nil && subtle.ConstantTimeCompare([]byte(v.d.plain()), []byte(s)) == 1
+}
+
+// same reports whether v and w are the same content of one source.
+func (v Value) same(w Value) bool {
+	return v.Version() == w.Version() && w.d != nil && v.holds(w.d.plain())
 }
 
 // IsZero reports whether v is the zero Value. A Value that holds the empty string is not zero.
@@ -154,7 +211,10 @@ func (v Value) stamped(at clock.Moment) Value {
 	return Value{d: &d, stale: v.stale}
 }
 
-var _ slog.LogValuer = Value{}
+var (
+	_ slog.LogValuer = Value{}
+	_ driver.Valuer  = Value{}
+)
 
 // Format prints [REDACTED] for every verb and flag.
 func (v Value) Format(f fmt.State, _ rune) { io.WriteString(f, redacted) }
@@ -171,14 +231,51 @@ func (v Value) LogValue() slog.Value { return slog.StringValue(redacted) }
 // MarshalText returns [REDACTED]; encoding/json, encoding/xml and most other encoders use it.
 func (v Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// UnmarshalText makes v hold text, so that configuration libraries can fill struct fields of type Value from
-// [Env.RevealAll]. It refuses text that is itself a reference ([ErrInvalidReference]): the library read the raw environment, and the
-// reference must not become the password.
+// Value makes database drivers fail: they would store what prints, not the plaintext. Pass
+// [Value.Reveal].
+func (v Value) Value() (driver.Value, error) {
+	return nil, errors.New("secrets: a Value is no argument of a query: pass its Reveal()")
+}
+
+// UnmarshalText makes v hold text, so that configuration libraries can fill struct fields of type
+// Value from [Env.RevealAll]. It refuses text that can be no plaintext ([ErrInvalidReference]): a
+// reference or what is meant to be one, the bare ARN of a parameter or secret, and [REDACTED], which
+// is what a Value prints. A text that only looks like one passes after RevealAll gave it out.
 func (v *Value) UnmarshalText(text []byte) error {
-	if refsyntax.Begins(string(text)) {
-		return &failures{doing: "a field of type secrets.Value", full: true, errs: []*ResolveError{{kind: ErrInvalidReference, problem: "it was given an unresolved reference",
-			hint: "let the configuration library read env.RevealAll(ctx) instead of the process environment"}}}
+	problem, hint := refused(string(text))
+	if problem != "" {
+		one := &ResolveError{kind: ErrInvalidReference, problem: problem, hint: hint}
+		const doing = "a field of type secrets.Value"
+		return &failures{doing: doing, full: true, errs: []*ResolveError{one}}
 	}
 	*v = NewValue(string(text), "")
 	return nil
+}
+
+// refused says why text can be no plaintext, and what to do, or returns "".
+func refused(text string) (problem, hint string) {
+	if strings.Contains(text, redacted) {
+		return "it was given " + redacted + ", which is what a Value prints",
+			"a Value cannot be stored or copied by an encoder: resolve it again where it is read"
+	}
+	if refsyntax.Classify(text) == refsyntax.Plain {
+		return "", ""
+	}
+	if _, ok := revealed.Load(sha256.Sum256([]byte(text))); ok {
+		return "", ""
+	}
+	return "it was given an unresolved reference",
+		"let the configuration library read env.RevealAll(ctx) instead of the process environment; " +
+			"a text that is meant is declared by WithVars(secrets.Literal, NAME), and read by RevealAll too"
+}
+
+// revealed holds digests of the plaintexts that RevealAll gave out and that look like references:
+// declared literals, and what a store holds. UnmarshalText sees only a text, and takes no other.
+var revealed sync.Map
+
+// allowText lets UnmarshalText take text, which RevealAll gives out.
+func allowText(text string) {
+	if refsyntax.Classify(text) != refsyntax.Plain {
+		revealed.Store(sha256.Sum256([]byte(text)), true)
+	}
 }

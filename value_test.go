@@ -15,7 +15,7 @@ func TestValue_Part(t *testing.T) {
 	if got, err := whole.part(ref.Source(), ref.part()); err != nil || got.Reveal() != "app" || got.Version() != "7" {
 		t.Errorf("#user: %v, want app of version 7", err)
 	}
-	if _, err := whole.part(ref.Source(), part{field: "absent"}); err == nil || err.Ref != ref.Source() {
+	if _, err := whole.part(ref.Source(), part{Field: "absent"}); err == nil || err.Ref != ref.Source() {
 		t.Errorf("#absent: %v, want an error that names the source", err)
 	}
 }

@@ -227,10 +227,10 @@ func TestFake(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				clock := secretstest.NewClock()
 				fake := secretstest.NewFake(t, map[string]string{
-					"sm://prod/db": `{"password":"one"}`, "ssm:///app/url": "https://example.com", "kms://Y2lwaGVydGV4dA==": "decrypted",
+					"sm://prod/db": `{"password":"one"}`, "ssm:///app/url": "https://example.com", "kms://Y2lwaGVydGV4dGNpcGhlcnRleHRjaXBoZXJ0ZXh0Y2lwaGVydGV4dA==": "decrypted",
 				})
 				env := fake.Env(map[string]string{
-					"DB": "sm://prod/db#password", "URL": "ssm:///app/url", "KEY": "kms://Y2lwaGVydGV4dA", "PLAIN": "x", "AWS_REGION": "eu-west-1",
+					"DB": "sm://prod/db#password", "URL": "ssm:///app/url", "KEY": "kms://Y2lwaGVydGV4dGNpcGhlcnRleHRjaXBoZXJ0ZXh0Y2lwaGVydGV4dA", "PLAIN": "x", "AWS_REGION": "eu-west-1",
 				}, secrets.WithClock(clock.Now), secrets.WithLogger(slog.New(slog.DiscardHandler)))
 				test(t, fake, env, clock)
 			})

@@ -26,7 +26,7 @@ var values = map[string]string{
 }
 
 // environ is what the templates put into the environment.
-var environ = map[string]string{"DATABASE": "sm://orders/db", "API_KEY": "ssm:///orders/api-key", "SIGNING_KEY": "AQICAHhjaXBoZXJ0ZXh0"}
+var environ = map[string]string{"DATABASE": "sm://orders/db", "API_KEY": "ssm:///orders/api-key", "SIGNING_KEY": "AQICAHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"}
 
 func request(key string) events.APIGatewayV2HTTPRequest {
 	return events.APIGatewayV2HTTPRequest{Headers: map[string]string{"X-Api-Key": key}, PathParameters: map[string]string{"id": "42"}}

@@ -58,7 +58,7 @@ func TestRun_Forms(t *testing.T) {
 		"USER": "sm://prod/db#username", "PASSWORD": "sm://prod/db#password", "DEEP": "sm://prod/deep#a.b",
 		"ARN": "sm://arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/arn-AbCdEf", "OLD": "sm://prod/old?stage=AWSPREVIOUS",
 		"FAR": "ssm:///far?region=eu-west-1", "P1": "ssm:///p", "P3": "ssm:///p3:3", "LABEL": "ssm:///l:prod", "TREE": "ssm:///tree/*",
-		"K1": "kms://AQICAHh4", "BOUND": "kms://AQICAHh5?context.app=x&key=alias/a", "MADE": "ssm:///made",
+		"K1": "kms://AQICAHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4", "BOUND": "kms://AQICAHl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5?context.app=x&key=alias/a", "MADE": "ssm:///made",
 		"THROUGH": "ssm:///aws/reference/secretsmanager/prod/db", "PLAIN": "p"}}}`)
 	values := file(t, `{"USER": "app", "PASSWORD": "pw", "DEEP": "d", "ARN": "a", "OLD": "o", "FAR": "f", "P1": "p", "P3": "three", "LABEL": "l",
 		"sm://prod/old": "o", "TREE": {"x": "1", "y/z": "2"}, "K1": "k", "BOUND": "b"}`)

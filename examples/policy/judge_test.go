@@ -78,7 +78,7 @@ func TestIAMSimulate(t *testing.T) {
 		secARN  = "arn:aws:secretsmanager:eu-west-1:" + account + ":secret:"
 		farARN  = "arn:aws:secretsmanager:us-east-1:" + account + ":secret:"
 	)
-	blob := "kms://" + base64.StdEncoding.EncodeToString([]byte("ciphertext"))
+	blob := "kms://" + base64.StdEncoding.EncodeToString([]byte("ciphertext of some key, and long enough"))
 	p := printed(t, lines(map[string]string{
 		"AWS_REGION": "eu-west-1", "P": "ssm:///app/p", "TREE": "ssm:///tree/*", "S": "sm://prod/db#password", "FAR": "sm://prod/far?region=us-east-1",
 		"OPTIONAL": "sm://prod/absent?optional", "NONE": blob + "?context=none&key=" + none, "BOTH": blob, "BOTH_NONE": blob + "?context=none", "TREE_P": "ssm:///tree/p",

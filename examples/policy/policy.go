@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/lambdasecrets/secrets/examples/internal/environ"
+	"github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/iam"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
@@ -50,7 +51,7 @@ func (p *printer) add(e environ.Environment, refs []environ.Reference) {
 	home := cmp.Or(p.region, e.Region, e.Lookup("AWS_REGION"), "REGION")
 	account := cmp.Or(p.account, e.Account, "ACCOUNT")
 	function := cmp.Or(p.function, e.Function, e.Lookup("AWS_LAMBDA_FUNCTION_NAME"), "FUNCTION")
-	partition := "arn:" + iam.PartitionOf(home) + ":"
+	partition := "arn:" + arn.Partition(home) + ":"
 	known := strings.NewReplacer(environ.RegionStandIn, home, environ.AccountStandIn, account)
 	for _, r := range refs {
 		ref := r.Ref

@@ -217,7 +217,7 @@ func TestQuickstartEnforced(t *testing.T) {
 // What nobody said stands in capitals, and is asked for.
 func TestPlaceholders(t *testing.T) {
 	t.Parallel()
-	in := "P=ssm:///app/db\nS=sm://prod/db\nK=kms://AQICAHh4eHh4eHh4\n"
+	in := "P=ssm:///app/db\nS=sm://prod/db\nK=kms://AQICAHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4\n"
 	for _, tc := range []struct {
 		name        string
 		args        []string

@@ -20,7 +20,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/smithy-go"
 
-	"github.com/lambdasecrets/secrets/internal/iam"
+	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
 // simulator calls iam:SimulatePrincipalPolicy. It signs the request itself: the SDK's package for IAM, for one
@@ -33,7 +33,7 @@ type simulator struct {
 // newSimulator finds IAM's endpoint: one per partition, which the role's ARN names.
 func newSimulator(cfg aws.Config, role string) simulator {
 	s := simulator{cfg, "https://iam.amazonaws.com", "us-east-1"}
-	partition := iam.PartitionOf(cfg.Region)
+	partition := arn.Partition(cfg.Region)
 	if f := strings.Split(role, ":"); len(f) > 4 {
 		partition = f[1]
 	}

@@ -5,7 +5,11 @@
 // It evaluates nothing and makes no calls.
 package iam
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/lambdasecrets/secrets/internal/arn"
+)
 
 // Operation describes one read operation. Its Action is also its name in this module: "ssm:GetParameters".
 type Operation struct {
@@ -20,30 +24,37 @@ type Operation struct {
 }
 
 // The three Get operations share one quota.
-const parameterQuota = "Parameter Store answers 40 reads a second per account and Region, GetParameter, GetParameters and GetParametersByPath together: " +
-	"turn on its higher throughput, or raise the TTL"
+const parameterQuota = "Parameter Store answers 40 reads a second per account and Region, " +
+	"GetParameter, GetParameters and GetParametersByPath together: turn on its higher throughput, " +
+	"or raise the TTL"
 
 // The operations this module calls, in the order of its schemes. All are CloudTrail management events of kind read.
 var operations = []Operation{
 	{
 		Action: "kms:Decrypt", Target: "TrentService.Decrypt",
 		Resource: "arn:PARTITION:kms:REGION:ACCOUNT:key/KEY-ID",
-		Event:    "Decrypt", Source: "kms.amazonaws.com", Recorded: "every call, the encryption context in plain text",
-		Hint:  "name the key, not an alias: an alias ARN as Resource grants nothing; the key policy must allow it too",
-		Quota: "KMS answers 10,000 cryptographic requests a second per account (100,000 in the largest Regions), those made by other services for it included: ask for more in Service Quotas",
+		Event:    "Decrypt", Source: "kms.amazonaws.com",
+		Recorded: "every call, the encryption context in plain text",
+		Hint: "name the key, not an alias: an alias ARN as Resource grants nothing; the key policy " +
+			"must allow it too",
+		Quota: "KMS answers 10,000 cryptographic requests a second per account (100,000 in the " +
+			"largest Regions), those made by other services for it included: ask for more in " +
+			"Service Quotas",
 	},
 	{
 		Action: "ssm:GetParameter", Target: "AmazonSSM.GetParameter",
 		Resource: "arn:PARTITION:ssm:REGION:ACCOUNT:parameter/NAME",
-		Event:    "GetParameter", Source: "ssm.amazonaws.com", Recorded: "every call but those that end in ParameterNotFound",
-		Hint:  "ssm:GetParameters does not include it",
-		Quota: parameterQuota,
+		Event:    "GetParameter", Source: "ssm.amazonaws.com",
+		Recorded: "every call but those that end in ParameterNotFound",
+		Hint:     "ssm:GetParameters does not include it",
+		Quota:    parameterQuota,
 	},
 	{
 		Action: "ssm:GetParameters", Target: "AmazonSSM.GetParameters",
 		Resource: "arn:PARTITION:ssm:REGION:ACCOUNT:parameter/NAME",
 		Event:    "GetParameters", Source: "ssm.amazonaws.com", Recorded: "every call",
-		Hint:  "one name that is denied denies the whole call; ssm:GetParameter does not include it",
+		Hint: "one name that is denied denies the whole call; ssm:GetParameter does not " +
+			"include it",
 		Quota: parameterQuota,
 	},
 	{
@@ -56,16 +67,21 @@ var operations = []Operation{
 	{
 		Action: "secretsmanager:GetSecretValue", Target: "secretsmanager.GetSecretValue",
 		Resource: "arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME-??????",
-		Event:    "GetSecretValue", Source: "secretsmanager.amazonaws.com", Recorded: "every call",
-		Hint:  "end the name in -??????, never in -*, which would cover every name that begins alike",
-		Quota: "Secrets Manager answers 10,000 GetSecretValue a second per account and Region, which cannot be raised: raise the TTL",
+		Event:    "GetSecretValue", Source: "secretsmanager.amazonaws.com",
+		Recorded: "every call",
+		Hint:     "end the name in -??????, never in -*, which would cover every name that begins alike",
+		Quota: "Secrets Manager answers 10,000 GetSecretValue a second per account and Region, which " +
+			"cannot be raised: raise the TTL",
 	},
 	{
 		Action: "secretsmanager:BatchGetSecretValue", Target: "secretsmanager.BatchGetSecretValue",
 		Resource: "*",
-		Event:    "GetSecretValue", Source: "secretsmanager.amazonaws.com", Recorded: "one event per secret",
-		Hint:  `takes no resource, so only Resource "*" grants it; secretsmanager:GetSecretValue is needed per secret besides`,
-		Quota: "Secrets Manager answers 100 BatchGetSecretValue a second per account and Region, which cannot be raised: leave WithBatchGetSecretValue out",
+		Event:    "GetSecretValue", Source: "secretsmanager.amazonaws.com",
+		Recorded: "one event per secret",
+		Hint: `takes no resource, so only Resource "*" grants it; secretsmanager:GetSecretValue is ` +
+			"needed per secret besides",
+		Quota: "Secrets Manager answers 100 BatchGetSecretValue a second per account and Region, " +
+			"which cannot be raised: leave WithBatchGetSecretValue out",
 	},
 }
 
@@ -159,7 +175,7 @@ func (s Scope) SecretKey(secret, key string) Need {
 // ParameterARN is the ARN of a parameter given by name or path, with or without selector. An ARN stays as it is but
 // for its selector. The names a and /a share one ARN. Public parameters (/aws/service/…) belong to no account.
 func (s Scope) ParameterARN(name string) string {
-	if strings.HasPrefix(name, "arn:") {
+	if arn.Is(name) {
 		return trimSelector(name, 5)
 	}
 	s, name = s.fill(), trimSelector(name, 0)
@@ -176,7 +192,7 @@ func (s Scope) ParameterARN(name string) string {
 // for the six characters that Secrets Manager appends. An ARN that ends in a hyphen and six letters or digits counts as
 // full, as it does in AWS.
 func (s Scope) SecretARN(id string) string {
-	if !strings.HasPrefix(id, "arn:") {
+	if !arn.Is(id) {
 		return s.fill().arn("secretsmanager", "secret:"+id+"-??????")
 	}
 	if !FullSecretARN(id) {
@@ -186,23 +202,29 @@ func (s Scope) SecretARN(id string) string {
 }
 
 // FullSecretARN tells whether a secret's ARN ends in the hyphen and six characters of a full one.
-func FullSecretARN(arn string) bool {
-	i := strings.LastIndexByte(arn, '-')
-	return i >= 0 && len(arn)-i-1 == 6 && !strings.ContainsFunc(arn[i+1:], func(r rune) bool {
-		return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z')
+func FullSecretARN(secret string) bool {
+	i := strings.LastIndexByte(secret, '-')
+	if i < 0 || len(secret)-i-1 != 6 {
+		return false
+	}
+	return !strings.ContainsFunc(secret[i+1:], func(r rune) bool {
+		letter := 'a' <= r|0x20 && r|0x20 <= 'z'
+		return !letter && (r < '0' || r > '9')
 	})
 }
 
 // KeyARN is the resource that covers a key given by ID or ARN; key/* for "" and for aliases, which KMS resolves before
 // it checks access.
 func (s Scope) KeyARN(key string) string {
-	if strings.HasPrefix(key, "arn:") && !strings.Contains(key, ":alias/") {
+	alias := strings.Contains(key, "alias/")
+	a, isARN := arn.Parse(key)
+	switch {
+	case isARN && !alias:
 		return key
+	case isARN: // an alias ARN still says where the key is
+		s = Scope{a.Partition, a.Region, a.Account}
 	}
-	if f := strings.SplitN(key, ":", 6); len(f) == 6 { // an alias ARN still says where the key is
-		s = Scope{f[1], f[3], f[4]}
-	}
-	if key == "" || strings.Contains(key, "alias/") {
+	if key == "" || alias {
 		key = "*"
 	}
 	return s.fill().arn("kms", "key/"+key)
@@ -215,22 +237,9 @@ func ReferenceSecret(parameter string) (name string, ok bool) {
 	return name, ok && name != ""
 }
 
-// PartitionOf derives the partition from a Region's name.
-func PartitionOf(region string) string {
-	for prefix, partition := range map[string]string{
-		"cn-": "aws-cn", "us-gov-": "aws-us-gov", "us-iso-": "aws-iso", "us-isob-": "aws-iso-b",
-		"eu-isoe-": "aws-iso-e", "us-isof-": "aws-iso-f", "eusc-": "aws-eusc",
-	} {
-		if strings.HasPrefix(region, prefix) {
-			return partition
-		}
-	}
-	return "aws"
-}
-
 // dnsSuffix is the end of kms:ViaService values. Only China's differs among the partitions this was checked for.
 func dnsSuffix(region string) string {
-	if PartitionOf(region) == "aws-cn" {
+	if arn.Partition(region) == "aws-cn" {
 		return "amazonaws.com.cn"
 	}
 	return "amazonaws.com"
@@ -238,7 +247,7 @@ func dnsSuffix(region string) string {
 
 func (s Scope) fill() Scope {
 	if s.Partition == "" {
-		s.Partition = PartitionOf(s.Region)
+		s.Partition = arn.Partition(s.Region)
 	}
 	if s.Region == "" {
 		s.Region = "*"
@@ -250,7 +259,10 @@ func (s Scope) fill() Scope {
 }
 
 func (s Scope) arn(service, resource string) string {
-	return "arn:" + s.Partition + ":" + service + ":" + s.Region + ":" + s.Account + ":" + resource
+	return arn.ARN{
+		Partition: s.Partition, Service: service, Region: s.Region, Account: s.Account,
+		Resource: resource,
+	}.String()
 }
 
 // trimSelector cuts name at its first colon after the given number of colons.

@@ -26,9 +26,18 @@ func Process() Env {
 // Region returns the function's Region, or "".
 func (env Env) Region() string { return cmp.Or(env["AWS_REGION"], env["AWS_DEFAULT_REGION"]) }
 
-// Deployed reports whether this is a function on Lambda, rather than a program elsewhere or sam local.
+// LocalName is the variable that says, by LocalWord, that what looks like Lambda is an emulator on
+// somebody's machine. Nobody sets it to that by accident.
+const (
+	LocalName = "SECRETS_LOCAL_VALUES"
+	LocalWord = "not-production"
+)
+
+// Deployed reports whether this is a function on Lambda, rather than a program elsewhere or an
+// emulator: sam local says so itself, others by [LocalName].
 func (env Env) Deployed() bool {
-	return env["AWS_LAMBDA_FUNCTION_NAME"] != "" && env["AWS_SAM_LOCAL"] != "true"
+	emulated := env["AWS_SAM_LOCAL"] == "true" || env[LocalName] == LocalWord
+	return env["AWS_LAMBDA_FUNCTION_NAME"] != "" && !emulated
 }
 
 // Snapshot reports whether SnapStart keeps an image of what is initialized here.

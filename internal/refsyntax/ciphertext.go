@@ -6,9 +6,11 @@ import (
 	"strings"
 )
 
-// Contexts returns the encryption contexts to try for a ciphertext, in order. The console's is {"LambdaFunctionName": function}, unless function is "".
+// Contexts returns the encryption contexts to try for a ciphertext, in order. The console's is
+// {"LambdaFunctionName": function}, unless function is "".
 func (r Ref) Contexts(function string) []map[string]string {
-	none, console := map[string]string(nil), map[string]string{"LambdaFunctionName": function}
+	console := map[string]string{"LambdaFunctionName": function}
+	none := map[string]string(nil)
 	switch {
 	case strings.HasPrefix(r.Context, "context."):
 		return []map[string]string{r.EncryptionContext()}
@@ -30,10 +32,4 @@ func ShownContext(m map[string]string) string {
 		pairs = append(pairs, k+"="+m[k])
 	}
 	return "{" + strings.Join(pairs, ", ") + "}"
-}
-
-// IsKeyARN reports whether s is the ARN of a KMS key, rather than of an alias.
-func IsKeyARN(s string) bool {
-	part := strings.SplitN(s, ":", 6)
-	return len(part) == 6 && part[0] == "arn" && part[2] == "kms" && part[3] != "" && part[4] != "" && len(part[5]) > 4 && part[5][:4] == "key/"
 }

@@ -3,113 +3,256 @@ package refsyntax
 import (
 	"strconv"
 	"strings"
-	"unicode"
+
+	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
-// Begins reports whether text begins like a reference, well-formed or not: in any case of letters, after spaces or quotes,
-// with one slash instead of two. It reports true also for a CloudFormation reference, {{resolve:…}}, anywhere in text. What
-// it reports is an error unless [Parse] reads it, never a plain value.
-func Begins(text string) bool {
-	_, _, ok := cutScheme(strings.TrimLeftFunc(text, around))
-	return ok || resolveAt(text) >= 0
+// Declare returns how a program declares a variable to be of the scheme.
+func Declare(scheme, name string) string {
+	constant := map[string]string{
+		KMS: "KMS", SSM: "SSM", SecretsManager: "SecretsManager", Literal: "Literal",
+	}[scheme]
+	return "WithVars(secrets." + constant + ", " + strconv.Quote(name) + ")"
 }
 
-// cutScheme splits text after a scheme in any case and its ":/".
-func cutScheme(text string) (scheme, rest string, ok bool) {
-	head, rest, ok := strings.Cut(text, ":/")
-	if !ok || len(head) > len(SecretsManager) {
-		return "", "", false
-	}
-	switch s := strings.ToLower(head); s {
-	case KMS, SSM, SecretsManager, "sm", Literal:
-		return s, rest, true
-	}
-	return "", "", false
-}
-
-// NotReference says what is wrong with a name that is asked for and stands for no reference, and what to do. Where set, text is what the variable of that name holds.
+// NotReference says what is wrong with a name that is asked for and stands for no reference, and
+// what to do. Where set, text is what the variable of that name holds.
 func NotReference(name, text string, set bool) (problem, hint string) {
-	declare := func(scheme string) string { return "WithVars(secrets." + scheme + ", " + strconv.Quote(name) + ")" }
+	const none = "the variable holds no reference"
+	const value = "if its text is the value, declare it: "
+	literal := value + Declare(Literal, name)
 	switch {
 	case Begins(name):
-		return "a reference stands where the name of a variable should", "name its variable, or use Resolve"
+		return "a reference stands where the name of a variable should",
+			"name its variable, or use Resolve"
 	case !set:
 		return "the variable is not set", "set it to a reference, or check the spelling"
-	case strings.HasPrefix(text, "arn:"):
-		return "the variable holds no reference", "write sm:// or ssm:// before the ARN, or declare the variable: " + declare("SecretsManager")
-	}
-	return "the variable holds no reference", "if its text is the value, declare it: " + declare("Literal") + "; a typo must not become the password"
-}
-
-// around reports whether c is what configuration files and office programs leave around a value.
-func around(c rune) bool {
-	return blank(c) || strings.ContainsRune("\"'`“”„‟‘’‚‛«»‹›", c)
-}
-
-// blank reports whether c is white space, or one of the format characters, such as a byte order mark, that nobody sees.
-func blank(c rune) bool { return unicode.IsSpace(c) || unicode.Is(unicode.Cf, c) }
-
-// resolveAt returns the place of a CloudFormation reference in text, or -1.
-func resolveAt(text string) int {
-	for at := 0; ; {
-		i := strings.Index(text[at:], "{{")
-		if i < 0 {
-			return -1
+	case Classify(text) == Undeclared:
+		scheme := undeclaredScheme(text)
+		form := "write " + scheme + ":// before its text, or declare it: "
+		if scheme == SecretsManager {
+			form = "write sm:// before its text, or declare it: "
 		}
-		if strings.HasPrefix(strings.TrimLeft(text[at+i+2:], " \t"), "resolve:") {
-			return at + i
-		}
-		at += i + 1
+		return none, form + Declare(scheme, name) + "; " + literal
+	case strings.HasPrefix(text, "/"):
+		return none, "if a parameter has that name, write ssm:// before it, or declare it: " +
+			Declare(SSM, name) + "; " + literal
 	}
+	return none, literal + "; a typo must not become the password"
 }
 
-// suggest returns a hint that shows candidate when that is a short reference and holds nothing that must not be shown, and
-// otherwise the general one.
-func suggest(candidate string, quote bool, general string) string {
-	if !quote || len(candidate) > 300 {
-		return general
+// undeclaredScheme returns the scheme that a text of kind [Undeclared] is of.
+func undeclaredScheme(text string) string {
+	if a, ok := arn.Parse(text); ok {
+		return a.Service
 	}
-	if r, err := parse(candidate, false); err != nil || r.Scheme != SSM && r.Scheme != SecretsManager {
-		return general
+	return KMS
+}
+
+// UndeclaredText says what is wrong with a text of kind [Undeclared] where a plaintext is asked for.
+func UndeclaredText(name, text string) (problem, hint string) {
+	scheme := undeclaredScheme(text)
+	problem = "the variable holds the ARN of a parameter or a secret, and is not declared"
+	if scheme == KMS {
+		problem = "the variable holds a ciphertext, and is not declared"
 	}
-	return "write " + candidate
+	return problem, "declare it: " + Declare(scheme, name) +
+		", or where its text is meant: " + Declare(Literal, name)
 }
 
 // malformed says what is wrong with a text that does not begin with a scheme and "://".
 func malformed(text string, quote bool) error {
-	const general = "write kms://…, ssm:///…, secretsmanager://… or literal://…, and nothing around it"
+	const general = "write kms://…, ssm:///…, sm://… or literal://…, and nothing around it"
 	inner := strings.TrimFunc(text, around)
-	scheme, rest, ok := cutScheme(inner)
-	if !ok {
-		if !strings.HasPrefix(inner, "arn:") {
-			return fail("the text does not begin with a scheme", general)
-		}
-		const problem = "the text is an ARN without a scheme"
-		for _, s := range []string{SSM, SecretsManager} {
-			if hint := suggest(s+"://"+inner, quote, ""); hint != "" {
-				return fail(problem, hint)
-			}
-		}
-		return fail(problem, "write ssm://ARN or secretsmanager://ARN, or a key's ARN as kms://CIPHERTEXT?key=ARN")
+	if arn.Is(inner) {
+		return malformedARN(text, inner, quote)
 	}
-	candidate := scheme + "://" + strings.TrimPrefix(rest, "/")
-	problem := "the scheme is not in lower case"
-	if !strings.HasPrefix(rest, "/") {
-		problem = "one slash stands after the scheme instead of two"
-		if scheme == SSM {
-			candidate = "ssm:///" + rest // ssm:/app/db lost the slashes, not the name its first
-		}
+	m, found := findMention(text, 0)
+	if !found {
+		return fail("the text does not begin with a scheme", general)
 	}
+	whole := m.alone && strings.Trim(strings.TrimFunc(text[m.end:], around), "})>]%") == ""
+	switch {
+	case m.scheme == KMS:
+		return fail(m.problem(text), "write kms://AQIC…, the ciphertext in base64 behind kms://")
+	case m.scheme == Literal:
+		return fail(m.problem(text), "write literal:// and the value behind it")
+	case whole:
+		return m.replaced(m.problem(text), general, quote)
+	}
+	return bracesMissing(text, quote)
+}
+
+func malformedARN(text, inner string, quote bool) error {
+	a, _ := arn.Parse(inner)
+	problem, scheme := "the text is an ARN without a scheme", a.Service
 	if inner != text {
-		problem = "spaces or quotes stand around the reference"
+		problem = "spaces or quotes stand around the ARN"
 	}
-	return fail(problem, suggest(candidate, quote, general))
+	candidate := ""
+	switch scheme {
+	case SSM:
+		candidate = "ssm://" + inner
+	case SecretsManager:
+		candidate = "sm://" + inner
+	case KMS:
+		return fail(problem, "write a key's ARN as kms://CIPHERTEXT?key=ARN")
+	default:
+		return fail(problem+" of a parameter or secret", "write ssm://ARN or sm://ARN")
+	}
+	err := suggest(problem, "write "+candidate[:strings.Index(candidate, "arn:")]+"ARN", quote, candidate)
+	err.(*Error).Declare = scheme
+	return err
+}
+
+// problem says what is wrong with a mention that is the whole text.
+func (m mention) problem(text string) string {
+	inner := strings.TrimFunc(text, around)
+	switch {
+	case m.opener == "${" || m.opener == "$(":
+		return "nothing expands " + m.opener + "…" + closerOf(m.opener) + " at run time: it belongs to " +
+			"CloudFormation's Sub, Terraform, Serverless, compose and shells"
+	case m.typo:
+		return "the scheme is misspelled"
+	case !m.ours:
+		return "the text is a reference of another tool, or has an unknown scheme"
+	case inner != text:
+		return "spaces or quotes stand around the reference"
+	case m.encoded:
+		return "the reference is percent-encoded"
+	case !m.colon || m.slashes > 3:
+		return "the scheme is not followed by ://"
+	case m.slashes == 1:
+		return "one slash stands after the scheme instead of two"
+	case m.slashes == 0:
+		return "no slashes stand after the scheme"
+	}
+	return "the scheme is not in lower case"
+}
+
+func closerOf(opener string) string {
+	if opener[1] == '(' {
+		return ")"
+	}
+	return "}"
+}
+
+// replaced returns the error of a text that is nothing but m, with what to write instead.
+func (m mention) replaced(problem, general string, quote bool) error {
+	err := suggest(problem, general, quote, m.candidates()...).(*Error)
+	if err.instead == "" {
+		return err
+	}
+	name, isSecret := strings.CutPrefix(err.instead, "sm://")
+	if _, e := parse("sm:///"+name, false); m.slashes == 1 && isSecret && e == nil {
+		err.Hint += ", or sm:///" + name + " if the secret's name begins with a slash"
+	}
+	if _, e := parse("ssm:///"+name, false); m.typo && isSecret && e == nil {
+		err.Hint += " or ssm:///" + name
+	}
+	return err
+}
+
+// candidates returns what m may mean, the likeliest first.
+func (m mention) candidates() []string {
+	rest := strings.TrimFunc(m.rest, around)
+	if i := strings.IndexFunc(rest, blank); i >= 0 && m.opener != "" {
+		rest = rest[:i] // ${ssm:/a, 'default'}
+	}
+	rest = strings.TrimRight(rest, "})>]%,")
+	rest, _, _ = strings.Cut(rest, "~") // ssm:/a~true
+	rest = strings.TrimLeft(rest, "/")
+	if before, key, ok := strings.Cut(rest, "#/"); ok && !strings.Contains(key, "/") && !m.ours {
+		rest = before + "#" + key // vals writes every field as a pointer
+	}
+	var all []string
+	for _, form := range []string{rest, withoutOptions(rest)} {
+		for _, text := range m.forms(form) {
+			all = append(all, m.inRegion(text))
+		}
+	}
+	return all
+}
+
+// forms returns rest as our references, by the number of slashes that stood before it.
+func (m mention) forms(rest string) []string {
+	path, _, _ := strings.Cut(rest, "#")
+	switch {
+	case arn.Is(rest) && m.scheme == SSM:
+		return []string{"ssm://" + rest}
+	case m.scheme == SSM && (m.slashes == 1 || m.slashes > 2 || strings.Contains(path, "/")):
+		return []string{"ssm:///" + rest}
+	case m.scheme == SSM:
+		return []string{"ssm://" + rest}
+	case m.slashes > 2 && m.ours:
+		return []string{"sm:///" + rest}
+	}
+	return []string{"sm://" + rest}
+}
+
+// inRegion states the Region of m in a candidate.
+func (m mention) inRegion(text string) string {
+	if m.region == "" {
+		return text
+	}
+	r, err := parse(text, false)
+	if err == nil {
+		r, err = r.With("region", m.region)
+	}
+	if err != nil {
+		return text
+	}
+	return r.Text()
+}
+
+func withoutOptions(text string) string {
+	before, options, ok := strings.Cut(text, "?")
+	if !ok {
+		return text
+	}
+	if _, field, ok := strings.Cut(options, "#"); ok {
+		return before + "#" + field
+	}
+	return before
+}
+
+// bracesMissing says how to write references inside a text.
+func bracesMissing(text string, quote bool) error {
+	m, _ := findMention(text, 0)
+	problem := "a reference stands inside a text without double braces"
+	if m.opener == "${" || m.opener == "$(" {
+		problem = m.problem(text)
+	}
+	var fixed strings.Builder
+	var first string
+	at := 0
+	for {
+		m, found := findMention(text, at)
+		if !found {
+			break
+		}
+		one := m.replaced("", "", quote).(*Error).instead
+		if one == "" {
+			return fail(problem, bracesHint)
+		}
+		if first == "" {
+			first = one
+		}
+		fixed.WriteString(text[at:m.start] + "{{" + one + "}}")
+		at = m.end
+	}
+	fixed.WriteString(text[at:])
+	if r, err := parse(fixed.String(), false); err != nil || r.Template == "" {
+		return fail(problem, severalHint)
+	}
+	hint := "write {{" + first + "}}, the reference in double braces, in its place"
+	return &Error{Problem: problem, Hint: hint, instead: fixed.String()}
 }
 
 // resolveError says how to write what a CloudFormation reference means.
 func resolveError(text string, quote bool) error {
 	const problem = "the text holds a CloudFormation reference, which nothing resolves at run time"
-	const general = "write ssm:///name:version or secretsmanager://id?stage=…#field, alone in its variable"
+	const general = "write ssm:///name:version or sm://id?stage=…#field, in {{…}} inside a text"
 	// What it means is built from its parts and printed, so that the hint is well-formed or absent.
 	start := resolveAt(text)
 	body, rest, ok := strings.Cut(text[start:], "}}")
@@ -123,7 +266,7 @@ func resolveError(text string, quote bool) error {
 	switch service {
 	case "ssm", "ssm-secure":
 		r, err = identify(SSM, id)
-	case "secretsmanager":
+	case SecretsManager:
 		r, err = resolveSecret(id)
 	default:
 		return fail(problem, general)
@@ -131,26 +274,29 @@ func resolveError(text string, quote bool) error {
 	if err != nil {
 		return fail(problem, general)
 	}
-	hint := suggest(r.Text(), true, general)
-	if hint != general && strings.TrimFunc(text[:start]+rest, around) != "" {
-		hint += ", alone in its variable"
+	one := r.Text()
+	if strings.TrimFunc(text[:start]+rest, around) == "" {
+		return suggest(problem, general, true, one)
 	}
-	return fail(problem, hint)
+	fixed := text[:start] + "{{" + one + "}}" + rest
+	if _, err := parse(fixed, false); err != nil || len(one) > 300 {
+		return fail(problem, general)
+	}
+	return &Error{Problem: problem, Hint: "write {{" + one + "}} in its place", instead: fixed}
 }
 
-// resolveSecret reads id:SecretString:json-key:stage:version-id, of which all but the id may be left out.
+// resolveSecret reads id:SecretString:json-key:stage:version-id, of which all but the id may be left
+// out.
 func resolveSecret(text string) (Ref, error) {
-	parts := strings.Split(text, ":")
+	part := strings.Split(text, ":")
 	n := 1
-	if parts[0] == "arn" {
-		n = min(7, len(parts))
+	if part[0] == "arn" {
+		n = min(7, len(part))
 	}
-	r, err := Secret(strings.Join(parts[:n], ":"))
-	for i, key := range []string{"", "field", "stage", "version"} {
-		if err != nil || n+i >= len(parts) || key == "" || parts[n+i] == "" {
-			continue
-		}
-		r, err = r.With(key, parts[n+i])
+	r, err := Secret(strings.Join(part[:n], ":"))
+	tail := append(part[n:], "", "", "", "")
+	if err == nil {
+		err = r.setTail(tail[1], tail[2], tail[3])
 	}
 	return r, err
 }

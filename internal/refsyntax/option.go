@@ -4,153 +4,313 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
-// takesOption reports whether references have such an option, and whether those of the scheme take it.
-func takesOption(scheme, key string) (known, takes bool) {
-	switch key {
-	case "region", "ttl", "stale", "optional", "field":
-		return true, scheme != Literal
-	case "stage", "version":
-		return true, scheme == SSM || scheme == SecretsManager
-	case "key", "context":
-		return true, scheme == KMS
+// An option is what a reference may state between ? and #, and what [Ref.With] sets.
+type option struct {
+	key     string // of context., the beginning
+	schemes string // those that take it
+	hint    string // how to write it
+	set     func(r *Ref, key, value string) error
+	text    func(r Ref) string // as it is printed, or "" where r does not state it
+}
+
+const (
+	anyStore = KMS + " " + SSM + " " + SecretsManager
+	wordHint = "write none or console, or a pair as context.NAME=value"
+	fieldKey = "field" // stands after # in text
+)
+
+// options is the one table of options, in the order in which they are printed. Parsing, printing,
+// hints and docs/references.md are read from it.
+var options = [...]option{
+	{"region", anyStore, "write it as eu-west-1, or as eu-west-1,us-east-1: the second is asked " +
+		"when the first does not answer", setRegion, regionText},
+	{"role", anyStore, "write arn:aws:iam::ACCOUNT:role/NAME: the role to read with",
+		setRole, func(r Ref) string { return pair("role", r.Role) }},
+	{"stage", SecretsManager, "write a staging label, such as AWSPREVIOUS",
+		setStage, func(r Ref) string { return pair("stage", r.secretOnly(r.Stage)) }},
+	{"version", SecretsManager, "write a version id: 32 to 64 letters, digits and hyphens",
+		setVersion, func(r Ref) string { return pair("version", r.secretOnly(r.Version)) }},
+	{"key", KMS, "write the key that has to decrypt: its id, alias/NAME, or the ARN of either",
+		setKey, func(r Ref) string { return pair("key", r.Key) }},
+	{"context", KMS, wordHint, setContext, wordText},
+	{"context.", KMS, "write a pair of the encryption context as context.NAME=value",
+		setPair, pairsText},
+	{"decode", anyStore, "write decode=base64: what stands there, the field if there is one, is " +
+		"base64 of the value", setDecode, decodeText},
+	{"ttl", anyStore, "write it with a unit: 300s, 5m, 1h30m", setTTL,
+		func(r Ref) string { return durationText("ttl", r.HasTTL, r.TTL) }},
+	{"stale", anyStore, "write it with a unit: 300s, 5m, 1h30m", setStale,
+		func(r Ref) string { return durationText("stale", r.HasStale, r.Stale) }},
+	{"optional", anyStore, "write optional alone: the value may be absent",
+		setOptional, optionalText},
+}
+
+// find returns the option of that key.
+func find(key string) (option, bool) {
+	for _, o := range options {
+		if o.key == key || o.key == "context." && strings.HasPrefix(key, o.key) {
+			return o, true
+		}
 	}
-	if strings.HasPrefix(key, "context.") {
-		return true, scheme == KMS
-	}
-	return false, false
+	return option{}, false
+}
+
+func (o option) takenBy(scheme string) bool {
+	return slices.Contains(strings.Fields(o.schemes), scheme)
 }
 
 // optionHint lists what references of the scheme take in their text.
 func optionHint(scheme string) string {
-	switch scheme {
-	case KMS:
-		return "kms takes region, key, context, context.NAME, ttl, stale, optional"
-	case SSM:
-		return "ssm takes region, ttl, stale, optional"
-	case SecretsManager:
-		return "secretsmanager takes region, stage, version, ttl, stale, optional"
+	if scheme == Literal {
+		return "a literal takes no options and no field"
 	}
-	return "a literal takes no options and no field"
+	var keys []string
+	for _, o := range options {
+		if o.takenBy(scheme) {
+			keys = append(keys, o.key)
+		}
+	}
+	list := strings.Replace(strings.Join(keys, ", "), "context.,", "context.NAME,", 1)
+	return scheme + " takes " + list
 }
 
-// With returns the reference with one thing set: region, stage, version, key, ttl, stale, optional (value empty or
-// "true"), context (none or console), context.NAME or field. The value is taken as it is, nothing in it is decoded. What
-// the new value excludes is replaced: a parameter's label by its version, context=none by a pair, and the reverse. A
-// Region that an ARN states cannot be changed. Of a parameter, version is the number and stage the label.
+// options returns the text of all options that r states.
+func (r Ref) options() string {
+	var text []string
+	for _, o := range options {
+		if s := o.text(r); s != "" {
+			text = append(text, s)
+		}
+	}
+	if text == nil {
+		return ""
+	}
+	return "?" + strings.Join(text, "&")
+}
+
+// With returns the reference with one thing set: a key of the table of options, field, or text, the
+// template of a composed text. Of a parameter, version is the number and stage the label. The value
+// is taken as it is, nothing in it is decoded. What the new value excludes is replaced: a
+// parameter's label by its version, context=none by a pair, and the reverse. A Region that an ARN
+// states cannot be changed.
 func (r Ref) With(key, value string) (Ref, error) {
-	return fits(r.with(fmt.Sprintf("option %q", key[:min(len(key), 40)]), key, value))
+	name := fmt.Sprintf("option %q", key[:min(len(key), 40)])
+	selector := r.Scheme == SSM && (key == "stage" || key == "version")
+	switch {
+	case r.Scheme == Literal:
+		return Ref{}, fail(name+" is not for "+r.Scheme, optionHint(r.Scheme))
+	case value == "" && key != "optional":
+		return Ref{}, fail(name+" has no value", "give one, or leave the option out")
+	case key == fieldKey:
+		return fits(r, named(name, r.setField(value)))
+	case key == "text":
+		return fits(r, named(name, r.setTemplate(value)))
+	case selector:
+		o, _ := find(key)
+		return fits(r, named(name, o.set(&r, key, value)))
+	}
+	return fits(r, r.with(name, key, value))
 }
 
-// with is With for the option that errors call name.
-func (r Ref) with(name, key, value string) (Ref, error) {
-	known, takes := takesOption(r.Scheme, key)
+// with sets an option that errors call name.
+func (r *Ref) with(name, key, value string) error {
+	o, known := find(key)
 	switch {
-	case r.Scheme == Literal, known && !takes:
-		return Ref{}, fail(name+" is not for "+r.Scheme, optionHint(r.Scheme))
 	case !known:
-		return Ref{}, fail(name+" is unknown", optionHint(r.Scheme))
+		return fail(name+" is unknown", optionHint(r.Scheme))
+	case !o.takenBy(r.Scheme):
+		return fail(name+" is not for "+r.Scheme, optionHint(r.Scheme))
 	case value == "" && key != "optional":
-		return Ref{}, fail(name+" has no value", "write one after =, or leave the option out")
+		return fail(name+" has no value", o.hint)
 	}
-	r, err := r.set(key, value)
+	return named(name, o.set(r, key, value))
+}
+
+// named puts the option's name before what is wrong with it.
+func named(name string, err error) error {
 	var e *Error
 	if errors.As(err, &e) {
-		err = fail(name+": "+e.Problem, e.Hint)
+		return fail(name+": "+e.Problem, e.Hint)
 	}
-	return r, err
+	return err
 }
 
-// set sets an option that the scheme takes.
-func (r Ref) set(key, value string) (Ref, error) {
-	var err error
-	switch key {
-	case "region":
-		if !RegionOK(value) {
-			return Ref{}, fail("not the name of a Region", "write it as eu-west-1")
-		}
-		if arn := r.arnRegion(); arn != "" && arn != value {
-			return Ref{}, fail("the ARN states another Region", "leave it out, an ARN states its own")
-		}
-		r.Region = value
-	case "stage":
-		err = checkStage(r, value)
-		r.Stage = value
-		if r.Scheme == SSM {
-			r.Version = ""
-		}
-	case "version":
-		if !isVersion(r, value) {
-			err = errVersion(r)
-		} else if isTree(r) {
-			err = errTree
-		}
-		r.Version = value
-		if r.Scheme == SSM {
-			r.Stage = ""
-		}
-	case "key":
-		// A key decrypts in its own Region only, so its ARN decides where the call goes.
-		region, err := checkKey(value)
-		if err != nil {
-			return Ref{}, err
-		}
-		stated := r.Region
-		if stated == r.arnRegion() {
-			stated = "" // it was the former key's
-		}
-		if region != "" && stated != "" && region != stated {
-			return Ref{}, fail("the region option states another Region than the key's ARN", "leave it out, an ARN states its own")
-		}
-		r.Key, r.Region = value, cmp.Or(region, stated)
-	case "context":
-		if value != ContextNone && value != ContextConsole {
-			err = fail("neither none nor console", "write a pair as context.NAME=value")
-		}
-		r.Context = value
-	case "ttl":
-		r.HasTTL = true
-		r.TTL, err = duration(value)
-	case "stale":
-		r.HasStale = true
-		r.Stale, err = duration(value)
-	case "optional":
-		if value != "" && value != "true" {
-			err = fail("neither empty nor true", "leave it out when the value has to be there")
-		}
-		r.Optional = true
-	case "field":
-		switch {
-		case value == "":
-			err = fail("the field is empty", "write #name, #a.b.0 or #/a/b")
-		case !printable(value) || resolveAt(value) >= 0 || strings.TrimRightFunc(value, blank) != value:
-			// Any of these would keep the text from parsing back.
-			err = fail("the field holds a control character, invalid UTF-8, {{resolve: or a space at its end", "such a field is read by Value.Field")
-		case value[0] == '/' && strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(value), "~"):
-			err = fail("the JSON Pointer has a ~ that is neither ~0 nor ~1", "write ~0 for ~ and ~1 for / in a key")
-		}
-		r.Field = value
-	default:
-		name := strings.TrimPrefix(key, "context.")
-		if name == "" || !printable(name) || !printable(value) {
-			return Ref{}, fail("an empty name, a control character or invalid UTF-8", "write context.NAME=value")
-		}
-		pairs := r.EncryptionContext()
-		if pairs == nil {
-			pairs = make(map[string]string, 1)
-		}
-		if pairs[name] = value; len(pairs) > 64 { // also keeps parsing linear enough
-			return Ref{}, fail("more than 64 pairs of encryption context", "state those that it was encrypted with")
-		}
-		r.Context = contextText(pairs)
+func pair(key, value string) string {
+	if value == "" {
+		return ""
 	}
+	return key + "=" + escape(value)
+}
+
+// secretOnly returns s for a secret: a parameter's selector stands after its name.
+func (r Ref) secretOnly(s string) string {
+	if r.Scheme != SecretsManager {
+		return ""
+	}
+	return s
+}
+
+func setRegion(r *Ref, _, value string) error {
+	first, second, two := strings.Cut(value, ",")
+	stated := r.arnRegion()
+	switch {
+	case !arn.IsRegion(first), two && !arn.IsRegion(second):
+		return fail("not the name of a Region", "write it as eu-west-1, two as eu-west-1,us-east-1")
+	case stated != "" && stated != first:
+		return fail("the ARN states another Region", "leave it out, an ARN states its own")
+	case first == second:
+		return fail("the same Region twice", "the second is the one to ask when the first fails")
+	case two && arn.Partition(first) != arn.Partition(second):
+		return fail("the two Regions are of two partitions", "no credentials are good in both")
+	}
+	r.Region, r.Failover = first, second
+	return nil
+}
+
+func regionText(r Ref) string {
+	switch {
+	case r.Failover != "":
+		return "region=" + r.Region + "," + r.Failover
+	case r.Region == "", r.Region == r.arnRegion():
+		return ""
+	}
+	return "region=" + r.Region
+}
+
+func setRole(r *Ref, _, value string) error {
+	a, ok := arn.Parse(value)
+	name, isRole := strings.CutPrefix(a.Resource, "role/")
+	iam := a.Service == "iam" && a.Region == "" && arn.IsAccount(a.Account)
+	wellFormed := ok && iam && isRole && name != "" && stray(name, "+=,.@_-/") < 0
+	if !wellFormed || len(value) > 512 || !strings.HasPrefix(a.Partition, "aws") {
+		return fail("not the ARN of a role", "write arn:aws:iam::ACCOUNT:role/NAME")
+	}
+	r.Role = value
+	return nil
+}
+
+func setStage(r *Ref, _, value string) error {
+	if err := checkStage(*r, value); err != nil {
+		return err
+	}
+	r.Stage = value
+	if r.Scheme == SSM {
+		r.Version = ""
+	}
+	return nil
+}
+
+func setVersion(r *Ref, _, value string) error {
+	switch {
+	case isTree(*r):
+		return errTree
+	case !isVersion(*r, value):
+		return errVersion(*r)
+	}
+	r.Version = value
+	if r.Scheme == SSM {
+		r.Stage = ""
+	}
+	return nil
+}
+
+// setKey sets the key. A key decrypts in its own Region only, so its ARN decides where the call
+// goes.
+func setKey(r *Ref, _, value string) error {
+	region, err := checkKey(value)
 	if err != nil {
-		return Ref{}, err
+		return err
 	}
-	return r, nil
+	stated := r.Region
+	if stated == r.arnRegion() && r.Failover == "" {
+		stated = "" // it was the former key's
+	}
+	if region != "" && stated != "" && region != stated {
+		const problem = "the region option states another Region than the key's ARN"
+		return fail(problem, "leave it out, an ARN states its own")
+	}
+	r.Key, r.Region = value, cmp.Or(region, stated)
+	return nil
+}
+
+func setContext(r *Ref, _, value string) error {
+	if value != ContextNone && value != ContextConsole {
+		return fail("neither none nor console", wordHint)
+	}
+	r.Context = value
+	return nil
+}
+
+func wordText(r Ref) string {
+	if r.Context == ContextNone || r.Context == ContextConsole {
+		return "context=" + r.Context
+	}
+	return ""
+}
+
+func setPair(r *Ref, key, value string) error {
+	name := strings.TrimPrefix(key, "context.")
+	if name == "" || !printable(name) || !printable(value) {
+		return fail("an empty name, a control character or invalid UTF-8", "write context.NAME=value")
+	}
+	pairs := r.EncryptionContext()
+	if pairs == nil {
+		pairs = make(map[string]string, 1)
+	}
+	if pairs[name] = value; len(pairs) > 64 { // also keeps parsing linear enough
+		const hint = "state those that it was encrypted with"
+		return fail("more than 64 pairs of encryption context", hint)
+	}
+	r.Context = contextText(pairs)
+	return nil
+}
+
+func pairsText(r Ref) string {
+	if strings.HasPrefix(r.Context, "context.") {
+		return r.Context
+	}
+	return ""
+}
+
+func setDecode(r *Ref, _, value string) error {
+	if value != "base64" {
+		return fail("not base64, the one thing that is decoded", "write decode=base64")
+	}
+	r.Base64 = true // fits refuses it beside a template
+	return nil
+}
+
+func decodeText(r Ref) string {
+	if r.Base64 {
+		return "decode=base64"
+	}
+	return ""
+}
+
+func setTTL(r *Ref, _, value string) (err error) {
+	r.HasTTL = true
+	r.TTL, err = duration(value)
+	return err
+}
+
+func setStale(r *Ref, _, value string) (err error) {
+	r.HasStale = true
+	r.Stale, err = duration(value)
+	return err
+}
+
+func durationText(key string, stated bool, d time.Duration) string {
+	if !stated {
+		return ""
+	}
+	return key + "=" + d.String()
 }
 
 // duration reads a TTL or stale bound.
@@ -164,4 +324,19 @@ func duration(value string) (time.Duration, error) {
 		return 0, fail("a negative duration", "write 0s for none")
 	}
 	return d, nil
+}
+
+func setOptional(r *Ref, _, value string) error {
+	if value != "" && value != "true" {
+		return fail("neither empty nor true", "leave it out when the value has to be there")
+	}
+	r.Optional = true
+	return nil
+}
+
+func optionalText(r Ref) string {
+	if r.Optional {
+		return "optional"
+	}
+	return ""
 }

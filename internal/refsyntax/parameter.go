@@ -3,6 +3,8 @@ package refsyntax
 import (
 	"strconv"
 	"strings"
+
+	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
 // Selector returns the version or the label of a parameter, of which at most one is set, or "".
@@ -34,7 +36,7 @@ func (r Ref) Tree() string {
 
 // BaseName returns what a parameter's name and its ARN have in common: the name without leading slash.
 func BaseName(id string) string {
-	if strings.HasPrefix(id, "arn:") {
+	if arn.Is(id) {
 		_, id, _ = strings.Cut(id, ":parameter/")
 	}
 	return strings.TrimPrefix(id, "/")
@@ -48,23 +50,42 @@ func (r Ref) Named(name string) bool {
 	return BaseName(name) == BaseName(r.ID)
 }
 
-// AnsweredBy reports whether what came back under this name is the answer for r. A parameter asked by ARN comes back under its bare name, with the ARN
-// beside it; the selector comes back with a colon in front, from AWS, and not at all from others: then the version number tells, unless it is 0. What a
-// secret, as its SourceResult tells, comes back under from AWS is the name that was asked for, and from others the secret's own.
-func (r Ref) AnsweredBy(name, arn, selector string, version int64, secret bool) bool {
+// An Answer is what names a parameter in an answer of Parameter Store.
+type Answer struct {
+	Name, ARN, Selector string
+	Version             int64
+	Secret              bool // it came from Secrets Manager: its SourceResult says so
+}
+
+// AnsweredBy reports whether a is the answer for r. A parameter asked by ARN comes back under its
+// bare name, with the ARN beside it; the selector comes back with a colon in front, from AWS, and
+// not at all from others: then the version number tells, unless it is 0. A secret comes back under
+// the name that was asked for from AWS, and under its own name from others.
+func (r Ref) AnsweredBy(a Answer) bool {
 	if sel := r.Selector(); sel != "" {
-		arn = strings.TrimSuffix(arn, ":"+sel)
+		a.ARN = strings.TrimSuffix(a.ARN, ":"+sel)
 	}
 	own, _ := strings.CutPrefix("/"+BaseName(r.ID), referencePrefix)
+	sameARN := a.ARN != "" && a.ARN == r.ID
 	switch {
-	case secret && !ofSecret(r),
-		!r.Named(name) && !(arn != "" && arn == r.ID) && !(secret && name == own),
-		strings.HasPrefix(r.ID, "arn:") && strings.HasPrefix(arn, "arn:") && arn != r.ID:
+	case a.Secret && !ofSecret(r):
+		return false
+	case !r.Named(a.Name) && !sameARN && !(a.Secret && a.Name == own):
+		return false
+	case arn.Is(r.ID) && arn.Is(a.ARN) && !sameARN:
 		return false
 	}
+	return r.selectedBy(a)
+}
+
+// selectedBy reports whether a is of the version that r asks for.
+func (r Ref) selectedBy(a Answer) bool {
+	asked, got := r.Selector(), strings.TrimPrefix(a.Selector, ":")
 	// A secret asked for without a stage may come back with the one it means.
-	if s := strings.TrimPrefix(selector, ":"); s != "" && s != r.Selector() && !(s == "AWSCURRENT" && r.Selector() == "") {
+	meant := got == "AWSCURRENT" && asked == ""
+	if got != "" && got != asked && !meant {
 		return false
 	}
-	return r.Version == "" || ofSecret(r) || version == 0 || strconv.FormatInt(version, 10) == r.Version
+	counted := r.Version != "" && !ofSecret(r) && a.Version != 0
+	return !counted || strconv.FormatInt(a.Version, 10) == r.Version
 }

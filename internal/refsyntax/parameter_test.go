@@ -70,7 +70,7 @@ func TestAnsweredBy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got := r.AnsweredBy(tc.as, tc.arn, tc.selector, tc.version, tc.secret); got != tc.want {
+			if got := r.AnsweredBy(Answer{tc.as, tc.arn, tc.selector, tc.version, tc.secret}); got != tc.want {
 				t.Errorf("%v, want %v", got, tc.want)
 			}
 		})

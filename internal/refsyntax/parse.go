@@ -6,100 +6,156 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
-// maxText bounds the text of a reference, in bytes: twice what the longest ciphertext needs, and four times what Lambda
-// allows for all variables together.
+// maxText bounds the text of a reference, in bytes: twice what the longest ciphertext needs, and
+// four times what Lambda allows for all variables together.
 const maxText = 16 << 10
 
-// Parse reads a whole reference. Its errors are of type *[Error].
+// Parse reads a whole reference, or a composed text. Its errors are of type *[Error].
 func Parse(text string) (Ref, error) { return parse(text, true) }
 
 // parse reads a whole reference. Without quote its errors hold nothing of the text.
 func parse(text string, quote bool) (Ref, error) {
-	if len(text) > maxText {
+	switch {
+	case len(text) > maxText:
 		return Ref{}, errLong
+	case !isLiteral(text) && bracesAt(text, 0) >= 0:
+		return fits(parseComposed(text, quote))
 	}
-	// A literal comes first: it is the way to write a plain value that looks like a reference.
-	if value, ok := strings.CutPrefix(text, Literal+"://"); ok {
-		return Ref{Scheme: Literal, ID: value}, nil
+	return fits(parseOne(text, quote))
+}
+
+// isLiteral reports whether text is the way to write a plain value that looks like a reference.
+func isLiteral(text string) bool { return strings.HasPrefix(text, Literal+"://") }
+
+// parseOne reads one reference.
+func parseOne(text string, quote bool) (Ref, error) {
+	if isLiteral(text) {
+		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, Literal+"://")}, nil
 	}
 	if resolveAt(text) >= 0 {
 		return Ref{}, resolveError(text, quote)
 	}
 	scheme, body, ok := strings.Cut(text, "://")
-	if scheme == "sm" {
+	if scheme == short {
 		scheme = SecretsManager
 	}
 	if !ok || scheme != KMS && scheme != SSM && scheme != SecretsManager {
 		return Ref{}, malformed(text, quote)
 	}
-
+	if err := slip(text, len(text)-len(body), quote); err != nil {
+		return Ref{}, err
+	}
 	rest, field, hasField := strings.Cut(body, "#")
 	id, options, hasOptions := strings.Cut(rest, "?")
 	// White space at the end of a bare ciphertext belongs to it, and is ignored there.
-	if (scheme != KMS || hasField || hasOptions) && strings.TrimRightFunc(text, blank) != text {
+	bare := scheme == KMS && !hasField && !hasOptions
+	if !bare && strings.TrimRightFunc(text, blank) != text {
 		return Ref{}, fail("white space stands after the reference", "remove it")
 	}
 	r, err := identify(scheme, id)
 	if err == errSlash { // the commonest slip
-		return Ref{}, fail(errSlash.Problem, suggest("ssm:///"+body, quote, errSlash.Hint))
+		return Ref{}, suggest(errSlash.Problem, errSlash.Hint, quote, "ssm:///"+body)
 	}
-	if err != nil {
-		return Ref{}, err
+	if err == nil && hasOptions {
+		err = r.readOptions(options, len(text)-len(body)+len(id)+1, quote)
 	}
-	if hasOptions {
-		r, err = r.withOptions(options, len(text)-len(body)+len(id)+1, quote)
-		if err != nil {
-			return Ref{}, err
-		}
-	}
-	if hasField {
+	if err == nil && hasField {
 		if r.Field != "" {
-			return Ref{}, fail("the field stands both in the ARN's tail and after #", "state it once")
+			const problem = "the field stands both in the ARN's tail and after #"
+			return Ref{}, fail(problem, "state it once")
 		}
-		r, err = r.set("field", field)
+		err = r.readField(text, field, quote)
 	}
-	return fits(r, err)
+	return r, located(err, len(text)-len(body), quote)
 }
 
-// Bare reads the text of a variable that is declared to hold something of the scheme: base64 of a ciphertext, a parameter
-// name, path or ARN (with a selector), a secret's name or ARN (with an ECS tail). It takes no options and no field, except
-// in a whole reference of the same scheme, which it reads too. A bare ciphertext gets [ContextConsole], since that is what
-// the console's helper leaves. Any text is a [Literal].
+// slip finds what a template, a file or a list leaves in a reference, from byte start on.
+func slip(text string, start int, quote bool) error {
+	name, field, _ := strings.Cut(text[start:], "#")
+	variable := strings.IndexByte(name, '$')
+	if i := strings.Index(field, "${"); variable < 0 && i >= 0 {
+		variable = len(name) + 1 + i
+	}
+	if variable >= 0 {
+		const hint = "let the template fill the value in before the deployment, or write it out"
+		at := start + variable
+		return fail(fmt.Sprintf("$ at byte %d: nothing expands variables here", at), hint)
+	}
+	if i := strings.IndexByte(name, '<'); i >= 0 {
+		const hint = "write the name that it stands for"
+		at := start + i
+		return fail(fmt.Sprintf("< at byte %d: a placeholder that nobody filled in", at), hint)
+	}
+	if i := commentAt(text[start:]); i >= 0 {
+		problem := fmt.Sprintf("a comment stands behind the reference, at byte %d", start+i)
+		return suggest(problem, "leave it out", quote, strings.TrimRightFunc(text[:start+i], blank))
+	}
+	if _, found := findMention(text, start); found && !strings.HasPrefix(text, KMS) {
+		return fail("two references stand in one text", severalHint)
+	}
+	return nil
+}
+
+// readField sets the field that stands after # in text.
+func (r *Ref) readField(text, field string, quote bool) error {
+	err := r.setField(field)
+	if name := strings.TrimLeft(field, "#"); err != nil && name != field && name != "" {
+		fixed := strings.TrimSuffix(text, field) + name
+		const problem = "two # stand before the field, where a path is written as #a.b"
+		return suggest(problem, "write one", quote, fixed)
+	}
+	return err
+}
+
+// Bare reads the text of a variable that is declared to hold something of the scheme: base64 of a
+// ciphertext, a parameter name, path or ARN (with a selector), a secret's name or ARN (with an ECS
+// tail). It takes no options and no field, except in a whole reference of the same scheme, which it
+// reads too. A bare ciphertext gets [ContextConsole], since that is what the console's helper
+// leaves. Any text is a [Literal].
 //
 // No error quotes the text: it may be a plaintext that someone put there by mistake.
 func Bare(scheme, text string) (Ref, error) {
-	if len(text) > maxText-len(Literal+"://") {
-		return Ref{}, errLong
-	}
 	switch {
+	case len(text) > maxText-len(Literal+"://"):
+		return Ref{}, errLong
 	case scheme == Literal:
 		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, Literal+"://")}, nil
 	case scheme != KMS && scheme != SSM && scheme != SecretsManager:
 		return Ref{}, fail("the declared scheme is unknown", "write kms, ssm, secretsmanager or literal")
 	case strings.TrimSpace(text) == "":
 		return Ref{}, fail("the text is empty", "set the variable, or drop the declaration")
-	case Begins(text):
+	case !arn.Is(text) && Begins(text):
 		r, err := parse(text, false)
 		if err == nil && r.Scheme != scheme {
-			return Ref{}, fail("the text is a reference of another scheme than declared", "declare it under its own scheme")
+			const problem = "the text is a reference of another scheme than declared"
+			return Ref{}, fail(problem, "declare it under its own scheme")
 		}
 		return r, err
-	}
-	if scheme != KMS && strings.TrimFunc(text, around) != text {
+	case scheme != KMS && strings.TrimFunc(text, around) != text:
 		return Ref{}, fail("spaces or quotes stand around the text", "remove them")
 	}
 	r, err := identify(scheme, text)
 	if scheme == KMS && err == nil {
 		r.Context = ContextConsole
 	}
-	return fits(r, err)
+	return fits(r, located(err, 0, false))
 }
 
-// fits refuses a reference whose canonical text [Parse] would refuse for its length.
+// fits makes the last checks, which depend on more than one option, and refuses a reference whose
+// canonical text [Parse] would refuse for its length.
 func fits(r Ref, err error) (Ref, error) {
-	if err == nil && len(r.Text()) > maxText {
+	switch {
+	case err != nil:
+	case r.Failover != "" && inOneRegion(r.Key):
+		const hint = "only a multi-Region key, mrk-…, is in two: leave the second Region out"
+		err = fail("the key exists in one Region", hint)
+	case r.Template != "" && (r.Field != "" || r.Base64):
+		err = fail("a composed text takes no field and no decoding", "state them inside the braces")
+	case len(r.Text()) > maxText:
 		err = errLong
 	}
 	if err != nil {
@@ -108,7 +164,8 @@ func fits(r Ref, err error) (Ref, error) {
 	return r, nil
 }
 
-// Ciphertext returns the reference to what KMS encrypted to b, which is copied. It has 1 to 6144 bytes.
+// Ciphertext returns the reference to what KMS encrypted to b, which is copied. It has 32 to 6144
+// bytes.
 func Ciphertext(b []byte) (Ref, error) {
 	if err := checkCiphertext(len(b)); err != nil {
 		return Ref{}, err
@@ -116,22 +173,23 @@ func Ciphertext(b []byte) (Ref, error) {
 	return Ref{Scheme: KMS, ID: string(b)}, nil
 }
 
-// Parameter returns the reference to the parameter of that name or full ARN. It parses no selector, tree, option or
-// field, so name may come from anywhere.
+// Parameter returns the reference to the parameter of that name or full ARN. It parses no selector,
+// tree, option or field, so name may come from anywhere.
 func Parameter(name string) (Ref, error) { return only(SSM, name) }
 
-// Secret returns the reference to the secret of that name or ARN. It parses no tail, option or field, so id may come from
-// anywhere.
+// Secret returns the reference to the secret of that name or ARN. It parses no tail, option or
+// field, so id may come from anywhere.
 func Secret(id string) (Ref, error) { return only(SecretsManager, id) }
 
 // only reads text as an ID and nothing else.
 func only(scheme, text string) (Ref, error) {
 	r, err := identify(scheme, text)
 	if err == nil && (r.ID != text || isTree(r)) {
-		err = fail("the name carries a selector, a tail or a *", "set version, stage and field each by its key")
+		const hint = "set version, stage and field each by its key"
+		err = fail("the name carries a selector, a tail or a *", hint)
 	}
 	if err != nil {
-		return Ref{}, err
+		return Ref{}, located(err, 0, false)
 	}
 	return r, nil
 }
@@ -149,21 +207,23 @@ func identify(scheme, text string) (Ref, error) {
 	}
 }
 
-// identifyParameter reads a name, ARN or tree and its selector. Names hold no colon, so the first one starts the selector.
+// identifyParameter reads a name, ARN or tree and its selector. Names hold no colon, so the first
+// one starts the selector.
 func identifyParameter(text string) (Ref, error) {
 	r := Ref{Scheme: SSM}
 	var selector string
 	var selected bool
-	if strings.HasPrefix(text, "arn:") {
+	if arn.Is(text) {
 		a, err := parseARN(text, "ssm")
 		if err != nil {
 			return Ref{}, err
 		}
-		a.resource, selector, selected = strings.Cut(a.resource, ":")
+		before := len(text) - len(a.Resource) + len("parameter/") - len("/")
+		a.Resource, selector, selected = strings.Cut(a.Resource, ":")
 		if err := checkParameterARN(a); err != nil {
-			return Ref{}, err
+			return Ref{}, shifted(err, before)
 		}
-		r.ID, r.Region = strings.TrimSuffix(text, ":"+selector), a.region
+		r.ID, r.Region = strings.TrimSuffix(text, ":"+selector), a.Region
 	} else {
 		r.ID, selector, selected = strings.Cut(text, ":")
 		if err := checkParameter(r.ID); err != nil {
@@ -174,91 +234,106 @@ func identifyParameter(text string) (Ref, error) {
 	case !selected:
 		return r, nil
 	case isVersion(r, selector):
-		return r.set("version", selector)
+		err := setVersion(&r, "", selector)
+		return r, err
 	}
-	return r.set("stage", selector)
+	err := setStage(&r, "", selector)
+	return r, err
 }
 
-// identifySecret reads a name, or an ARN with the tail that ECS allows. The tail has all its colons or is not there, as in
-// ECS: one that lost some could name a stage where a key was meant.
+// identifySecret reads a name, or an ARN with the tail that ECS allows. The tail has all its colons
+// or is not there, as in ECS: one that lost some could name a stage where a key was meant.
 func identifySecret(text string) (Ref, error) {
 	r := Ref{Scheme: SecretsManager, ID: text}
-	if !strings.HasPrefix(text, "arn:") {
+	if !arn.Is(text) {
 		return r, checkSecret(text)
 	}
 	a, err := parseARN(text, "secretsmanager")
 	if err != nil {
 		return Ref{}, err
 	}
-	parts := strings.Split(a.resource, ":")
-	if parts[0] != "secret" || a.account == "" || len(parts) != 2 && len(parts) != 5 {
+	part := strings.Split(a.Resource, ":")
+	if part[0] != "secret" || a.Account == "" || len(part) != 2 && len(part) != 5 {
 		return Ref{}, fail("the ARN is not of a secret",
-			"write arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME, and after it nothing or :json-key:stage:version-id")
+			"write arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME, "+
+				"and after it nothing or :json-key:stage:version-id")
 	}
-	if err := checkSecret(parts[1]); err != nil {
-		return Ref{}, err
+	if err := checkSecret(part[1]); err != nil {
+		return Ref{}, shifted(err, len(text)-len(a.Resource)+len("secret:"))
 	}
-	r.Region = a.region
-	if len(parts) == 2 {
+	r.Region = a.Region
+	if len(part) == 2 {
 		return r, nil
 	}
-	tail := parts[2:]
+	tail := part[2:]
 	r.ID = strings.TrimSuffix(text, ":"+strings.Join(tail, ":"))
-	if strings.HasPrefix(tail[0], "/") {
+	err = r.setTail(tail[0], tail[1], tail[2])
+	return r, err
+}
+
+// setTail sets what an ECS tail or a CloudFormation reference states behind the secret.
+func (r *Ref) setTail(field, stage, version string) error {
+	if strings.HasPrefix(field, "/") {
 		// ECS means the key of that name; a field that begins with a slash is a JSON Pointer.
-		tail[0] = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(tail[0])
+		field = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(field)
 	}
-	for i, key := range []string{"field", "stage", "version"} {
-		if tail[i] == "" {
-			continue
-		}
-		if r, err = r.set(key, tail[i]); err != nil {
-			return Ref{}, fail(fmt.Sprintf("the %s in the ARN's tail: %s", key, err.(*Error).Problem), err.(*Error).Hint)
-		}
+	var err error
+	if field != "" {
+		err = named("the field in the ARN's tail", r.setField(field))
 	}
-	return r, nil
+	if stage != "" && err == nil {
+		err = named("the stage in the ARN's tail", setStage(r, "", stage))
+	}
+	if version != "" && err == nil {
+		err = named("the version in the ARN's tail", setVersion(r, "", version))
+	}
+	return err
 }
 
-// withOptions reads the options, which begin at byte at of the text.
-func (r Ref) withOptions(options string, at int, quote bool) (Ref, error) {
+// readOptions reads the options, which begin at byte at of the text.
+func (r *Ref) readOptions(options string, at int, quote bool) error {
 	seen := map[string]bool{"stage": r.Stage != "", "version": r.Version != ""} // by the ARN's tail
-	for option := range strings.SplitSeq(options, "&") {
-		rawKey, rawValue, hasValue := strings.Cut(option, "=")
-		key, err := url.PathUnescape(rawKey) // unlike QueryUnescape it leaves a plus sign alone
-		value, err2 := url.PathUnescape(rawValue)
-		name := fmt.Sprintf("the option at byte %d", at)
-		if quote && key != "" && len(key) <= 40 { // what is longer may be a ciphertext in the wrong place
-			name = fmt.Sprintf("option %q at byte %d", key, at)
+	for text := range strings.SplitSeq(options, "&") {
+		if err := r.readOption(text, at, quote, seen); err != nil {
+			return err
 		}
-		switch {
-		case err != nil || err2 != nil:
-			err = fail(name+" has a bad percent escape", "write % as %25")
-		case key == "":
-			err = fail(name+" has no name", "write ?name=value&name=value")
-		case key == "field":
-			err = fail(name+" is unknown", "write the field last, after #")
-		case r.Scheme == SSM && (key == "stage" || key == "version"):
-			err = fail(name+" is not for parameters", "write the selector after the name: :3 or :label")
-		case seen[key]:
-			err = fail(name+" states a thing for the second time", "state it once")
-		case key == "optional" && hasValue && value == "":
-			err = fail(name+" has no value", "write optional or optional=true")
-		case key == "context" && r.Context != "",
-			strings.HasPrefix(key, "context.") && (r.Context == ContextNone || r.Context == ContextConsole):
-			err = fail(name+" contradicts another", "write context=none, context=console or pairs as context.NAME=value")
-		default:
-			r, err = r.with(name, key, value)
-		}
-		if err != nil {
-			return Ref{}, err
-		}
-		seen[key] = true
-		at += len(option) + 1
+		at += len(text) + 1
 	}
-	return r, nil
+	return nil
 }
 
-// escape encodes what has a meaning in references, and all that is not plain ASCII. ARNs stay readable.
+func (r *Ref) readOption(text string, at int, quote bool, seen map[string]bool) error {
+	rawKey, rawValue, hasValue := strings.Cut(text, "=")
+	key, err := url.PathUnescape(rawKey) // unlike QueryUnescape it leaves a plus sign alone
+	value, err2 := url.PathUnescape(rawValue)
+	name := fmt.Sprintf("the option at byte %d", at)
+	if quote && key != "" && len(key) <= 40 { // what is longer may be a misplaced ciphertext
+		name = fmt.Sprintf("option %q at byte %d", key, at)
+	}
+	word := r.Context == ContextNone || r.Context == ContextConsole
+	contradicts := key == "context" && r.Context != "" || strings.HasPrefix(key, "context.") && word
+	switch {
+	case err != nil || err2 != nil:
+		return fail(name+" has a bad percent escape", "write % as %25")
+	case key == "":
+		return fail(name+" has no name", "write ?name=value&name=value")
+	case key == fieldKey:
+		return fail(name+" is unknown", "write the field last, after #")
+	case r.Scheme == SSM && (key == "stage" || key == "version"):
+		return fail(name+" is not for parameters", "write the selector after the name: :3 or :label")
+	case seen[key]:
+		return fail(name+" states a thing for the second time", "state it once")
+	case key == "optional" && hasValue && value == "":
+		return fail(name+" has no value", "write optional or optional=true")
+	case contradicts:
+		return fail(name+" contradicts another", wordHint)
+	}
+	seen[key] = true
+	return r.with(name, key, value)
+}
+
+// escape encodes what has a meaning in references, and all that is not plain ASCII. ARNs stay
+// readable.
 func escape(s string) string { return escapes.Replace(url.QueryEscape(s)) }
 
 var escapes = strings.NewReplacer("+", "%20", "%3A", ":", "%2F", "/")
@@ -266,4 +341,22 @@ var escapes = strings.NewReplacer("+", "%20", "%3A", ":", "%2F", "/")
 // printable reports whether s is UTF-8 without control characters.
 func printable(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
+}
+
+// suggest returns an error whose hint shows the first of candidates that is a reference by a name,
+// which holds nothing that must not be shown, and otherwise the general hint.
+func suggest(problem, general string, quote bool, candidates ...string) error {
+	for _, text := range candidates {
+		if len(text) > 300 || !quote {
+			continue
+		}
+		r, err := parse(text, false)
+		if err == nil && (r.Scheme == SSM || r.Scheme == SecretsManager) {
+			if name, ok := strings.CutPrefix(text, SecretsManager+"://"); ok {
+				text = short + "://" + name
+			}
+			return &Error{Problem: problem, Hint: "write " + text, instead: text}
+		}
+	}
+	return fail(problem, general)
 }

@@ -1,9 +1,12 @@
-// Package refsyntax parses and prints the text of references, such as ssm:///app/db/password?ttl=1m or
-// sm://prod/db#password. It knows the grammar of names, ARNs, ciphertext and options, and makes no call.
+// Package refsyntax parses and prints the text of references, such as ssm:///app/db/password?ttl=1m
+// or sm://prod/db#password. It knows the grammar of names, ciphertext and options, and makes no
+// call.
 //
-// A well-formed [Ref] has one text, and that text parses back to an equal Ref. What a service would refuse, or read as
-// something else than was meant, is refused here, since a malformed parameter name comes back from AWS as a denial and
-// takes its whole batch along.
+// A well-formed [Ref] has one text, and that text parses back to an equal Ref. What a service would
+// refuse, or read as something else than was meant, is refused here, since a malformed parameter
+// name comes back from AWS as a denial and takes its whole batch along.
+//
+// [Classify] is the one rule that tells references, and what is meant to be one, from plain texts.
 package refsyntax
 
 import (
@@ -14,9 +17,12 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
-// The schemes of references. In text, sm is another name for secretsmanager.
+// The schemes of references. In text, sm is the short name of secretsmanager, and the one that is
+// printed.
 const (
 	KMS            = "kms"
 	SSM            = "ssm"
@@ -24,116 +30,109 @@ const (
 	Literal        = "literal"
 )
 
+const short = "sm"
+
 // The values of [Ref.Context] that are not pairs.
 const (
 	ContextNone    = "none"    // no encryption context, and no second try
 	ContextConsole = "console" // the context of the Lambda console's helper first, then none
 )
 
-// Ref is a reference taken apart. It is comparable, and equal to another when both mean the same. Make one with [Parse],
-// [Bare] or the typed constructors; the zero Ref means nothing.
+// Ref is a reference taken apart. It is comparable, and equal to another when both mean the same.
+// Make one with [Parse], [Bare] or the typed constructors; the zero Ref means nothing.
 type Ref struct {
 	Scheme string
 
-	// ID is the ciphertext's bytes; the parameter's name, its ARN or a tree such as /app/prod/*, without selector; the
-	// secret's name or ARN, without tail; the literal's value.
+	// ID is the ciphertext's bytes; the parameter's name, its ARN or a tree such as /app/prod/*,
+	// without selector; the secret's name or ARN, without tail; the literal's value.
 	ID string
 
-	// Version and Stage pick one version. Of a parameter at most one is set: all digits, or a label. Under
-	// /aws/reference/secretsmanager/ they are a secret's version id or staging label; of a secret, both may be set.
+	// Version and Stage pick one version. Of a parameter at most one is set: all digits, or a
+	// label. Under /aws/reference/secretsmanager/ they are a secret's version id or staging label;
+	// of a secret, both may be set.
 	Version, Stage string
 
-	Region string // as stated, or taken from the ARN in ID or Key; empty: the program's own
-	Key    string // KMS key id, alias or ARN that has to decrypt; empty: any
+	Region   string // as stated, or taken from the ARN in ID or Key; empty: the program's own
+	Failover string // the Region to ask when the first one does not answer; empty: none
+	Role     string // ARN of the role to read with; empty: the program's own
+	Key      string // KMS key id, alias or ARN that has to decrypt; empty: any
 
-	// Context is empty for the default order of tries, ContextNone, ContextConsole, or the pairs of a stated encryption
-	// context as options, sorted by name and percent-encoded: context.A=x&context.B=y.
+	// Context is empty for the default order of tries, ContextNone, ContextConsole, or the pairs of
+	// a stated encryption context as options, sorted by name and percent-encoded:
+	// context.A=x&context.B=y.
 	Context string
 
-	Field string // of a JSON value, see package jsonfield
+	Part
 
 	TTL, Stale                 time.Duration // meaningless unless HasTTL, HasStale
 	HasTTL, HasStale, Optional bool
 
-	// Unquoted marks a copy that is for errors and logs only: [Ref.Shown] tells its length. It is no part of the reference.
+	// Unquoted marks a copy that is for errors and logs only: [Ref.Shown] tells its length. It is
+	// no part of the reference.
 	Unquoted bool
 }
 
-// Text returns the reference as [Parse] reads it, exact and canonical: equal Refs have equal texts. It holds the whole
-// ciphertext of a kms reference and the value of a literal, so it is not for logs.
+// Text returns the reference as [Parse] reads it, exact and canonical: equal Refs have equal texts.
+// It holds the whole ciphertext of a kms reference and the value of a literal, so it is not for
+// logs.
 func (r Ref) Text() string {
-	var b strings.Builder
-	b.WriteString(r.Scheme + "://")
-	switch r.Scheme {
-	case Literal:
-		b.WriteString(r.ID)
-		return b.String()
-	case KMS:
-		b.WriteString(base64.StdEncoding.EncodeToString([]byte(r.ID)))
-	default:
-		b.WriteString(r.ID)
+	if r.Template != "" {
+		return r.composedText()
 	}
-	if sel := r.Version + r.Stage; r.Scheme == SSM && sel != "" {
-		b.WriteString(":" + sel)
+	if r.Scheme == Literal {
+		return Literal + "://" + r.ID
 	}
-
-	sep := "?"
-	option := func(text string) {
-		b.WriteString(sep + text)
-		sep = "&"
-	}
-	if r.Region != "" && r.Region != r.arnRegion() {
-		option("region=" + r.Region)
-	}
-	if r.Scheme == SecretsManager && r.Stage != "" {
-		option("stage=" + escape(r.Stage))
-	}
-	if r.Scheme == SecretsManager && r.Version != "" {
-		option("version=" + r.Version)
-	}
-	if r.Key != "" {
-		option("key=" + r.Key)
-	}
-	switch r.Context {
-	case "":
-	case ContextNone, ContextConsole:
-		option("context=" + r.Context)
-	default:
-		option(r.Context)
-	}
-	if r.HasTTL {
-		option("ttl=" + r.TTL.String())
-	}
-	if r.HasStale {
-		option("stale=" + r.Stale.String())
-	}
-	if r.Optional {
-		option("optional")
-	}
-	if r.Field != "" {
-		b.WriteString("#" + r.Field)
-	}
-	return b.String()
+	return r.name() + r.options() + r.fieldText()
 }
 
-// Shown returns the text for people: of a ciphertext and a literal it tells the length only.
-func (r Ref) Shown() string {
+// name returns the text of scheme, ID and selector.
+func (r Ref) name() string {
 	switch r.Scheme {
 	case KMS:
-		_, options, _ := strings.Cut(r.Text(), "?")
-		if options != "" {
-			options = "?" + options
-		} else if r.Field != "" {
-			options = "#" + r.Field
-		}
-		return fmt.Sprintf("kms://(%d bytes)%s", len(r.ID), options)
-	case Literal:
-		return fmt.Sprintf("literal://(%d bytes)", len(r.ID))
+		return KMS + "://" + base64.StdEncoding.EncodeToString([]byte(r.ID))
+	case SSM:
+		return SSM + "://" + r.WireName()
 	}
-	if r.Unquoted {
-		return fmt.Sprintf("%s://(%d bytes)", r.Scheme, len(r.WireName()))
+	return short + "://" + r.ID
+}
+
+func (r Ref) fieldText() string {
+	if r.Field == "" {
+		return ""
+	}
+	return "#" + r.Field
+}
+
+// Shown returns the text for people: of a ciphertext and a literal it tells the length only, of a
+// composed text the references in it.
+func (r Ref) Shown() string {
+	switch {
+	case r.Scheme == Literal:
+		return ShownLiteral(len(r.ID))
+	case r.Template != "":
+		return r.composedShown()
+	case r.Unquoted && r.Scheme != KMS:
+		scheme, _, _ := strings.Cut(r.name(), "://")
+		return fmt.Sprintf("%s://(%d bytes)", scheme, len(r.WireName()))
+	case r.Scheme == KMS:
+		return fmt.Sprintf("kms://(%d bytes)", len(r.ID)) + r.options() + r.fieldText()
 	}
 	return r.Text()
+}
+
+// ShownLiteral returns how a literal of n bytes is shown.
+func ShownLiteral(n int) string { return fmt.Sprintf("literal://(%d bytes)", n) }
+
+// Written returns how to print r where text is what was written for it: text itself, so that
+// somebody finds it in the template, or "" where [Ref.Shown] says the same or has to hide some.
+func (r Ref) Written(text string) string {
+	if r.Scheme != SSM && r.Scheme != SecretsManager || r.Template != "" || r.Unquoted {
+		return ""
+	}
+	if text == r.Text() {
+		return ""
+	}
+	return text
 }
 
 // Hidden returns what no error about r may quote: the ciphertext, or the value of a literal.
@@ -144,18 +143,41 @@ func (r Ref) Hidden() string {
 	return ""
 }
 
-// Unquote takes the name and the selector out of text, such as AWS's message about r, if r is marked as Unquoted. What has less than 4 bytes
-// stays: it is in every other word.
+// Unquote takes the name and the selector out of text, such as AWS's message about r, if r is
+// marked as Unquoted. What has less than 4 bytes stays: it is in every other word.
 func (r Ref) Unquote(text string) string {
-	if r.Unquoted {
-		name := strings.TrimSuffix(BaseName(r.ID), "*")
-		for _, s := range []string{name, strings.TrimPrefix(name, referencePrefix[1:]), r.Selector()} {
-			if len(s) > 3 {
-				text = strings.ReplaceAll(text, s, "(not shown)")
-			}
+	if !r.Unquoted {
+		return text
+	}
+	name := strings.TrimSuffix(BaseName(r.ID), "*")
+	for _, s := range []string{name, strings.TrimPrefix(name, referencePrefix[1:]), r.Selector()} {
+		if len(s) > 3 {
+			text = strings.ReplaceAll(text, s, "(not shown)")
 		}
 	}
 	return text
+}
+
+// Source returns what is fetched: r without its part, bounds and marks.
+func (r Ref) Source() Ref {
+	r.Part = Part{}
+	r.TTL, r.Stale, r.HasTTL, r.HasStale, r.Optional = 0, 0, false, false, false
+	r.Unquoted = false
+	return r
+}
+
+// InFailover returns the source that the second Region is asked for: r there, an ARN with its
+// Region replaced, for replicas differ in nothing else. It reports false where r states none.
+func (r Ref) InFailover() (Ref, bool) {
+	if r.Failover == "" {
+		return Ref{}, false
+	}
+	if r.Scheme != KMS {
+		r.ID = arn.InRegion(r.ID, r.Failover)
+	}
+	r.Key = arn.InRegion(r.Key, r.Failover)
+	r.Region, r.Failover = r.Failover, ""
+	return r, true
 }
 
 // Bounds returns the TTL and the stale bound that r states, or the given ones.
@@ -169,10 +191,12 @@ func (r Ref) Bounds(ttl, stale time.Duration) (time.Duration, time.Duration) {
 	return ttl, stale
 }
 
-// Fixed reports whether what r points at can never change: a ciphertext, a pinned version, a literal.
+// Fixed reports whether what r points at can never change: a ciphertext, a pinned version, a
+// literal.
 func (r Ref) Fixed() bool { return r.Scheme == KMS || r.Scheme == Literal || r.Version != "" }
 
-// EncryptionContext returns the pairs of a stated encryption context in a new map, or nil when the reference states none.
+// EncryptionContext returns the pairs of a stated encryption context in a new map, or nil when the
+// reference states none.
 func (r Ref) EncryptionContext() map[string]string {
 	if !strings.HasPrefix(r.Context, "context.") {
 		return nil
@@ -187,6 +211,12 @@ func (r Ref) EncryptionContext() map[string]string {
 	return pairs
 }
 
+// WithContext returns r, a ciphertext, with that encryption context and no other.
+func (r Ref) WithContext(pairs map[string]string) Ref {
+	r.Context = contextText(pairs)
+	return r
+}
+
 // contextText is the inverse of [Ref.EncryptionContext].
 func contextText(pairs map[string]string) string {
 	var text []string
@@ -198,12 +228,24 @@ func contextText(pairs map[string]string) string {
 
 // arnRegion is the Region that the reference's ARN states, or empty.
 func (r Ref) arnRegion() string {
-	arn := r.ID
 	if r.Scheme == KMS {
-		arn = r.Key
+		return arn.Region(r.Key)
 	}
-	if fields := strings.SplitN(arn, ":", 6); len(fields) == 6 && fields[0] == "arn" {
-		return fields[3]
+	return arn.Region(r.ID)
+}
+
+// IsOf reports whether a secret of this name and ARN is the one that r asks for: same name; same
+// ARN; or an ARN that is r's with the six random characters appended.
+func (r Ref) IsOf(name, secretARN string) bool {
+	if !arn.Is(r.ID) {
+		return name == r.ID
 	}
-	return ""
+	whole := len(secretARN) == len(r.ID)+len("-AbCdEf") && strings.HasPrefix(secretARN, r.ID+"-")
+	return secretARN == r.ID || whole
+}
+
+// Another reports whether the answer to a question for r alone is for a secret other than r, by
+// this name and ARN. One that names none is for r.
+func (r Ref) Another(name, secretARN string) bool {
+	return name+secretARN != "" && !r.IsOf(name, secretARN)
 }

@@ -7,7 +7,7 @@ import (
 
 func TestShownAndBounds(t *testing.T) {
 	t.Parallel()
-	const pinned = "kms://AQID"
+	const pinned = "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
 	for _, tc := range []struct {
 		name, text, shown string
 		ttl, stale        time.Duration
@@ -17,12 +17,12 @@ func TestShownAndBounds(t *testing.T) {
 		{"its version", "ssm:///a:3", "ssm:///a:3", 1, 2, true},
 		{"its label", "ssm:///a:blue", "ssm:///a:blue", 1, 2, false},
 		{"ttl", "ssm:///a?ttl=0s", "ssm:///a?ttl=0s", 0, 2, false},
-		{"stale", "sm://a?stale=1m#b", "secretsmanager://a?stale=1m0s#b", 1, time.Minute, false},
-		{"secret's version", "sm://a?version=" + versionID, "secretsmanager://a?version=" + versionID, 1, 2, true},
-		{"secret's stage", "sm://a?stage=x", "secretsmanager://a?stage=x", 1, 2, false},
-		{"ciphertext", pinned, "kms://(3 bytes)", 1, 2, true},
-		{"ciphertext's field", pinned + "#a", "kms://(3 bytes)#a", 1, 2, true},
-		{"ciphertext's option", pinned + "?context=none#a", "kms://(3 bytes)?context=none#a", 1, 2, true},
+		{"stale", "sm://a?stale=1m#b", "sm://a?stale=1m0s#b", 1, time.Minute, false},
+		{"secret's version", "sm://a?version=" + versionID, "sm://a?version=" + versionID, 1, 2, true},
+		{"secret's stage", "sm://a?stage=x", "sm://a?stage=x", 1, 2, false},
+		{"ciphertext", pinned, "kms://(33 bytes)", 1, 2, true},
+		{"ciphertext's field", pinned + "#a", "kms://(33 bytes)#a", 1, 2, true},
+		{"ciphertext's option", pinned + "?context=none#a", "kms://(33 bytes)?context=none#a", 1, 2, true},
 		{"literal", "literal://hunter2", "literal://(7 bytes)", 1, 2, true},
 	} {
 		r, err := Parse(tc.text)
@@ -41,9 +41,9 @@ func TestUnquoted(t *testing.T) {
 		{"name and selector", "ssm://battery:staple", "no parameter/battery has staple", "ssm://(14 bytes)", "no parameter/(not shown) has (not shown)"},
 		{"path", "ssm:///a/battery", "on arn:aws:ssm:eu-west-1:1:parameter/a/battery", "ssm://(10 bytes)", "on arn:aws:ssm:eu-west-1:1:parameter/(not shown)"},
 		{"tree", "ssm:///battery/*", "below /battery/", "ssm://(10 bytes)", "below /(not shown)"},
-		{"secret", "sm://battery", "battery-AbCdEf", "secretsmanager://(7 bytes)", "(not shown)-AbCdEf"},
-		{"too short to be told apart", "sm://the", "the secret", "secretsmanager://(3 bytes)", "the secret"},
-		{"ciphertext", "kms://AQID?context=none", "x", "kms://(3 bytes)?context=none", "x"},
+		{"secret", "sm://battery", "battery-AbCdEf", "sm://(7 bytes)", "(not shown)-AbCdEf"},
+		{"too short to be told apart", "sm://the", "the secret", "sm://(3 bytes)", "the secret"},
+		{"ciphertext", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context=none", "x", "kms://(33 bytes)?context=none", "x"},
 	} {
 		r, err := Parse(tc.text)
 		if err != nil {
@@ -55,6 +55,34 @@ func TestUnquoted(t *testing.T) {
 		r.Unquoted = true
 		if r.Shown() != tc.shown || r.Unquote(tc.said) != tc.unquoted {
 			t.Errorf("%s: %s, %s", tc.name, r.Shown(), r.Unquote(tc.said))
+		}
+	}
+}
+
+func TestIsOf(t *testing.T) {
+	t.Parallel()
+	const partial = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db"
+	for _, tc := range []struct {
+		name, id, as, arn string
+		want              bool
+	}{
+		{"name", "prod/db", "prod/db", secretARN, true},
+		{"another name", "prod/db", "prod/dc", secretARN, false},
+		{"a name is no ARN", "prod/db", "", "prod/db", false},
+		{"ARN", secretARN, "prod/db", secretARN, true},
+		{"partial ARN", partial, "prod/db", secretARN, true},
+		{"a longer name", partial, "prod/db-1-AbCdEf", partial + "-1-AbCdEf", false},
+		{"another ARN", secretARN, "prod/db", partial + "-GhIjKl", false},
+	} {
+		r, err := Secret(tc.id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.IsOf(tc.as, tc.arn) != tc.want {
+			t.Errorf("%s: %v", tc.name, !tc.want)
+		}
+		if r.Another(tc.as, tc.arn) == tc.want || r.Another("", "") {
+			t.Errorf("%s: another: %v, %v", tc.name, tc.want, r.Another("", ""))
 		}
 	}
 }

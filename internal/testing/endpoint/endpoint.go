@@ -23,6 +23,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/iam"
 )
 
@@ -196,7 +197,7 @@ func (s *Server) region(account, name string) *Store {
 	if st == nil {
 		st = &Store{
 			server:     s,
-			scope:      iam.Scope{Partition: iam.PartitionOf(name), Region: name, Account: account},
+			scope:      iam.Scope{Partition: arn.Partition(name), Region: name, Account: account},
 			keys:       map[string]*key{},
 			aliases:    map[string]*key{},
 			parameters: map[string]*parameter{},

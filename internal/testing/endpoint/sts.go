@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/lambdasecrets/secrets/internal/iam"
+	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
 // Role is an IAM role that callers may assume by AssumeRole.
@@ -109,7 +109,7 @@ func (r *role) trusts(account, caller string) bool {
 // the function's own.
 func (r *request) identify(accessKey, token, region string) *Error {
 	s := r.server
-	r.policy, r.caller = s.policy, fmt.Sprintf("arn:%s:sts::%s:assumed-role/function/function", iam.PartitionOf(region), s.account)
+	r.policy, r.caller = s.policy, fmt.Sprintf("arn:%s:sts::%s:assumed-role/function/function", arn.Partition(region), s.account)
 	r.store, r.role = s.region(s.account, region), fmt.Sprintf("arn:aws:iam::%s:role/function", s.account)
 	given, ok := s.sessions[accessKey]
 	switch {

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -79,7 +80,7 @@ func (s *Scenario) prepare() error {
 	for _, kind := range []struct {
 		name, text string
 		n          int
-	}{{"SECRET", "secretsmanager://app/secret-%d", s.Secrets}, {"PARAMETER", "ssm:///app/parameter-%d", s.Parameters}, {"CIPHERTEXT", "kms://AQICAHh%d", s.Ciphertexts}} {
+	}{{"SECRET", "sm://app/secret-%d", s.Secrets}, {"PARAMETER", "ssm:///app/parameter-%d", s.Parameters}, {"CIPHERTEXT", "kms://AQICAHh" + strings.Repeat("A", 36) + "%d", s.Ciphertexts}} {
 		for i := range kind.n {
 			name := fmt.Sprintf("%s_%d", kind.name, i)
 			ref, err := secrets.ParseRef(fmt.Sprintf(kind.text, 1000+i))
