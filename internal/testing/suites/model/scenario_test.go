@@ -146,7 +146,8 @@ func TestFreeze_AnswerIsAsOldAsItsQuestion(t *testing.T) {
 						continue // after many freezes that may be all there is to say
 					}
 					wall, _ := clock.now()
-					if age := wall.Sub(r.value.FetchedAt()); age > 10*time.Minute || age > 5*time.Minute && !r.value.Stale() {
+					age := wall.Sub(r.value.FetchedAt())
+					if age > 10*time.Minute || age > 5*time.Minute && !r.value.Stale() {
 						t.Errorf("%v old: %v", age, r)
 					}
 				}
@@ -206,7 +207,7 @@ func TestSnapshot_JudgedAtItsEnd(t *testing.T) {
 					cache.Fetch(ctx, []secrets.Ref{secrets.Secret("a")})
 					b.rotate("a")
 					if got, err := f(ctx, env, cache); err == nil && got == "a-0" {
-						t.Errorf("it returned a value over %v old, at a TTL and a bound of %v", 5*time.Second+frozen, bound)
+						t.Errorf("a value over %v old, at a TTL and a bound of %v", 5*time.Second+frozen, bound)
 					}
 				})
 			})
@@ -342,7 +343,9 @@ func TestDenied_WithinWidth(t *testing.T) {
 		for i := range 100 {
 			environ[fmt.Sprint("P", i)] = fmt.Sprint("ssm:///p/", i)
 		}
-		b := newBackend(func(string, int) reply { return reply{wait: 20 * time.Millisecond, err: secrets.ErrAccessDenied} })
+		b := newBackend(func(string, int) reply {
+			return reply{wait: 20 * time.Millisecond, err: secrets.ErrAccessDenied}
+		})
 		env := newEnv(t, b.parts(), environ, secrets.WithClock(newClock().now))
 		warm(t, env, 10*time.Second)
 		for _, denied := range []bool{true, false} {
