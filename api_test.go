@@ -185,3 +185,44 @@ func changes(want, got string) string {
 	}
 	return b.String()
 }
+
+// Every exported function, option, kind and method is used in an Example, so that its page shows how.
+func TestExamples(t *testing.T) {
+	t.Parallel()
+	fset := token.NewFileSet()
+	source, err := parser.ParseFile(fset, "example_test.go", nil, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]bool{}
+	ast.Inspect(source, func(n ast.Node) bool {
+		if s, ok := n.(*ast.SelectorExpr); ok {
+			used[s.Sel.Name] = true
+		}
+		return true
+	})
+	// What prints a Value or a Ref is used by fmt, log/slog and encoding/json, and so in every Example.
+	for _, name := range []string{"Format", "GoString", "LogValue", "MarshalText", "String", "UnmarshalText", "Error", "Unwrap", "EnvMutate"} {
+		used[name] = true
+	}
+	golden, err := os.ReadFile("testdata/api.golden")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(golden)) {
+		name := line
+		switch {
+		case strings.HasPrefix(line, "func ("):
+			_, name, _ = strings.Cut(line, ") ")
+		case strings.HasPrefix(line, "func "):
+			name = strings.TrimPrefix(line, "func ")
+		case strings.HasPrefix(line, "\tErr") && strings.Contains(line, "errors.New"):
+			name = strings.TrimPrefix(line, "\t")
+		default:
+			continue
+		}
+		if name = name[:strings.IndexAny(name, "([ ")]; !used[name] {
+			t.Errorf("no Example uses %s", name)
+		}
+	}
+}
