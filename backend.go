@@ -2,7 +2,11 @@ package secrets
 
 import (
 	"context"
+	"os"
 	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/lambdasecrets/secrets/internal/awsclient"
 	"github.com/lambdasecrets/secrets/internal/awserr"
@@ -14,6 +18,13 @@ type backendConfig struct {
 	function string   // AWS_LAMBDA_FUNCTION_NAME, for the console's encryption context
 	keys     []string // the key ARNs of WithKMSKeys
 	batch    bool     // WithBatchGetSecretValue
+}
+
+// ownConfig is what a backend takes that stands alone, without an Env.
+func ownConfig(cfg aws.Config) backendConfig {
+	b := backendConfig{source: awsclient.Fixed(cfg), function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME")}
+	b.source.Function = b.function
+	return b
 }
 
 // invoke makes one SDK call with the client of ref's Region, and turns its error into
@@ -58,7 +69,7 @@ func attempt[C, Out any](
 	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
 	call func(context.Context, C) (*Out, error),
 ) (*Out, int, *ResolveError) {
-	client, region, number, err := clients.Get(ctx, ref.Region(), "")
+	client, region, number, err := clients.Get(ctx, ref.Region(), ref.data().Role)
 	if err != nil {
 		return nil, 0, configError(ref, err, awsclient.FilesRead(err))
 	}
@@ -83,6 +94,9 @@ func callError(
 		through := *apiErr
 		through.Through(watch.Proxy())
 		e.cause = &through
+		if roleDenied(apiErr, ref.data().Role) {
+			e.kind = ErrAccessDenied
+		}
 	}
 	if awsclient.ConnectFailed(err) {
 		e.problem = awsclient.NoConnection
@@ -94,6 +108,21 @@ func callError(
 		}
 	}
 	return &e
+}
+
+// roleDenied reports whether STS denies the role that a reference states. That is a denial like that of
+// the value, and no failure of the program's own credentials, which would count as transient.
+func roleDenied(apiErr *awserr.Error, role string) bool {
+	return role != "" && apiErr.Step == "sts:AssumeRole" && apiErr.Resource() == role &&
+		awserr.Classify(apiErr.Step, apiErr.Code, "", 0) == awserr.AccessDenied
+}
+
+// byRole keeps a T for each role: what one role turned out to allow says nothing of another.
+type byRole[T any] struct{ m sync.Map }
+
+func (b *byRole[T]) of(ref Ref) *T {
+	t, _ := b.m.LoadOrStore(ref.data().Role, new(T))
+	return t.(*T)
 }
 
 // failed returns err as the result of ref.

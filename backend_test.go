@@ -338,3 +338,59 @@ func TestSharedError(t *testing.T) {
 		t.Errorf("changed to %s", secrets.Detail(shared))
 	}
 }
+
+// A role reads in its own account; where its trust policy does not let the function in, that is
+// told, and nothing is tried by other means.
+func TestRole(t *testing.T) {
+	t.Parallel()
+	const role, stranger = "arn:aws:iam::210987654321:role/reader", "arn:aws:iam::210987654321:role/stranger"
+	s, st, cfg := start(t)
+	theirs := s.RegionOf("210987654321", region)
+	if err := errors.Join(
+		s.AddRole(endpoint.Role{ARN: role, Trust: `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"123456789012"}}}`}),
+		s.AddRole(endpoint.Role{ARN: stranger, Trust: `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"999999999999"}}}`}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	for in, st := range map[string]*endpoint.Store{"ours": st, "theirs": theirs} {
+		put(st, "/app/x")
+		for i := range 3 {
+			st.PutParameter(endpoint.Parameter{Name: fmt.Sprint("/n", i), Value: in})
+			st.PutSecret(fmt.Sprint("n", i), in)
+		}
+	}
+	blob := kmsRef(theirs.Encrypt(theirs.CreateKey(), []byte("theirs"), nil))
+	for name, p := range map[string]secrets.Provider{
+		"ssm": secrets.NewSSM(cfg), "sm": secrets.NewBatchingSecretsManager(cfg), "kms": secrets.NewKMS(cfg),
+	} {
+		own, as := []string{}, []string{}
+		for i := range 3 {
+			text := map[string]string{"ssm": "ssm:///n", "sm": "sm://n"}[name] + fmt.Sprint(i)
+			if name == "kms" {
+				if i == 0 {
+					as = append(as, blob+"?role="+role)
+				}
+				continue
+			}
+			own, as = append(own, text), append(as, text+"?role="+role)
+		}
+		for i, r := range fetch(t, p, append(own, as...)...) {
+			want := "theirs"
+			if i < len(own) {
+				want = "ours"
+			}
+			wantResult(t, r, want, nil)
+		}
+		s.ResetCalls()
+		for i := range as {
+			as[i] = strings.ReplaceAll(as[i], role, stranger)
+		}
+		for _, r := range fetch(t, p, as...) {
+			wantResult(t, r, "", secrets.ErrAccessDenied)
+			if detail := secrets.Detail(r.Err); !strings.Contains(detail, "trust policy") || !strings.Contains(detail, stranger) {
+				t.Errorf("%s", detail)
+			}
+		}
+		wantCalls(t, s, "1 sts:AssumeRole")
+	}
+}

@@ -5,7 +5,6 @@ package secrets
 import (
 	"context"
 	"fmt"
-	"os"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -27,8 +26,7 @@ type kmsProvider struct {
 // context=console turns the order round. The second try is made only after
 // InvalidCiphertextException or a denial. A key ARN in ?key= sends the call to its Region.
 func NewKMS(cfg aws.Config, optFns ...func(*kms.Options)) Provider {
-	function := os.Getenv("AWS_LAMBDA_FUNCTION_NAME")
-	return newKMS(backendConfig{source: awsclient.Fixed(cfg), function: function}, optFns...)
+	return newKMS(ownConfig(cfg), optFns...)
 }
 
 func newKMS(b backendConfig, optFns ...func(*kms.Options)) Provider {
@@ -62,7 +60,8 @@ func (p *kmsProvider) fetch(ctx context.Context, ref Ref) Result {
 		}
 		// A condition on the context in a policy turns the wrong try into a denial. Nothing else
 		// says that another context would do, and each try is a call in the customer's CloudTrail.
-		if err.Code != "InvalidCiphertextException" && err.kind != ErrAccessDenied {
+		mayFit := err.Code == "InvalidCiphertextException" || err.kind == ErrAccessDenied
+		if !mayFit || err.interrupted() {
 			break
 		}
 	}

@@ -31,7 +31,7 @@ const (
 type smProvider struct {
 	clients awsclient.Clients[*secretsmanager.Client]
 	batches bool // WithBatchGetSecretValue
-	noBatch refusal
+	noBatch byRole[refusal]
 }
 
 // A refusal remembers that an operation is not to be had, for a while or for good.
@@ -65,7 +65,7 @@ func (r *refusal) holds() bool {
 // each, up to 32 at once, for the stage or version that the reference states, else for AWSCURRENT.
 // Text secrets and binary ones come out byte for byte.
 func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) Provider {
-	return newSecretsManager(backendConfig{source: awsclient.Fixed(cfg)}, optFns...)
+	return newSecretsManager(ownConfig(cfg), optFns...)
 }
 
 func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
@@ -82,22 +82,18 @@ func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options))
 }
 
 func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
-	if !p.batches || p.noBatch.holds() {
-		deliverEach(ctx, refs, deliver, p.getSecretValue)
-		return
-	}
 	type together struct {
-		region string
-		arn    bool
-		alone  bool // such a one is of a batch of its own, see ref
-		ref    Ref
+		region, role string
+		arn          bool
+		alone        bool // in a batch of its own, see ref
+		ref          Ref
 	}
 	key := func(ref Ref) (together, string) {
 		d := ref.data()
 		// A list that names one secret twice is refused. Names and ARNs of one secret cannot be
 		// told from here, so they go apart.
-		k := together{region: d.Region, arn: strings.HasPrefix(d.ID, "arn:")}
-		if !batchable(ref) {
+		k := together{region: d.Region, role: d.Role, arn: strings.HasPrefix(d.ID, "arn:")}
+		if !p.batches || !batchable(ref) || p.noBatch.of(ref).holds() {
 			k.alone, k.ref = true, ref
 		}
 		return k, d.ID
@@ -153,10 +149,12 @@ func (p *smProvider) fallBack(
 	ctx context.Context, refs []Ref, refused *ResolveError, deliver func(i int, r Result),
 ) {
 	const throttled = time.Minute
+	if len(refs) == 0 {
+		return
+	}
+	noBatch := p.noBatch.of(refs[0])
 	switch {
-	case refused == nil || len(refs) == 0:
-	case refused.kind == ErrAccessDenied, unknownOperation(refused):
-		p.noBatch.forGood()
+	case refused == nil:
 	case refused.kind == ErrThrottled:
 		first := p.getSecretValue(ctx, refs[0])
 		deliver(0, first)
@@ -165,7 +163,12 @@ func (p *smProvider) fallBack(
 			deliverAll(failedCall(refs, refused), deliver)
 			return
 		}
-		p.noBatch.forWhile(throttled)
+		noBatch.forWhile(throttled)
+	case refused.interrupted(): // not even asked, or not answered
+		deliverAll(failedCall(refs, refused), deliver)
+		return
+	case refused.kind == ErrAccessDenied, unknownOperation(refused):
+		noBatch.forGood()
 	case refused.transient():
 		deliverAll(failedCall(refs, refused), deliver)
 		return

@@ -34,9 +34,12 @@ const (
 
 type ssmProvider struct {
 	clients awsclient.Clients[*ssm.Client]
+	actions byRole[ssmActions]
+}
 
-	// What the role turned out to allow, so that a refused action is not tried again at every
-	// refresh. Roles often have one of GetParameter and GetParameters: they are separate actions.
+// ssmActions is what a role turned out to allow, so that a refused action is not tried again at
+// every refresh. Roles often have one of GetParameter and GetParameters: they are separate actions.
+type ssmActions struct {
 	noBatch  atomic.Bool // GetParameters is denied where GetParameter is allowed
 	noSingle atomic.Bool // and the other way round
 	denied   sync.Map    // Ref that both denied at the last fetch → struct{}
@@ -49,7 +52,7 @@ type ssmProvider struct {
 // tree is not, for AWS fails it as a whole where one of its parameters cannot be decrypted. A role
 // that allows only one of GetParameter and GetParameters will do.
 func NewSSM(cfg aws.Config, optFns ...func(*ssm.Options)) Provider {
-	return newSSM(backendConfig{source: awsclient.Fixed(cfg)}, optFns...)
+	return newSSM(ownConfig(cfg), optFns...)
 }
 
 func newSSM(b backendConfig, optFns ...func(*ssm.Options)) Provider {
@@ -64,24 +67,24 @@ func newSSM(b backendConfig, optFns ...func(*ssm.Options)) Provider {
 }
 
 func (p *ssmProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
-	type together struct{ scheme, region, tree string }
+	type together struct{ scheme, region, role, tree string }
 	// A Cache asks for one Region at a time, others may not.
 	key := func(ref Ref) (together, string) {
 		d := ref.data()
 		// The name without its selector: answers are told apart by name, and not every endpoint
 		// repeats the selector.
-		return together{d.Scheme, d.Region, d.Tree()}, refsyntax.BaseName(d.ID)
+		return together{d.Scheme, d.Region, d.Role, d.Tree()}, refsyntax.BaseName(d.ID)
 	}
 	streamBatches(ctx, refs, deliver, ssmBatch, key, p.fetch)
 }
 
 // fetch fetches a tree, or up to ten names, by one call if the role and the names allow it.
 func (p *ssmProvider) fetch(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
-	lone := len(refs) == 1
+	lone, actions := len(refs) == 1, p.actions.of(refs[0])
 	switch {
 	case refs[0].data().Tree() != "":
 		deliver(0, p.tree(ctx, refs[0]))
-	case p.noBatch.Load(), lone && !p.noSingle.Load():
+	case actions.noBatch.Load(), lone && !actions.noSingle.Load():
 		deliverEach(ctx, refs, deliver, p.either)
 	case lone:
 		deliver(0, p.alone(ctx, refs[0]))
@@ -143,7 +146,7 @@ func (p *ssmProvider) takeApart(
 	// Only if none is denied alone: a role may allow one action for some names, and the other for
 	// the rest.
 	if refused.kind == ErrAccessDenied && !batched.Load() && failures.Load() == 0 {
-		p.noBatch.Store(true)
+		p.actions.of(refs[0]).noBatch.Store(true)
 	}
 }
 
@@ -189,7 +192,7 @@ func (p *ssmProvider) single(ctx context.Context, ref Ref) Result {
 func (p *ssmProvider) alone(ctx context.Context, ref Ref) Result {
 	results, refused := p.getParameters(ctx, []Ref{ref})
 	if refused != nil {
-		p.noSingle.Store(false) // the role may have changed: the next fetch finds out anew
+		p.actions.of(ref).noSingle.Store(false) // the role may have changed: the next fetch finds out anew
 		return failed(ref, refused)
 	}
 	return results[0]
@@ -203,31 +206,32 @@ func (p *ssmProvider) either(ctx context.Context, ref Ref) Result {
 	switch {
 	case err == nil:
 		return r
-	case err.kind != ErrAccessDenied:
+	case err.kind != ErrAccessDenied, err.interrupted(): // the role itself was denied
 		return failed(ref, err)
 	}
-	if _, both := p.denied.LoadAndDelete(ref); both {
+	actions := p.actions.of(ref)
+	if _, both := actions.denied.LoadAndDelete(ref); both {
 		return failed(ref, err)
 	}
 	results, refused := p.getParameters(ctx, []Ref{ref})
 	if refused != nil {
-		p.remember(ref)
+		actions.remember(ref)
 		return failed(ref, err)
 	}
 	if results[0].Err == nil {
-		p.noSingle.Store(true)
+		actions.noSingle.Store(true)
 	}
 	return results[0]
 }
 
 // remember notes that both actions deny ref. The notes are bounded, for a program that resolves
 // whatever names it is given; to forget them costs a call per name.
-func (p *ssmProvider) remember(ref Ref) {
+func (a *ssmActions) remember(ref Ref) {
 	const most = 1000
-	if p.denials.Add(1)%most == 0 {
-		p.denied.Clear()
+	if a.denials.Add(1)%most == 0 {
+		a.denied.Clear()
 	}
-	p.denied.Store(ref, struct{}{})
+	a.denied.Store(ref, struct{}{})
 }
 
 // getParameter makes one GetParameter call. It returns an error where AWS refused it.
@@ -259,8 +263,8 @@ func (p *ssmProvider) getParameter(ctx context.Context, ref Ref) (Result, *Resol
 }
 
 // getParameters makes one GetParameters call for up to ten names. It returns an error where the
-// call was refused as a whole, which one of the names may be to blame for; a transient failure
-// becomes the result of each, for a retry may cure it.
+// call was refused as a whole, which one of the names may be to blame for. A transient failure,
+// which a retry may cure, and what came before the call become the result of each.
 func (p *ssmProvider) getParameters(ctx context.Context, refs []Ref) ([]Result, *ResolveError) {
 	const operation = "ssm:GetParameters"
 	in := &ssm.GetParametersInput{WithDecryption: aws.Bool(true)}
@@ -272,10 +276,10 @@ func (p *ssmProvider) getParameters(ctx context.Context, refs []Ref) ([]Result, 
 			return c.GetParameters(ctx, in)
 		})
 	switch {
-	case err != nil && !err.transient():
-		return nil, err
-	case err != nil:
+	case err != nil && (err.transient() || err.interrupted()):
 		return failedCall(refs, err), nil
+	case err != nil:
+		return nil, err
 	case out.Parameters == nil && out.InvalidParameters == nil:
 		err := garbledError(operation, refs[0], "the answer has no Parameters")
 		return failedCall(refs, err), nil

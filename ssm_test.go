@@ -388,6 +388,28 @@ func TestSSMTree_GarbledPage(t *testing.T) {
 	}
 }
 
+// A tree with a label has the labelled version of each parameter, and none of those without it.
+func TestSSMTree_Label(t *testing.T) {
+	t.Parallel()
+	_, st, cfg := start(t)
+	for _, name := range []string{"/app/a", "/app/b/c", "/app/d"} {
+		for v := range 2 {
+			st.PutParameter(endpoint.Parameter{Name: name, Value: fmt.Sprint(name, v+1)})
+		}
+	}
+	st.LabelParameter("/app/a", 1, "blue")
+	st.LabelParameter("/app/b/c", 2, "blue")
+	p := secrets.NewSSM(cfg)
+	// One path with a label and without it go apart.
+	got := fetch(t, p, "ssm:///app/*:blue", "ssm:///app/*", "ssm:///app/*:green")
+	wantResult(t, got[0], `{"a":"/app/a1","b/c":"/app/b/c2"}`, nil)
+	wantResult(t, got[1], `{"a":"/app/a2","b/c":"/app/b/c2","d":"/app/d2"}`, nil)
+	wantResult(t, got[2], "", secrets.ErrNotFound)
+	if detail := secrets.Detail(got[2].Err); !strings.Contains(detail, "label") {
+		t.Errorf("%s", detail)
+	}
+}
+
 // pages answers GetParametersByPath with n parameters of one value, ten to a page.
 func pages(n int, value string) doing {
 	return func(r *http.Request) (*http.Response, error) {

@@ -48,6 +48,9 @@ func arrivals(t testing.TB, ctx context.Context, p secrets.Provider, texts ...st
 		if n != 1 {
 			t.Errorf("%s was delivered %d times", texts[i], n)
 		}
+		if strings.Contains(secrets.Detail(got[i].Err), "returned without a result") {
+			t.Errorf("%s was not delivered", texts[i])
+		}
 	}
 	return got
 }
