@@ -126,6 +126,9 @@ func (e *ResolveError) explanation() string {
 	if e.Code == "" && !beforeCall(apiErr) { // with a code it was AWS that answered
 		add("endpoint ", e.host)
 	}
+	if e.second != nil {
+		add("second Region ", e.second.region+": "+e.second.summary(e.second.RequestID))
+	}
 	add("encryption contexts tried: ", strings.Join(e.contexts, ", "))
 	add("next: ", e.next(apiErr))
 	return text

@@ -362,6 +362,7 @@ func (e *Env) newMux() Provider {
 	b.source.Overridden = func(ctx context.Context, service, endpoint string) {
 		c.logger().WarnContext(ctx, "secrets.endpoint", "service", service, "endpoint", endpoint)
 	}
+	b.source.Function = b.function
 	b.source.AllowHTTP = c.insecure
 	m := mux{}
 	for scheme, backend := range map[Scheme]func(backendConfig) Provider{
@@ -384,5 +385,5 @@ func (e *Env) newMux() Provider {
 		}
 		m[scheme] = sync.OnceValue(func() Provider { return backend(b) })
 	}
-	return &streamer{m.stream}
+	return &streamer{failingOver(m.stream)}
 }

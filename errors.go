@@ -82,6 +82,8 @@ type ResolveError struct {
 	// not help; but nobody took the value away, so the one in hand is served as through
 	// a transient failure.
 	outgrown bool
+
+	second *ResolveError // what the second Region said, where the reference states one and both failed
 }
 
 // Error returns one line: variable or reference, kind, operation, AWS code, request id.

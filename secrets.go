@@ -75,6 +75,7 @@ type Result struct {
 	ARN   string // of the parameter, secret or key that the value came from, for Env.Refs; may be ""
 	Err   error  // why there is no Value, or nil
 
+	region  string // the second Region that the reference states, if the Value came from there
 	warning string // about the Value, for the log: that it is about to outgrow a limit; or ""
 }
 
