@@ -16,6 +16,9 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io"
 	"log/slog"
 	"math/big"
@@ -27,6 +30,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -673,4 +677,97 @@ func TestError_NameThatIsNone(t *testing.T) {
 	if _, err := env.Get(t.Context(), "DB.PASSWORD-2/x"); !strings.Contains(fmt.Sprint(err), "DB.PASSWORD-2/x: ") {
 		t.Errorf("%v", err)
 	}
+}
+
+// docs/troubleshooting.md explains each kind, each reason and each fault of JSON, and quotes nothing that the code does not say.
+func TestTroubleshooting(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("docs/troubleshooting.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	quoted := map[string]bool{}
+	for _, m := range regexp.MustCompile("(?m)^\\| `([^`]+)` \\|").FindAllSubmatch(page, -1) {
+		quoted[string(m[1])] = true
+	}
+	said := literals(t, "*.go", "internal/awserr/*.go", "internal/jsonfield/*.go", "internal/awsclient/*.go")
+	for text := range quoted {
+		if !strings.Contains(strings.Join(said, "\n"), text) {
+			t.Errorf("no error says %q", text)
+		}
+	}
+	explained := func(text string) bool {
+		for q := range quoted {
+			if strings.HasPrefix(text, q) {
+				return true
+			}
+		}
+		return false
+	}
+	kinds, _ := os.ReadFile("errors.go")
+	reasons, _ := os.ReadFile("internal/awserr/local.go")
+	required := 0
+	for _, m := range regexp.MustCompile(`(?m)^\s+Err\w+ += errors\.New\("([^"]+)"\)`).FindAllSubmatch(kinds, -1) {
+		if required++; !quoted[string(m[1])] {
+			t.Errorf("the kind %q is not explained", m[1])
+		}
+	}
+	for _, m := range regexp.MustCompile(`(?m)^\s+\w+ +Reason += "([^"]+)"`).FindAllSubmatch(reasons, -1) {
+		if required++; !quoted[string(m[1])] {
+			t.Errorf("the reason %q is not explained", m[1])
+		}
+	}
+	quoted["the value is \x00, not a JSON object"] = quoted[", not a JSON object, so it has no field"]
+	fault := regexp.MustCompile(`^(the value |a byte order|single quotes|a line break|a control|it begins|the JSON (value|ends|is|has dup)|the answer )`)
+	for _, text := range said {
+		if fault.MatchString(text) && len(text) > 25 {
+			if required++; !explained(text) {
+				t.Errorf("%q is not explained", text)
+			}
+		}
+	}
+	if required < 60 {
+		t.Errorf("only %d texts were looked for", required)
+	}
+}
+
+// literals returns the strings of source files, those that are put together of several as one, with NUL for what is no literal.
+func literals(t *testing.T, patterns ...string) (all []string) {
+	t.Helper()
+	var value func(e ast.Expr) string
+	value = func(e ast.Expr) string {
+		switch e := e.(type) {
+		case *ast.BasicLit:
+			if s, err := strconv.Unquote(e.Value); err == nil {
+				return s
+			}
+		case *ast.BinaryExpr:
+			return value(e.X) + value(e.Y)
+		case *ast.ParenExpr:
+			return value(e.X)
+		}
+		return "\x00"
+	}
+	for _, pattern := range patterns {
+		names, _ := filepath.Glob(pattern)
+		for _, name := range names {
+			if strings.HasSuffix(name, "_test.go") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if e, ok := n.(ast.Expr); ok {
+					if text := value(e); strings.Trim(text, "\x00") != "" {
+						all = append(all, text)
+						return false
+					}
+				}
+				return true
+			})
+		}
+	}
+	return all
 }

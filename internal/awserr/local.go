@@ -34,11 +34,9 @@ const (
 	Broken      Reason = "the connection failed"
 	OpenFiles   Reason = "this process has too many files and connections open"
 
-	Certificate Reason = "the server's TLS certificate is not trusted"
-	NoRoots     Reason = "there are no CA certificates to check the server's TLS " +
-		"certificate"
-	CertificateTime Reason = "the server's TLS certificate is not valid at this " +
-		"machine's time"
+	Certificate     Reason = "the server's TLS certificate is not trusted"
+	NoRoots         Reason = "there are no CA certificates to check the server's TLS certificate"
+	CertificateTime Reason = "the server's TLS certificate is not valid at this machine's time"
 	CertificateHost Reason = "the server's TLS certificate is for another host"
 
 	ProxyFailed  Reason = "the proxy cannot be reached"
