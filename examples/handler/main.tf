@@ -2,7 +2,9 @@
 #
 #   CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -o build/bootstrap .
 #   terraform init
-#   terraform apply -target=aws_kms_alias.orders          # the key first: the signing key is encrypted under it. What it asks for is not used yet: write anything
+#   terraform apply -target=aws_kms_alias.orders          # the key first, for the signing key; answer its questions
+#                                                         # with any text, nothing uses it yet
+#   head -c 32 /dev/urandom >signing-key                  # the plaintext; delete the file when the function has it
 #   aws kms encrypt --key-id alias/orders --encryption-context LambdaFunctionName=orders \
 #     --plaintext fileb://signing-key --query CiphertextBlob --output text
 #   terraform apply                                       # asks for the plaintexts, and for that ciphertext
