@@ -14,26 +14,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
-	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/lambdasecrets/secrets"
 )
-
-func secondRole(ctx context.Context, cfg aws.Config) {
-	// region: role
-	const role = "arn:aws:iam::210987654321:role/secrets-reader"
-	theirs := cfg.Copy()
-	theirs.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), role))
-
-	env := secrets.MustWarm(ctx, secrets.WithAWSConfig(cfg), secrets.WithProvider(split{
-		matches: func(id string) bool { return strings.Contains(id, ":210987654321:") },
-		with:    secrets.NewSecretsManager(theirs),
-		others:  secrets.NewSecretsManager(cfg),
-	}, secrets.SecretsManager))
-	// endregion
-	_ = env
-}
 
 // region: split
 
