@@ -102,6 +102,7 @@ func runServer(ctx context.Context, name string, f func(server)) error {
 	defer s.stop()
 	*map[string]*string{
 		"PostgreSQL": &clients.PostgreSQL, "MariaDB": &clients.MariaDB, "Redis": &clients.Redis,
+		"RabbitMQ": &clients.RabbitMQ, "NATS": &clients.NATS,
 	}[name] = s.address()
 	f(s)
 	return nil

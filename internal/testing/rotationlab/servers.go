@@ -32,6 +32,8 @@ var servers = map[string]func(context.Context) (server, error){
 	"PostgreSQL": startPostgres,
 	"MariaDB":    startMariaDB,
 	"Redis":      startRedis,
+	"RabbitMQ":   startRabbitMQ,
+	"NATS":       startNATS,
 }
 
 func (p *process) files() *process { return p }

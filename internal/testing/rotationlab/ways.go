@@ -15,7 +15,7 @@ type expect int
 
 const (
 	noneFail expect = iota
-	someFail        // those whose connection is being opened when the password changes
+	someFail        // those that are connecting when the password changes
 	manyFail        // the control
 )
 
@@ -47,6 +47,10 @@ var ways = []way{
 	{name: "re2", server: "Redis", what: "Derive, go-redis", variable: "REDIS", alternating: true, open: goRedis},
 	{name: "re3", server: "Redis", what: "the cached password", variable: "REDIS", snippet: true, expect: manyFail, open: redisCached},
 	{name: "re4", server: "Redis", what: "Derive, rueidis", variable: "REDIS", snippet: true, open: goRueidis},
+	{name: "mq1", server: "RabbitMQ", what: "Do, amqp091", variable: "BROKER", snippet: true, open: rabbit},
+	{name: "mq2", server: "RabbitMQ", what: "Do, amqp091", variable: "BROKER", alternating: true, snippet: true, open: rabbit},
+	{name: "na1", server: "NATS", what: "Do, nats.go", variable: "BROKER", snippet: true, expect: someFail, open: natsDo},
+	{name: "na2", server: "NATS", what: "Do, nats.go", variable: "BROKER", alternating: true, snippet: true, expect: someFail, open: natsDo},
 	{name: "pg4", server: "PostgreSQL", what: "BeforeConnect, pgxpool", variable: "DB", snippet: true, expect: someFail, open: pgxPool},
 	{name: "pg5", server: "PostgreSQL", what: "BeforeConnect, pgxpool", variable: "DB", alternating: true, apart: true, snippet: true, open: pgxPool},
 	{name: "pg6", server: "PostgreSQL", what: "Derive, pgxpool", variable: "DB", snippet: true, open: derivedPool},
@@ -111,6 +115,27 @@ func goRedis(_ context.Context, env *secrets.Env) (func(context.Context) error, 
 func goRueidis(_ context.Context, env *secrets.Env) (func(context.Context) error, func(), error) {
 	query, err := clients.RueidisAfter(env)
 	return query, nothing, err
+}
+
+func rabbit(_ context.Context, env *secrets.Env) (func(context.Context) error, func(), error) {
+	return func(ctx context.Context) error {
+		conn, err := clients.AMQPAfter(ctx, env)
+		if err != nil {
+			return err
+		}
+		return conn.Close()
+	}, nothing, nil
+}
+
+func natsDo(_ context.Context, env *secrets.Env) (func(context.Context) error, func(), error) {
+	return func(ctx context.Context) error {
+		conn, err := clients.NATSAfter(ctx, env)
+		if err != nil {
+			return err
+		}
+		conn.Close()
+		return nil
+	}, nothing, nil
 }
 
 // cached returns what connects with the password that the Env has, and does nothing about a refusal.
