@@ -280,8 +280,6 @@ func unsupported(ref Ref) string {
 		return "a role"
 	case d.Failover != "":
 		return "a second Region"
-	case d.Tree() != "" && d.Selector() != "":
-		return "the label of a tree"
 	}
 	return ""
 }

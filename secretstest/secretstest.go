@@ -13,12 +13,12 @@ package secretstest
 
 import (
 	"os"
-	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/lambdaenv"
 )
 
 // Env returns an Env in which Get of each name returns its value, as it is, even if it looks like a reference. Nothing is fetched, and the process
@@ -28,8 +28,8 @@ func Env(t testing.TB, values map[string]string, opts ...secrets.Option) *secret
 	notOnLambda()
 	all := []secrets.Option{secrets.WithEnviron(values)}
 	for name := range values {
-		if !strings.HasPrefix(name, "AWS_") && !strings.HasPrefix(name, "LAMBDA_") && !strings.HasPrefix(name, "_") {
-			all = append(all, secrets.WithVars(secrets.Literal, name)) // New refuses to declare the others, which are Lambda's own
+		if !lambdaenv.Reserved(name) { // New refuses to declare what Lambda and the SDK read
+			all = append(all, secrets.WithVars(secrets.Literal, name))
 		}
 	}
 	env, err := secrets.New(append(all, opts...)...)

@@ -90,3 +90,32 @@ func FuzzWith(f *testing.F) {
 		}
 	})
 }
+
+// FuzzClassify checks the one rule: what Parse reads is no plain text, and what the error of a
+// refused text says to write is read.
+func FuzzClassify(f *testing.F) {
+	for _, text := range []string{
+		"postgres://a:${ssm:/a}@h", "${ssm(eu-west-1):/a}", "{{sm://a#b}}:{{sm://a#c}}", "ref+awssecrets://a#/b", `"` + ssmARN + `"`,
+		"{{resolve:ssm:/a}}x", "smm://a", "SSM:a/b", "sm://a # b", "x={{ssm:///a?decode=base64#k}}", "sm://a##b", "ssm%3A%2F%2Fa", "aws:kms:AQICAHh",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		r, err := Parse(text)
+		if Classify(text) != Reference {
+			if err == nil {
+				t.Fatalf("%q is taken for plain, and read as %s", text, r.Shown())
+			}
+			return
+		}
+		if err == nil {
+			checkRoundTrip(t, r)
+			return
+		}
+		if e := err.(*Error); e.instead != "" {
+			if _, err := Parse(e.instead); err != nil {
+				t.Fatalf("%q: %v, and %q is not read: %v", text, e, e.instead, err)
+			}
+		}
+	})
+}
