@@ -43,6 +43,7 @@ func New(opts ...Option) (*Env, error) {
 	c := &config{
 		cacheConfig: newCacheConfig(), vars: map[string]Scheme{}, refs: map[string]Ref{},
 		providers: map[Scheme]Provider{}, contexts: map[string]map[string]string{},
+		roles: map[string]string{},
 	}
 	for _, o := range opts {
 		o.apply(c)
@@ -135,10 +136,14 @@ func (s *scan) unset() {
 			s.bad(name, Ref{}, "it is declared by WithVars and not set", hint)
 		}
 	}
+	named := maps.Clone(c.roles)
 	for name := range c.contexts {
+		named[name] = ""
+	}
+	for name := range named {
 		if _, declared := c.vars[name]; !declared && absent(name) {
-			const hint = "set the variable, or drop the option"
-			s.bad(name, Ref{}, "WithEncryptionContext names it, and it is not set", hint)
+			s.bad(name, Ref{}, "WithEncryptionContext or WithRole names it, and it is not set",
+				"set the variable, or drop the option")
 		}
 	}
 }
@@ -211,6 +216,10 @@ func (s *scan) check(name string, ref Ref) {
 		}
 		s.refs[name] = ref
 	}
+	if role, stated := c.roles[name]; stated {
+		ref = withRole(ref, role)
+		s.refs[name] = ref
+	}
 	_, declared := c.vars[name]
 	_, coded := c.refs[name]
 	switch err := s.env.allowed(name, ref); {
@@ -248,6 +257,22 @@ func pin(name string, ref Ref, pairs map[string]string) (Ref, *ResolveError) {
 	return d.ref(), nil
 }
 
+// withRole returns ref as it is read with a role. One that the reference states itself has to be the
+// same: the program decides, and the environment must not.
+func withRole(ref Ref, role string) Ref {
+	d := ref.data()
+	if d.problem != "" || d.Role == role {
+		return ref
+	}
+	if d.Role != "" {
+		d.problem, d.hint = "it states another role than WithRole", "leave the role out of the reference"
+		return d.ref()
+	}
+	next := newRefData(d.With("role", role))
+	next.written, next.Unquoted = d.written, d.Unquoted
+	return next.ref()
+}
+
 // allowed checks a reference, before any call.
 func (e *Env) allowed(name string, ref Ref) *ResolveError {
 	refuse := func(problem, hint string, cause error) *ResolveError {
@@ -261,8 +286,8 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 	if problem, hint := e.otherPartition(ref); problem != "" {
 		return refuse(problem, hint, nil)
 	}
-	if option := unsupported(ref); option != "" {
-		return refuse(option+" is not supported yet", "leave it out", nil)
+	if ref.Failover() != "" {
+		return refuse("a second Region is not supported yet", "leave it out", nil)
 	}
 	for _, check := range e.config.check {
 		if err := check(name, ref); err != nil {
@@ -270,18 +295,6 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 		}
 	}
 	return nil
-}
-
-// unsupported names the option of ref that the backends do not know yet, or returns "".
-func unsupported(ref Ref) string {
-	d := ref.data()
-	switch {
-	case d.Role != "":
-		return "a role"
-	case d.Failover != "":
-		return "a second Region"
-	}
-	return ""
 }
 
 // otherPartition says that a reference, or the role to read it with, is in another partition than the

@@ -348,3 +348,41 @@ func FuzzNew(f *testing.F) {
 		}
 	})
 }
+
+func TestNew_Roles(t *testing.T) {
+	t.Parallel()
+	const role, other = "arn:aws:iam::210987654321:role/reader", "arn:aws:iam::210987654321:role/other"
+	for _, tc := range []struct {
+		name, text, role, want string
+		refused                bool
+	}{
+		{"in the reference", "sm://a?role=" + role, "", role, false},
+		{"in code", "sm://a", role, role, false},
+		{"twice the same", "sm://a?role=" + role, role, role, false},
+		{"two", "sm://a?role=" + other, role, "", true},
+		{"of a literal", "literal://a", role, "", true},
+		{"of no form", "sm://a", "reader", "", true},
+		{"in another partition", "sm://a?role=arn:aws-cn:iam::210987654321:role/reader", "", "", true},
+	} {
+		var asked string
+		opts := []secrets.Option{
+			secrets.WithEnviron(map[string]string{"X": tc.text, "AWS_REGION": "eu-west-1"}),
+			secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, r secrets.Ref) (secrets.Value, error) {
+				asked = r.Role()
+				return secrets.NewValue("x", "1"), nil
+			}))}
+		if tc.role != "" {
+			opts = append(opts, secrets.WithRole("X", tc.role))
+		}
+		env, err := secrets.New(opts...)
+		if tc.refused != errors.Is(err, secrets.ErrInvalidReference) {
+			t.Errorf("%s: %v", tc.name, err)
+		}
+		if tc.refused || err != nil {
+			continue
+		}
+		if _, err := env.Get(t.Context(), "X"); err != nil || asked != tc.want {
+			t.Errorf("%s: asked with the role %q, %v", tc.name, asked, err)
+		}
+	}
+}

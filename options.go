@@ -36,6 +36,7 @@ type config struct {
 	backend   backendConfig
 	check     []func(string, Ref) error
 	contexts  map[string]map[string]string // variable → its encryption context
+	roles     map[string]string            // variable → ARN of the role to read it with
 	rejected  func(error) bool
 	insecure  bool // WithInsecureEndpoint
 }
@@ -234,6 +235,19 @@ func WithEncryptionContext(name string, pairs map[string]string) Option {
 			c.fail(errors.New("secrets: WithEncryptionContext: the name or the encryption context is empty"))
 		}
 		c.contexts[name] = pairs
+	})
+}
+
+// WithRole reads the value of a variable with a role, given by its ARN, as ?role= in the reference
+// does, for those who want no ARN in the environment. A reference that states another role is
+// refused. The function's own role needs sts:AssumeRole on it, and its trust policy must name that
+// one. The role is assumed once for all the variables that are read with it.
+func WithRole(name, arn string) Option {
+	return option(func(c *config) {
+		if had, ok := c.roles[name]; name == "" || ok && had != arn {
+			c.fail(fmt.Errorf("secrets: WithRole: the name %q is empty, or has two roles", name))
+		}
+		c.roles[name] = arn
 	})
 }
 
