@@ -113,3 +113,32 @@ func TestWarm_RetrySettingsOfTheEnvironment(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+// What the program does not expect is refused by New, and by Resolve, before any call.
+func TestWithCheck(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	st.PutSecret("app/db", "x")
+	st.PutSecret("admin/db", "x")
+	only := secrets.WithCheck(func(name string, ref secrets.Ref) error {
+		if !strings.HasPrefix(ref.ID(), "app/") {
+			return errors.New("not of this application")
+		}
+		return nil
+	})
+	_, err := secrets.New(secrets.WithAWSConfig(cfg), secrets.WithEnviron(map[string]string{"A": "sm://app/db", "B": "sm://admin/db"}), only)
+	if text := secrets.Detail(err); !errors.Is(err, secrets.ErrInvalidReference) || !strings.Contains(text, "B: ") ||
+		!strings.Contains(text, "not of this application") || strings.Contains(text, "A: ") {
+		t.Errorf("New: %s", text)
+	}
+	env := newEnv(t, cfg, map[string]string{"A": "sm://app/db"}, only)
+	if _, err := env.Resolve(t.Context(), secrets.Secret("admin/db")); !errors.Is(err, secrets.ErrInvalidReference) {
+		t.Errorf("Resolve: %v", err)
+	}
+	if n := len(s.Calls()); n > 0 {
+		t.Errorf("%d calls", n)
+	}
+	if _, err := env.Get(t.Context(), "A"); err != nil {
+		t.Error(err)
+	}
+}

@@ -7,7 +7,7 @@
 //
 // Build it for either processor:
 //
-//	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -o build/bootstrap .
+//	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -tags lambda.norpc -o build/bootstrap .
 //
 // template.yaml (AWS SAM) and main.tf (Terraform) create it and all it needs. To try it on this machine, without AWS:
 //

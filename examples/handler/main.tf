@@ -1,6 +1,6 @@
 # Terraform: the function, its API, parameter, secret, key and role. From this folder:
 #
-#   CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -tags lambda.norpc -o build/bootstrap .
+#   CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -tags lambda.norpc -o build/bootstrap .
 #   terraform init
 #   terraform apply -target=aws_kms_alias.orders          # the key first, for the signing key; answer its questions
 #                                                         # with any text, nothing uses it yet

@@ -4,7 +4,7 @@
 //	go run github.com/lambdasecrets/secrets/examples/local \
 //	    -binary ./bootstrap -env env.json -values values.json -event event.json
 //
-// -binary is what goes to Lambda, built for this machine: CGO_ENABLED=0 go build -tags lambda.norpc -o bootstrap .
+// -binary is what goes to Lambda, built for this machine: CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -o bootstrap .
 // Without it the sample in examples/handler is built and run. -env is the function's environment in any form that
 // examples/policy reads, -vars what the program declares with WithVars. -values maps variables (DB_PASSWORD) or
 // references (sm://prod/db) to plaintexts, JSON objects included; what it lacks is made up.
