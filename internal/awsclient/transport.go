@@ -95,7 +95,7 @@ func newClient(b *awshttp.BuildableClient) *client {
 	if t.DialContext != nil && b.GetDialer().Timeout == awshttp.DefaultDialConnectTimeout {
 		t.DialContext = withConnectTimeout(t.DialContext)
 	}
-	c := &client{transport: t, now: clock.System()}
+	c := &client{transport: t, handshakes: addHandshakes(t), now: clock.System()}
 	c.http = &http.Client{Transport: t, Timeout: b.GetTimeout(), CheckRedirect: noRedirect}
 	if c.http.Timeout == 0 {
 		c.http.Timeout = AttemptTimeout
@@ -146,9 +146,10 @@ func ConnectFailed(err error) bool {
 
 // client is an aws.HTTPClient that closes idle connections before the first request after a pause.
 type client struct {
-	http      *http.Client
-	transport *http.Transport
-	now       func() (wall time.Time, mono time.Duration)
+	http       *http.Client
+	transport  *http.Transport
+	handshakes *handshakes // or nil
+	now        func() (wall time.Time, mono time.Duration)
 
 	// Requests that leave together wait for the one that closes: none of them may get hold of a
 	// dead connection before.
@@ -160,6 +161,9 @@ type client struct {
 
 func (c *client) Do(r *http.Request) (*http.Response, error) {
 	c.closeIdle()
+	if c.handshakes != nil && r.URL.Scheme == "https" {
+		r = r.WithContext(withServed(r.Context()))
+	}
 	res, err := c.http.Do(r)
 	c.mu.Lock()
 	defer c.mu.Unlock()
