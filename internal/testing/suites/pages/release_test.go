@@ -103,3 +103,21 @@ func TestModules_HaveSums(t *testing.T) {
 		t.Errorf("%d modules were found", modules)
 	}
 }
+
+// Users download every file of the module: none is large, and none is a program that a build left behind.
+func TestModule_NoBinaries(t *testing.T) {
+	t.Parallel()
+	out, err := exec.CommandContext(t.Context(), "git", "-C", root, "ls-files", "-z").Output()
+	if err != nil {
+		t.Skip("left out: what a release holds; this is no clone: ", err)
+	}
+	for name := range strings.SplitSeq(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if os.IsNotExist(err) {
+			continue // removed, and not committed yet
+		}
+		if err != nil || len(text) > 256<<10 || strings.HasPrefix(string(text), "\x7fELF") {
+			t.Errorf("%s: %d bytes, error %v", name, len(text), err)
+		}
+	}
+}
