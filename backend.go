@@ -22,7 +22,8 @@ type backendConfig struct {
 
 // ownConfig is what a backend takes that stands alone, without an Env.
 func ownConfig(cfg aws.Config) backendConfig {
-	b := backendConfig{source: awsclient.Fixed(cfg), function: os.Getenv("AWS_LAMBDA_FUNCTION_NAME")}
+	b := backendConfig{source: awsclient.Fixed(cfg)}
+	b.function = os.Getenv("AWS_LAMBDA_FUNCTION_NAME")
 	b.source.Function = b.function
 	return b
 }
@@ -110,11 +111,14 @@ func callError(
 	return &e
 }
 
-// roleDenied reports whether STS denies the role that a reference states. That is a denial like that of
-// the value, and no failure of the program's own credentials, which would count as transient.
+// roleDenied reports whether STS denies the role that a reference states. That is a denial like
+// that of the value, and no failure of the program's own credentials, which would be transient.
 func roleDenied(apiErr *awserr.Error, role string) bool {
-	return role != "" && apiErr.Step == "sts:AssumeRole" && apiErr.Resource() == role &&
-		awserr.Classify(apiErr.Step, apiErr.Code, "", 0) == awserr.AccessDenied
+	if role == "" || apiErr.Step != "sts:AssumeRole" {
+		return false
+	}
+	class := awserr.Classify(apiErr.Step, apiErr.Code, apiErr.Message, apiErr.Status)
+	return class == awserr.AccessDenied && apiErr.Resource() == role
 }
 
 // byRole keeps a T for each role: what one role turned out to allow says nothing of another.

@@ -11,22 +11,25 @@ import (
 	"github.com/lambdasecrets/secrets/internal/guard"
 )
 
-// silence is how long the first Region may be silent before the second is asked too. A call that is
-// cut at its own limit of 2 s would leave an on-demand warm no time for another.
+// silence is how long the first Region may be silent before the second is asked too.
+// A call that is cut at its own limit of 2 s would leave an on-demand warm no time
+// for another.
 const silence = awsclient.ConnectTimeout
 
 type failoverKey struct{}
 
-// withFailover returns ctx under which the second Region that a source states may be asked, where
-// wanted reports true once the first has failed: a cache with a value in hand serves that instead.
+// withFailover returns ctx under which the second Region that a source states may be
+// asked, where wanted reports true once the first has failed: a cache with a value in
+// hand serves that instead.
 func withFailover(ctx context.Context, wanted func(source Ref) bool) context.Context {
 	return context.WithValue(ctx, failoverKey{}, wanted)
 }
 
-// failingOver returns a stream that asks the second Region of a source where the first fails, and
-// delivers what that one answers with its name in Result.region. Only failures that say nothing of
-// the source count: after an answer of 4xx the second Region is never asked, for a secret that was
-// deleted, or that this role must no longer read, may still stand there.
+// failingOver returns a stream that asks the second Region of a source where the
+// first fails, and delivers what that one answers with its name in Result.region.
+// Only failures that say nothing of the source count: after an answer of 4xx the
+// second Region is never asked, for a secret that was deleted, or that this role must
+// no longer read, may still stand there.
 func failingOver(next streamFunc) streamFunc {
 	return func(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 		wanted, _ := ctx.Value(failoverKey{}).(func(Ref) bool)
@@ -96,9 +99,11 @@ func (f *failover) run(ctx context.Context, refs []Ref, wanted func(Ref) bool) {
 // decide settles for whom the second Region is asked, and returns them.
 func (f *failover) decide(ctx context.Context, wanted func(Ref) bool) (at []int, second []Ref) {
 	want := make([]bool, len(f.sources))
+	waiting := ctx.Err() == nil
 	for i := range f.sources {
-		// Not under the lock: it asks the cache.
-		want[i] = f.sources[i].has && ctx.Err() == nil && wanted(f.sources[i].first)
+		if s := &f.sources[i]; waiting && s.has {
+			want[i] = wanted(s.first) // not under the lock: it asks the cache
+		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -116,14 +121,15 @@ func (f *failover) decide(ctx context.Context, wanted func(Ref) bool) (at []int,
 	return at, second
 }
 
-// fromFirst takes a result of the first Region, whenever it comes: before the second is asked,
-// meanwhile or after.
+// fromFirst takes a result of the first Region, whenever it comes: before the second
+// is asked, meanwhile or after.
 func (f *failover) fromFirst(i int, r Result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	s := &f.sources[i]
-	switch mayFail := s.has && (!f.decided || s.asked); {
-	case !mayFail, !regional(r.Err):
+	second := s.asked || !f.decided // it is, or may still be, asked too
+	switch {
+	case !s.has, !second, !regional(r.Err):
 		f.deliverLocked(i, r)
 	case s.failedToo != nil:
 		f.deliverLocked(i, failedTwice(r, *s.failedToo))
@@ -132,8 +138,8 @@ func (f *failover) fromFirst(i int, r Result) {
 	}
 }
 
-// fromSecond takes a result of the second Region. What it says of a failure does not count: a
-// replica that is missing there says nothing of the secret.
+// fromSecond takes a result of the second Region. What it says of a failure does not
+// count: a replica that is missing there says nothing of the secret.
 func (f *failover) fromSecond(i int, r Result) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -172,8 +178,11 @@ func (f *failover) all() bool {
 // regional reports whether another Region may answer where this error came from one.
 func regional(err error) bool {
 	var e *ResolveError
+	if !errors.As(err, &e) || !e.transient() {
+		return false
+	}
 	var apiErr *awserr.Error
-	return errors.As(err, &e) && e.transient() && errors.As(e.cause, &apiErr) && apiErr.Regional()
+	return errors.As(e.cause, &apiErr) && apiErr.Regional()
 }
 
 // failedTwice returns the first Region's failure with what the second said.

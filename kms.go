@@ -4,7 +4,6 @@ package secrets
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -20,17 +19,19 @@ type kmsProvider struct {
 	keys     []string
 }
 
-// NewKMS returns a [Provider] that decrypts kms:// references, each by a Decrypt call, up to 32 at
-// once. A reference that states no encryption context is tried without one and then with
-// {"LambdaFunctionName": $AWS_LAMBDA_FUNCTION_NAME}, as the Lambda console encrypts;
-// context=console turns the order round. The second try is made only after
-// InvalidCiphertextException or a denial. A key ARN in ?key= sends the call to its Region.
+// NewKMS returns a [Provider] that decrypts kms:// references, each by a Decrypt
+// call, up to 32 at once. A reference that states no encryption context is tried
+// without one and then with {"LambdaFunctionName": $AWS_LAMBDA_FUNCTION_NAME}, as the
+// Lambda console encrypts; context=console turns the order round. The second try is
+// made only after InvalidCiphertextException or a denial. A key ARN in ?key= sends
+// the call to its Region.
 func NewKMS(cfg aws.Config, optFns ...func(*kms.Options)) Provider {
 	return newKMS(ownConfig(cfg), optFns...)
 }
 
 func newKMS(b backendConfig, optFns ...func(*kms.Options)) Provider {
-	// Last, so that no option of the caller turns the logging of plaintext on again.
+	// Last, so that no option of the caller turns the logging of bodies on again:
+	// they hold the plaintext, and the headers the session token.
 	optFns = append(slices.Clip(optFns), func(o *kms.Options) {
 		o.ClientLogMode &^= awsclient.Unlogged
 	})
@@ -40,12 +41,14 @@ func newKMS(b backendConfig, optFns ...func(*kms.Options)) Provider {
 	return &streamer{p.stream}
 }
 
-// stream makes a call per ciphertext: KMS has no batch operation.
+// stream makes a call per ciphertext, for KMS has no batch operation. Its quota is 10,000 a
+// second and more, so that no fleet has to save them.
 func (p *kmsProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 	deliverEach(ctx, refs, deliver, p.fetch)
 }
 
-// fetch decrypts one ciphertext with each encryption context that it may have been encrypted with.
+// fetch decrypts one ciphertext with each encryption context that it may have been
+// encrypted with.
 func (p *kmsProvider) fetch(ctx context.Context, ref Ref) Result {
 	var worst *ResolveError
 	var tried []string
@@ -58,10 +61,7 @@ func (p *kmsProvider) fetch(ctx context.Context, ref Ref) Result {
 		if worst == nil || worse(err, worst) {
 			worst = err
 		}
-		// A condition on the context in a policy turns the wrong try into a denial. Nothing else
-		// says that another context would do, and each try is a call in the customer's CloudTrail.
-		mayFit := err.Code == "InvalidCiphertextException" || err.kind == ErrAccessDenied
-		if !mayFit || err.interrupted() {
+		if !otherContextMayFit(err) {
 			break
 		}
 	}
@@ -70,10 +70,25 @@ func (p *kmsProvider) fetch(ctx context.Context, ref Ref) Result {
 	return Result{Err: worst}
 }
 
-// worse reports whether err of a later try tells more than before: a retry may cure it, or it is
-// the denial that keeps the context that does fit from being used.
+// otherContextMayFit reports whether another encryption context may do. A condition
+// on the context in a policy turns the wrong try into a denial, as KMS's own check
+// into an invalid ciphertext. Nothing else says so, and each try is a call in the
+// customer's CloudTrail and bill. A denial of the role that the reference states came
+// before any call of KMS.
+func otherContextMayFit(err *ResolveError) bool {
+	if err.interrupted() {
+		return false
+	}
+	return err.Code == "InvalidCiphertextException" || err.kind == ErrAccessDenied
+}
+
+// worse reports whether err of a later try tells more than before: a retry may cure
+// it, or it is the denial that keeps the context that does fit from being used.
 func worse(err, before *ResolveError) bool {
-	return err.transient() || err.kind == ErrAccessDenied && before.kind != ErrAccessDenied
+	if err.transient() {
+		return true
+	}
+	return err.kind == ErrAccessDenied && before.kind != ErrAccessDenied
 }
 
 // decrypt makes one Decrypt call. It returns an error where KMS refused it.
@@ -81,7 +96,11 @@ func (p *kmsProvider) decrypt(
 	ctx context.Context, ref Ref, pairs map[string]string,
 ) (Result, *ResolveError) {
 	const operation = "kms:Decrypt"
+	// No algorithm is stated, which means a symmetric key: ciphertext of others
+	// cannot be told from noise, and takes the key's id besides.
 	in := &kms.DecryptInput{CiphertextBlob: []byte(ref.ID()), EncryptionContext: pairs}
+	// KMS then refuses what was encrypted under another key, whatever that one's
+	// policy allows.
 	if key := ref.data().Key; key != "" {
 		in.KeyId = &key
 	}
@@ -97,19 +116,21 @@ func (p *kmsProvider) decrypt(
 	case out.Plaintext == nil:
 		return failed(ref, garbledError(operation, ref, "the answer has no Plaintext")), nil
 	case len(p.keys) > 0 && !slices.Contains(p.keys, key):
-		// KMS finds the key by the ciphertext: who can set the variable could have put one there
-		// that was encrypted under a key of another account, which allows this role to decrypt.
+		// KMS finds the key by the ciphertext: who can set the variable could have
+		// put one there that was encrypted under a key of another account, which
+		// allows this role to decrypt.
 		return failed(ref, p.notPinned(ref, key)), nil
 	}
 	return Result{Value: NewValue(string(out.Plaintext), ""), ARN: key}, nil
 }
 
-// notPinned is the error for a ciphertext under a key that is not among those of WithKMSKeys.
+// notPinned is the error for a ciphertext under a key that is not among those of
+// WithKMSKeys.
 func (p *kmsProvider) notPinned(ref Ref, key string) *ResolveError {
 	return &ResolveError{
 		Ref: ref, Operation: "kms:Decrypt", kind: ErrDecrypt, region: ref.Region(),
-		problem: fmt.Sprintf("it was encrypted under %s, which is not among the keys of WithKMSKeys",
-			clip(key, 200)),
+		problem: "it was encrypted under " + clip(key, 200) +
+			", which is not among the keys of WithKMSKeys",
 		hint: "encrypt the value under a pinned key, or add this key if it is yours",
 	}
 }

@@ -26,15 +26,25 @@ const (
 
 	getSecretValue      = "secretsmanager:GetSecretValue"
 	batchGetSecretValue = "secretsmanager:BatchGetSecretValue"
+
+	// throttleMemory is how long a throttled BatchGetSecretValue is done without. Its
+	// quota of 100 calls a second is refilled by then; a fleet that starts together
+	// would use it up again sooner.
+	throttleMemory = time.Minute
 )
 
 type smProvider struct {
 	clients awsclient.Clients[*secretsmanager.Client]
 	batches bool // WithBatchGetSecretValue
+
+	// noBatch is by role, and not by Region: roles are the same in every Region, and
+	// an endpoint that lacks the operation is mostly the only one that there is.
 	noBatch byRole[refusal]
 }
 
 // A refusal remembers that an operation is not to be had, for a while or for good.
+// For good is until the environment ends: a role that is given the action later goes
+// on with single calls, which it was given before, and no value is late for it.
 type refusal struct {
 	mu    sync.Mutex
 	good  bool
@@ -47,29 +57,33 @@ func (r *refusal) forGood() {
 	r.good = true
 }
 
-// forWhile remembers it for d. The time stands still while the sandbox is frozen: the operation is
-// then found out about a little later, and nothing is lost meanwhile.
+// forWhile remembers it for d. The time stands still while the sandbox is frozen: the
+// operation is then found out about a little later, and nothing is lost meanwhile.
 func (r *refusal) forWhile(d time.Duration) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.until = time.Now().Add(d)
 }
 
+// holds reports whether it is better not to try. Who finds out anew needs no turn: a few calls
+// that are refused at the same time say the same.
 func (r *refusal) holds() bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.good || time.Now().Before(r.until)
 }
 
-// NewSecretsManager returns a [Provider] for secretsmanager:// references: a GetSecretValue call
-// each, up to 32 at once, for the stage or version that the reference states, else for AWSCURRENT.
-// Text secrets and binary ones come out byte for byte.
+// NewSecretsManager returns a [Provider] for secretsmanager:// references: a
+// GetSecretValue call each, up to 32 at once, for the stage or version that the
+// reference states, else for AWSCURRENT. Text secrets and binary ones come out byte
+// for byte.
 func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) Provider {
 	return newSecretsManager(ownConfig(cfg), optFns...)
 }
 
 func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
-	// Last, so that no option of the caller turns the logging of plaintext on again.
+	// Last, so that no option of the caller turns the logging of bodies on again:
+	// they hold the plaintext, and the headers the session token.
 	optFns = append(slices.Clip(optFns), func(o *secretsmanager.Options) {
 		o.ClientLogMode &^= awsclient.Unlogged
 	})
@@ -81,6 +95,9 @@ func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options))
 	return &streamer{p.stream}
 }
 
+// stream makes a call per secret unless WithBatchGetSecretValue is set.
+// GetSecretValue is the action that every role has, and twenty calls at once take no
+// longer than one.
 func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 	type together struct {
 		region, role string
@@ -90,10 +107,12 @@ func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int,
 	}
 	key := func(ref Ref) (together, string) {
 		d := ref.data()
-		// A list that names one secret twice is refused. Names and ARNs of one secret cannot be
-		// told from here, so they go apart.
-		k := together{region: d.Region, role: d.Role, arn: strings.HasPrefix(d.ID, "arn:")}
-		if !p.batches || !batchable(ref) || p.noBatch.of(ref).holds() {
+		// A list that names one secret twice is refused as a whole. Whether a name
+		// and an ARN are those of one secret cannot be told from here, so names and
+		// ARNs go apart.
+		k := together{region: d.Region, role: d.Role}
+		k.arn = strings.HasPrefix(d.ID, "arn:")
+		if batches := p.batches && batchable(ref); !batches || p.noBatch.of(ref).holds() {
 			k.alone, k.ref = true, ref
 		}
 		return k, d.ID
@@ -101,15 +120,20 @@ func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int,
 	streamBatches(ctx, refs, deliver, smBatch, key, p.together)
 }
 
-// batchable reports whether BatchGetSecretValue can answer ref: it knows no other stage than the
-// current one, and no version.
+// batchable reports whether BatchGetSecretValue can answer ref: it knows no other
+// stage than the current one, and no version.
 func batchable(ref Ref) bool {
 	stage := ref.Stage()
-	return ref.Scheme() == SecretsManager && ref.Version() == "" && (stage == "" || stage == current)
+	if stage != "" && stage != current {
+		return false
+	}
+	// One of another scheme goes alone, where invoke refuses it before anything
+	// leaves.
+	return ref.Scheme() == SecretsManager && ref.Version() == ""
 }
 
-// together fetches several secrets by BatchGetSecretValue, page by page, and by single calls what
-// that leaves out, or all where it is not to be had.
+// together fetches several secrets by BatchGetSecretValue, page by page, and by
+// single calls what that leaves out, or all where it is not to be had.
 func (p *smProvider) together(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 	if len(refs) == 1 {
 		deliver(0, p.getSecretValue(ctx, refs[0]))
@@ -118,10 +142,13 @@ func (p *smProvider) together(ctx context.Context, refs []Ref, deliver func(i in
 	var refused *ResolveError
 	var token *string
 	done := make([]bool, len(refs))
-	for pages := 0; pages < smBatch; pages++ { // a page brings one secret at least, or is the last
+	// The answer of many large secrets comes in pages. Each has one secret at least,
+	// or is the last; a stand-in whose pages do not end is left, and the rest is
+	// asked for by single calls.
+	for range smBatch {
 		page, next, err := p.batchGetSecretValue(ctx, refs, token)
 		for i, r := range page {
-			if !done[i] && (r.Err != nil || !r.Value.IsZero()) {
+			if !done[i] && !isZero(r) {
 				done[i] = true
 				deliver(i, r)
 			}
@@ -136,26 +163,32 @@ func (p *smProvider) together(ctx context.Context, refs []Ref, deliver func(i in
 			open = append(open, i)
 		}
 	}
+	// What is delivered stays, even if a later page failed: nobody waits for the others.
 	refs, deliver = pick(refs, deliver, open)
 	p.fallBack(ctx, refs, refused, deliver)
 }
 
-// fallBack fetches by single calls what a batch call left out, or why it was refused. An outage
-// must not multiply the calls: only a refusal that says nothing of GetSecretValue is answered by
-// them. Permission and API are found out once; a throttle, which comes of a quota of its own (100
-// a second, where GetSecretValue has 10,000), is remembered for a minute, and only where a first
-// single call shows that those are not throttled too.
+// isZero reports whether r is the zero Result: neither a value nor an error.
+func isZero(r Result) bool { return r.Err == nil && r.Value.IsZero() }
+
+// fallBack fetches by single calls what a batch call left out, or why it was refused.
+// An outage must not multiply the calls: only a refusal that says nothing of
+// GetSecretValue is answered by them. Permission and API are found out once; a
+// throttle, which comes of a quota of its own (100 a second, where GetSecretValue has
+// 10,000), is remembered for a minute, and only where a first single call shows that
+// those are not throttled too.
 func (p *smProvider) fallBack(
 	ctx context.Context, refs []Ref, refused *ResolveError, deliver func(i int, r Result),
 ) {
-	const throttled = time.Minute
 	if len(refs) == 0 {
 		return
 	}
 	noBatch := p.noBatch.of(refs[0])
 	switch {
-	case refused == nil:
+	case refused == nil: // it left some out without a word: the single calls tell why
 	case refused.kind == ErrThrottled:
+		// In a fleet that is throttled as a whole this is one call more, and not
+		// twenty.
 		first := p.getSecretValue(ctx, refs[0])
 		deliver(0, first)
 		refs, deliver = allBut(refs, deliver, 0)
@@ -163,23 +196,29 @@ func (p *smProvider) fallBack(
 			deliverAll(failedCall(refs, refused), deliver)
 			return
 		}
-		noBatch.forWhile(throttled)
+		noBatch.forWhile(throttleMemory)
 	case refused.interrupted(): // not even asked, or not answered
 		deliverAll(failedCall(refs, refused), deliver)
 		return
 	case refused.kind == ErrAccessDenied, unknownOperation(refused):
+		// BatchGetSecretValue is an action of its own, which takes Resource "*":
+		// neither SAM's policy template nor CDK's grantRead gives it.
 		noBatch.forGood()
 	case refused.transient():
+		// A 5xx, an unknown code: one secret may be to blame, and the cache finds out
+		// by one call.
 		deliverAll(failedCall(refs, refused), deliver)
 		return
 	}
 	deliverEach(ctx, refs, deliver, p.getSecretValue)
 }
 
-// unknownOperation reports whether who answers does not know the operation: an emulator, a proxy
-// with a list of its own, or a Region that is behind.
+// unknownOperation reports whether who answers does not know the operation: an
+// emulator, a proxy with a list of its own, or a Region that is behind.
 func unknownOperation(err *ResolveError) bool {
 	switch err.Code {
+	// The first is AWS's own, of this protocol; the last that of its older ones, which
+	// stand-ins answer too.
 	case "UnknownOperationException", "UnknownOperation", "InvalidAction":
 		return true
 	}
@@ -187,20 +226,24 @@ func unknownOperation(err *ResolveError) bool {
 	if !errors.As(err.cause, &apiErr) {
 		return false
 	}
-	return apiErr.Status == http.StatusNotImplemented ||
-		apiErr.Status == http.StatusNotFound && err.Code == ""
+	if err.Code == "" && apiErr.Status == http.StatusNotFound {
+		return true // a page of who routes by operation
+	}
+	return apiErr.Status == http.StatusNotImplemented // LocalStack's, with the code InternalFailure
 }
 
 // getSecretValue makes one GetSecretValue call.
 func (p *smProvider) getSecretValue(ctx context.Context, ref Ref) Result {
 	in := &secretsmanager.GetSecretValueInput{SecretId: aws.String(ref.ID())}
+	// Both may be stated: AWS then answers only if the version has that stage.
 	if v := ref.Version(); v != "" {
 		in.VersionId = &v
 	}
 	if s := ref.Stage(); s != "" {
 		in.VersionStage = &s
 	} else if in.VersionId == nil {
-		// It is the default; but some endpoints answer the newest version where none is stated.
+		// It is the default; but some endpoints answer the newest version where none
+		// is stated.
 		in.VersionStage = aws.String(current)
 	}
 	out, err := invoke(ctx, &p.clients, getSecretValue, ref,
@@ -211,8 +254,8 @@ func (p *smProvider) getSecretValue(ctx context.Context, ref Ref) Result {
 	if err != nil {
 		return failed(ref, err)
 	}
-	otherVersion := in.VersionId != nil && out.VersionId != nil && *out.VersionId != *in.VersionId
-	if otherVersion || ref.data().Another(aws.ToString(out.Name), aws.ToString(out.ARN)) {
+	other := ref.data().Another(aws.ToString(out.Name), aws.ToString(out.ARN))
+	if other || otherVersion(in.VersionId, out.VersionId) {
 		problem := "the answer is for another secret or version"
 		return failed(ref, garbledError(getSecretValue, ref, problem))
 	}
@@ -222,9 +265,19 @@ func (p *smProvider) getSecretValue(ctx context.Context, ref Ref) Result {
 	})
 }
 
-// batchGetSecretValue makes one BatchGetSecretValue call: one page of the answer for up to twenty
-// secrets, with the token of the next. The zero Result is that of a secret which this page says
-// nothing of. It returns an error where the call was refused as a whole.
+// otherVersion reports whether the version that came is not the one asked for. A
+// stand-in for AWS may not say which came: then it is taken for the one.
+func otherVersion(asked, came *string) bool {
+	if asked == nil || came == nil {
+		return false
+	}
+	return *asked != *came
+}
+
+// batchGetSecretValue makes one BatchGetSecretValue call: one page of the answer for
+// up to twenty secrets, with the token of the next. The zero Result is that of a
+// secret which this page says nothing of. It returns an error where the call was
+// refused as a whole.
 func (p *smProvider) batchGetSecretValue(
 	ctx context.Context, refs []Ref, token *string,
 ) ([]Result, *string, *ResolveError) {
@@ -247,7 +300,8 @@ func (p *smProvider) batchGetSecretValue(
 	return results, out.NextToken, nil
 }
 
-// secretAmong finds what a page says of one secret; the zero Result if it says nothing.
+// secretAmong finds what a page says of one secret; the zero Result if it says
+// nothing.
 func secretAmong(out *secretsmanager.BatchGetSecretValueOutput, ref Ref) Result {
 	for _, s := range out.SecretValues {
 		if ref.data().IsOf(aws.ToString(s.Name), aws.ToString(s.ARN)) {
@@ -255,6 +309,9 @@ func secretAmong(out *secretsmanager.BatchGetSecretValueOutput, ref Ref) Result 
 		}
 	}
 	for _, e := range out.Errors {
+		// In which form AWS repeats an id that was sent as a name is not documented.
+		// One that is not found here is asked for alone, which costs a call and no
+		// value.
 		if aws.ToString(e.SecretId) == ref.ID() {
 			// The batch operation's own permission is not what this is about.
 			return failed(ref, awsError(getSecretValue, ref, &smithy.GenericAPIError{
@@ -265,9 +322,12 @@ func secretAmong(out *secretsmanager.BatchGetSecretValueOutput, ref Ref) Result 
 	return Result{}
 }
 
-// secret makes a result of AWS's answer.
+// secret makes a result of AWS's answer. The empty text is a value: a secret may hold
+// it.
 func secret(ref Ref, operation string, s types.SecretValueEntry) Result {
-	plain := string(s.SecretBinary) // the SDK has undone the base64 of the wire
+	// The SDK has undone the base64 of the wire, once. Text that looks like base64 is
+	// left as it is: who stored it meant that.
+	plain := string(s.SecretBinary)
 	if s.SecretString != nil {
 		plain = *s.SecretString
 	} else if s.SecretBinary == nil {

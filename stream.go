@@ -10,16 +10,17 @@ import (
 	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
-// A streamFunc fetches refs and calls deliver exactly once per ref, with its index in refs, as
-// soon as its result is there, from any goroutine (several at once). It returns after the last
-// delivery, soon after ctx ends.
+// A streamFunc fetches refs and calls deliver exactly once per ref, with its index in
+// refs, as soon as its result is there, from any goroutine (several at once). It
+// returns after the last delivery, soon after ctx ends.
 type streamFunc func(ctx context.Context, refs []Ref, deliver func(i int, r Result))
 
-// A streamer is a Provider that hands over each result as soon as it is there, so that a call
-// that hangs costs only its own references.
+// A streamer is a Provider that hands over each result as soon as it is there, so
+// that a call that hangs costs only its own references.
 //
-// It is a struct and not an interface with an unexported method: a user's type that embeds a
-// ProviderFunc would satisfy the interface too, and its own Fetch would never be called.
+// It is a struct and not an interface with an unexported method: a user's type that
+// embeds a ProviderFunc would satisfy the interface too, and its own Fetch would
+// never be called.
 type streamer struct{ stream streamFunc }
 
 func (s *streamer) Fetch(ctx context.Context, refs []Ref) []Result {
@@ -33,9 +34,10 @@ func (s streamFunc) collect(ctx context.Context, refs []Ref) []Result {
 	return results
 }
 
-// stream fetches refs from any Provider as a streamFunc does. One that has no stream delivers
-// when its Fetch returns. A provider that panics, ends its goroutine or miscounts fails the
-// references that have no result yet, and takes nothing down. What deliver does is not guarded.
+// stream fetches refs from any Provider as a streamFunc does. One that has no stream
+// delivers when its Fetch returns. A provider that panics, ends its goroutine or
+// miscounts fails the references that have no result yet, and takes nothing down.
+// What deliver does is not guarded.
 func stream(ctx context.Context, p Provider, refs []Ref, deliver func(i int, r Result)) {
 	d := &deliveries{to: deliver, done: make([]bool, len(refs))}
 	problem := guard.Call(func() string {
@@ -61,15 +63,17 @@ func stream(ctx context.Context, p Provider, refs []Ref, deliver func(i int, r R
 	}
 }
 
-// streamEach is stream with a call of its own for each reference, as many at once as the width
-// of ctx allows: for names that would take a batch of good ones down with them.
+// streamEach is stream with a call of its own for each reference, as many at once as
+// the width of ctx allows: for names that would take a batch of good ones down with
+// them.
 func streamEach(ctx context.Context, p Provider, refs []Ref, deliver func(i int, r Result)) {
 	parallel.Do(ctx, len(refs), func(i int) {
 		stream(ctx, p, refs[i:i+1], func(_ int, r Result) { deliver(i, r) })
 	})
 }
 
-// deliverEach fetches each reference by a call of its own, as many at once as the width allows.
+// deliverEach fetches each reference by a call of its own, as many at once as the
+// width allows.
 func deliverEach(
 	ctx context.Context, refs []Ref, deliver func(i int, r Result),
 	fetch func(context.Context, Ref) Result,
@@ -84,9 +88,9 @@ func deliverAll(results []Result, deliver func(i int, r Result)) {
 	}
 }
 
-// streamBatches divides refs into batches of at most size, and fetches all of them at once. In a
-// batch all have the same key and no two the same name. Batches of several share the width: each
-// may have to be taken apart.
+// streamBatches divides refs into batches of at most size, and fetches all of them at
+// once. In a batch all have the same key and no two the same name. Batches of several
+// share the width: each may have to be taken apart.
 func streamBatches[K comparable](
 	ctx context.Context, refs []Ref, deliver func(i int, r Result),
 	size int, of func(Ref) (key K, name string), fetch streamFunc,
@@ -105,8 +109,8 @@ func streamBatches[K comparable](
 	})
 }
 
-// pick returns the references at these indexes, and a deliver for them, so that who fetches them
-// counts from 0 and needs to know no others.
+// pick returns the references at these indexes, and a deliver for them, so that who
+// fetches them counts from 0 and needs to know no others.
 func pick(refs []Ref, deliver func(i int, r Result), at []int) ([]Ref, func(i int, r Result)) {
 	some := make([]Ref, len(at))
 	for k, i := range at {

@@ -20,8 +20,9 @@ type Clients[C any] struct {
 
 type clientKey struct{ region, role string }
 
-// Get returns the client of a Region ("" for the configuration's own) and a role ("" for the
-// program's own credentials), the Region, and the configuration's sequence number.
+// Get returns the client of a Region ("" for the configuration's own) and a role (""
+// for the program's own credentials), the Region, and the configuration's sequence
+// number.
 func (c *Clients[C]) Get(
 	ctx context.Context, region, role string,
 ) (client C, in string, seq int, err error) {

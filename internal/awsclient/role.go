@@ -10,22 +10,25 @@ import (
 )
 
 const (
-	// roleDuration is how long the credentials of a role are good: as long as AWS permits where the
-	// caller is an assumed role itself, as every function is.
+	// roleDuration is how long the credentials of a role are good: as long as AWS
+	// permits where the caller is an assumed role itself, as every function is.
 	roleDuration = time.Hour
-	// roleRenewal is how long before their end they are renewed, so that none expires on its way.
+	// roleRenewal is how long before their end they are renewed, so that none expires
+	// on its way.
 	roleRenewal = 5 * time.Minute
 )
 
-// sessionName returns the name under which CloudTrail shows what function does with a role: of at
-// most 64 letters, digits and +=,.@_-, which every function name is made of.
+// sessionName returns the name under which CloudTrail shows what function does with a
+// role: of at most 64 letters, digits and +=,.@_-, which every function name is made
+// of.
 func sessionName(function string) string {
 	name := strings.TrimSuffix(UserAgent+"-"+function, "-")
 	return name[:min(len(name), 64)]
 }
 
-// assume returns the credentials of a role for the configuration of number seq. The role is assumed
-// once, whichever service and Region ask, and its credentials stay in the SDK's own cache.
+// assume returns the credentials of a role for the configuration of number seq. The
+// role is assumed once, whichever service and Region ask, and its credentials stay in
+// the SDK's own cache.
 func (s *Source) assume(cfg aws.Config, seq int, role string) aws.CredentialsProvider {
 	s.mu.Lock()
 	defer s.mu.Unlock()

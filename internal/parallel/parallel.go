@@ -13,11 +13,12 @@ import (
 // Width is how many things go on at once where a context does not say.
 const Width = 32
 
-// ForMemory returns how many calls to one service may go out at once in a function with so many MB
-// of memory, which is text as Lambda writes it; Width if it says nothing. A TLS handshake takes
-// about a millisecond of a whole CPU, of which a 128 MB function has 7 %: there a connection more
-// soon costs more than it saves. The square root goes through the measured optima, 5 at 128 MB to
-// 24 at 3,008 MB, around which the curves are flat: docs/performance.md.
+// ForMemory returns how many calls to one service may go out at once in a function
+// with so many MB of memory, which is text as Lambda writes it; Width if it says
+// nothing. A TLS handshake takes about a millisecond of a whole CPU, of which a 128
+// MB function has 7 %: there a connection more soon costs more than it saves. The
+// square root goes through the measured optima, 5 at 128 MB to 24 at 3,008 MB, around
+// which the curves are flat: docs/performance.md.
 func ForMemory(size string) int {
 	mb, err := strconv.Atoi(size)
 	if err != nil || mb <= 0 {
@@ -33,8 +34,8 @@ func WithWidth(ctx context.Context, n int) context.Context {
 	return context.WithValue(ctx, key{}, n)
 }
 
-// Shared returns ctx with what each of n things that go on at once may have of its width, at
-// least 1.
+// Shared returns ctx with what each of n things that go on at once may have of its
+// width, at least 1.
 func Shared(ctx context.Context, n int) context.Context {
 	return WithWidth(ctx, max(1, WidthOf(ctx)/max(1, n)))
 }
@@ -47,14 +48,15 @@ func WidthOf(ctx context.Context) int {
 	return Width
 }
 
-// slow is how long a thing counts against the width. The width bounds TLS handshakes and the CPU
-// that they take; what takes longer than this waits for somebody else, and must not keep what
-// could be done meanwhile from starting.
+// slow is how long a thing counts against the width. The width bounds TLS handshakes
+// and the CPU that they take; what takes longer than this waits for somebody else,
+// and must not keep what could be done meanwhile from starting.
 const slow = time.Second
 
-// Do calls do(0) … do(n-1), at most as many at once as the width of ctx, and returns when all have
-// returned. One that runs for longer than a second no longer counts. A panic of do is raised again
-// here, after the others have returned. A do that ends its goroutine ends only that.
+// Do calls do(0) … do(n-1), at most as many at once as the width of ctx, and returns
+// when all have returned. One that runs for longer than a second no longer counts. A
+// panic of do is raised again here, after the others have returned. A do that ends
+// its goroutine ends only that.
 func Do(ctx context.Context, n int, do func(i int)) {
 	if n == 1 {
 		do(0)
@@ -84,8 +86,8 @@ func Do(ctx context.Context, n int, do func(i int)) {
 	}
 }
 
-// Batches divides 0 … n-1 into batches of at most size, in order. In one batch all have the same
-// key, and no two the same name.
+// Batches divides 0 … n-1 into batches of at most size, in order. In one batch all
+// have the same key, and no two the same name.
 func Batches[K comparable](n, size int, of func(i int) (key K, name string)) (batches [][]int) {
 	names := make([]string, n)
 	open := map[K][]int{} // the batches of a key that have room
