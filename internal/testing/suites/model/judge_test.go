@@ -36,6 +36,9 @@ func (v *verdict) fail(o *outcome, promise int, format string, args ...any) {
 // judge returns what a run broke.
 func judge(r *run) []string {
 	v := &verdict{run: r}
+	if len(r.world.questions) > tooMany {
+		return []string{fmt.Sprintf("promise 6: more than %d questions", tooMany)}
+	}
 	for _, o := range r.outcomes {
 		if !o.done {
 			v.fail(o, 8, "it never returned")
