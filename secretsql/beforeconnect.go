@@ -75,7 +75,8 @@ var errSkipped = errors.New("secretsql: the server refused this value before")
 // Env.Do looks for a newer one.
 const searchInterval = 10 * time.Second
 
-// refusals are the values that the server refused, oldest first.
+// refusals are the values that the server refused, oldest first: the last one, and those before it
+// that are not older than searchInterval, since no old plaintext is to be kept for long.
 type refusals struct {
 	mu   sync.Mutex
 	list []refusal
@@ -86,21 +87,14 @@ type refusal struct {
 	at time.Time
 }
 
-// maxRefusals bounds the list. A rotation has two values at a time: current and pending.
-const maxRefusals = 8
-
 func (r *refusals) add(v secrets.Value) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.removeLocked(v)
-	if len(r.list) == maxRefusals {
-		r.list = slices.Delete(r.list, 0, 1)
-	}
-	r.list = append(r.list, refusal{v, time.Now()})
-}
-
-func (r *refusals) removeLocked(v secrets.Value) {
-	r.list = slices.DeleteFunc(r.list, func(x refusal) bool { return x.v.Equal(v) })
+	now := time.Now()
+	r.list = slices.DeleteFunc(r.list, func(x refusal) bool {
+		return x.v.Equal(v) || now.Sub(x.at) >= searchInterval
+	})
+	r.list = append(r.list, refusal{v, now})
 }
 
 // holds reports whether v is to be passed over: it was refused last, or a short time ago. What
@@ -127,6 +121,6 @@ func (r *refusals) oldest(values []secrets.Value) secrets.Value {
 			break
 		}
 	}
-	r.removeLocked(v)
+	r.list = slices.DeleteFunc(r.list, func(x refusal) bool { return x.v.Equal(v) })
 	return v
 }

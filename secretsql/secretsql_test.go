@@ -276,6 +276,21 @@ func TestBeforeConnect_SingleUserRotation(t *testing.T) {
 	})
 }
 
+// The refused value is not tried again, however long nobody connects.
+func TestBeforeConnect_SeldomUsed(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		p := newPool(l)
+		l.begin("two")
+		if err := p.query(t.Context()); err == nil {
+			t.Error("the refused password works")
+		}
+		time.Sleep(time.Hour)
+		if err := p.query(t.Context()); err != nil {
+			t.Errorf("an hour after the refusal: %v", err)
+		}
+	})
+}
+
 // A rotation that is rolled back makes the first password the right one again.
 func TestBeforeConnect_RolledBack(t *testing.T) {
 	for _, after := range []int{2, 20} { // seconds: within the interval of a search, and beyond

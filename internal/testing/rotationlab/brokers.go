@@ -127,7 +127,8 @@ func startRabbitMQ(ctx context.Context) (_ server, err error) {
 				"default_user = root\ndefault_pass = %s\n", port, ports[0], s.root))
 		return []string{"env", "HOME=" + p.dir, "LANG=C.UTF-8",
 			"RABBITMQ_NODENAME=lab" + strconv.Itoa(port) + "@localhost", "RABBITMQ_CONFIG_FILE=" + conf,
-			"RABBITMQ_MNESIA_BASE=" + filepath.Join(p.dir, "mnesia"), "RABBITMQ_LOG_BASE=" + filepath.Join(p.dir, "log"),
+			"RABBITMQ_MNESIA_BASE=" + filepath.Join(p.dir, "mnesia"),
+			"RABBITMQ_LOG_BASE=" + filepath.Join(p.dir, "log"),
 			"RABBITMQ_ENABLED_PLUGINS_FILE=" + plugins, "RABBITMQ_DIST_PORT=" + strconv.Itoa(ports[1]),
 			"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT=" + strconv.Itoa(ports[2]), "RABBITMQ_CONF_ENV_FILE=/dev/null",
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
@@ -170,5 +171,6 @@ func (r *rabbitMQ) setPassword(ctx context.Context, user, password string) error
 	if err := r.api(ctx, "PUT", "/api/users/"+user, map[string]string{"password": password, "tags": ""}); err != nil {
 		return err
 	}
-	return r.api(ctx, "PUT", "/api/permissions/%2F/"+user, map[string]string{"configure": ".*", "write": ".*", "read": ".*"})
+	all := map[string]string{"configure": ".*", "write": ".*", "read": ".*"}
+	return r.api(ctx, "PUT", "/api/permissions/%2F/"+user, all)
 }

@@ -77,6 +77,7 @@ func draw(r *rand.Rand) kind {
 // A plan is one run: queries by one way, while the password rotates.
 type plan struct {
 	way
+	user      string // the first one
 	rotations int
 	seed      uint64
 }
@@ -142,7 +143,7 @@ func carryOut(ctx context.Context, s server, p plan) (*report, error) {
 		plan: p, server: s, clock: &clock{start: time.Now()}, random: rand.New(rand.NewPCG(p.seed, 1)),
 		aws:     endpoint.New(endpoint.Options{}),
 		report:  &report{plan: p, kinds: map[kind]int{}},
-		current: login{p.name, cryptorand.Text()},
+		current: login{p.user, cryptorand.Text()},
 	}
 	if _, err := r.aws.Start(); err != nil {
 		return nil, err
@@ -155,9 +156,10 @@ func carryOut(ctx context.Context, s server, p plan) (*report, error) {
 		return nil, err
 	}
 	env, err := secrets.New(
-		secrets.WithEnviron(map[string]string{p.variable: "sm://app"}),
+		secrets.WithEnviron(map[string]string{variables[p.way.server]: "sm://app"}),
 		secrets.WithAWSConfig(aws.Config{
-			Region: region, BaseEndpoint: aws.String(r.aws.URL()), Credentials: aws.CredentialsProviderFunc(credentials),
+			Region: region, BaseEndpoint: aws.String(r.aws.URL()),
+			Credentials: aws.CredentialsProviderFunc(credentials),
 		}),
 		secrets.WithTTL(ttl), secrets.WithClock(r.clock.now), secrets.WithRejected(clients.Refused),
 		secrets.WithLogger(slog.New(slog.DiscardHandler)))
@@ -235,7 +237,8 @@ func (r *run) work(ctx context.Context, i int, stop <-chan struct{}) {
 // settle waits until every worker has ended a query that began after now.
 func (r *run) settle(ctx context.Context) error {
 	epoch := r.epoch.Add(1)
-	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+	for waits := 0; ; waits++ {
+		time.Sleep(time.Millisecond)
 		r.mu.Lock()
 		done := true
 		for _, d := range r.done {
@@ -247,7 +250,7 @@ func (r *run) settle(ctx context.Context) error {
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case time.Now().After(deadline):
+		case waits == 60_000: // by count, since a virtual machine may stand still
 			return errors.New("a query takes more than a minute")
 		}
 	}
@@ -288,8 +291,8 @@ func (r *run) rotate(ctx context.Context) error {
 	r.report.kinds[k]++
 	next := login{r.current.Username, cryptorand.Text()}
 	if r.alternating {
-		next.Username = r.name
-		if r.current.Username == r.name {
+		next.Username = r.user
+		if r.current.Username == r.user {
 			next.Username += "_clone" // as AWS's rotation functions call it
 		}
 	}
@@ -364,7 +367,7 @@ func (r *report) check() error {
 		return nil
 	case r.expect == noneFail && r.failures > 0:
 		return fmt.Errorf("%d queries failed for their callers: %w", r.failures, r.failure)
-	case r.expect == someFail && r.worst > 2*workers:
+	case r.expect == someFail && r.worst > 8*workers: // Do does not search twice within 20 seconds
 		return fmt.Errorf("%d queries failed after one change of the password: %w", r.worst, r.failure)
 	case r.expect == noneFail && r.three > 2+r.changes/maxThree:
 		return fmt.Errorf("%d changes of the password cost three fetches", r.three)

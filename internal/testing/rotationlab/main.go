@@ -60,11 +60,11 @@ func runAll(ctx context.Context, w io.Writer, rotations, snippets int, only stri
 	for name := range servers {
 		wg.Go(func() {
 			err := runServer(ctx, name, func(s server) {
-				for _, way := range ways {
+				for i, way := range ways {
 					if way.server != name || !match.MatchString(way.server+" "+way.what) {
 						continue
 					}
-					p := plan{way, rotations, seed}
+					p := plan{way, fmt.Sprint("app", i), rotations, seed}
 					if way.snippet {
 						p.rotations = snippets
 					}

@@ -107,7 +107,9 @@ func (p *process) command(ctx context.Context, args ...string) *exec.Cmd {
 }
 
 // start runs the server until stop, and waits until ready succeeds. args gets a free port.
-func (p *process) start(ctx context.Context, args func(port int) []string, ready func(context.Context) error) error {
+func (p *process) start(
+	ctx context.Context, args func(port int) []string, ready func(context.Context) error,
+) error {
 	var err error
 	for range 3 { // a free port may be taken between asking for it and using it
 		if err = p.startOnce(ctx, args, ready); err == nil {
@@ -117,7 +119,9 @@ func (p *process) start(ctx context.Context, args func(port int) []string, ready
 	return err
 }
 
-func (p *process) startOnce(ctx context.Context, args func(port int) []string, ready func(context.Context) error) error {
+func (p *process) startOnce(
+	ctx context.Context, args func(port int) []string, ready func(context.Context) error,
+) error {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return err

@@ -159,7 +159,8 @@ func startMariaDB(ctx context.Context) (_ server, err error) {
 		}
 	}()
 	data := "--datadir=" + filepath.Join(p.dir, "data")
-	out, err := p.command(ctx, install, "--no-defaults", data, "--auth-root-authentication-method=normal", "--skip-test-db").CombinedOutput()
+	out, err := p.command(ctx, install, "--no-defaults", data,
+		"--auth-root-authentication-method=normal", "--skip-test-db").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("mariadb-install-db: %w\n%s", err, out)
 	}
@@ -167,7 +168,8 @@ func startMariaDB(ctx context.Context) (_ server, err error) {
 	socket := filepath.Join(p.dir, "socket")
 	err = p.start(ctx, func(port int) []string {
 		return []string{daemon, "--no-defaults", data, "--port=" + strconv.Itoa(port), "--bind-address=127.0.0.1",
-			"--socket=" + socket, "--skip-name-resolve", "--max-connections=200", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0"}
+			"--socket=" + socket, "--skip-name-resolve", "--max-connections=200", "--skip-log-bin",
+			"--innodb-flush-log-at-trx-commit=0"}
 	}, func(ctx context.Context) error {
 		config := mysql.NewConfig()
 		config.Net, config.Addr, config.User = "unix", socket, "root"
@@ -190,7 +192,10 @@ func mysqlConfig(address, user, password string) *mysql.Config {
 
 func (m *mariaDB) setPassword(ctx context.Context, user, password string) error {
 	// These statements take no parameters. User and password are of letters and digits.
-	for _, statement := range []string{"CREATE USER IF NOT EXISTS '" + user + "'@'%'", "ALTER USER '" + user + "'@'%' IDENTIFIED BY '" + password + "'"} {
+	for _, statement := range []string{
+		"CREATE USER IF NOT EXISTS '" + user + "'@'%'",
+		"ALTER USER '" + user + "'@'%' IDENTIFIED BY '" + password + "'",
+	} {
 		if _, err := m.admin.ExecContext(ctx, statement); err != nil {
 			return err
 		}
@@ -220,7 +225,8 @@ func startRedis(ctx context.Context) (_ server, err error) {
 	root := rand.Text()
 	s := &redisServer{process: p}
 	err = p.start(ctx, func(port int) []string {
-		return []string{daemon, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--save", "", "--dir", p.dir, "--requirepass", root}
+		return []string{daemon, "--port", strconv.Itoa(port), "--bind", "127.0.0.1",
+			"--save", "", "--dir", p.dir, "--requirepass", root}
 	}, func(ctx context.Context) error {
 		s.admin = redisClient(p.address(), "", root)
 		return s.admin.Ping(ctx).Err()

@@ -21,10 +21,8 @@ const (
 
 // A way is one way to use a secret that rotates.
 type way struct {
-	name        string // of the user
 	server      string
 	what        string
-	variable    string
 	alternating bool
 	apart       bool // between two rotations the TTL passes
 	snippet     bool // one of many: fewer rotations do
@@ -32,30 +30,38 @@ type way struct {
 	open        opener
 }
 
+// variables say by which variable the programs of a server know the login.
+var variables = map[string]string{
+	"PostgreSQL": "DB", "MariaDB": "DB", "Redis": "REDIS", "RabbitMQ": "BROKER", "NATS": "BROKER",
+}
+
 // An opener returns what does one query, and what to do in the end.
 type opener func(context.Context, *secrets.Env) (handle func(context.Context) error, end func(), err error)
 
 // ways are all that the lab knows.
 var ways = []way{
-	{name: "pg1", server: "PostgreSQL", what: "secretsql.Connector, pgx", variable: "DB", open: pgxConnector},
-	{name: "pg2", server: "PostgreSQL", what: "secretsql.Connector, pgx", variable: "DB", alternating: true, open: pgxConnector},
-	{name: "pg3", server: "PostgreSQL", what: "the cached password", variable: "DB", snippet: true, expect: manyFail, open: pgxCached},
-	{name: "my1", server: "MariaDB", what: "secretsql.Connector, mysql", variable: "DB", open: mysqlConnector},
-	{name: "my2", server: "MariaDB", what: "secretsql.Connector, mysql", variable: "DB", alternating: true, open: mysqlConnector},
-	{name: "my3", server: "MariaDB", what: "the cached password", variable: "DB", snippet: true, expect: manyFail, open: mysqlCached},
-	{name: "re1", server: "Redis", what: "Derive, go-redis", variable: "REDIS", open: goRedis},
-	{name: "re2", server: "Redis", what: "Derive, go-redis", variable: "REDIS", alternating: true, open: goRedis},
-	{name: "re3", server: "Redis", what: "the cached password", variable: "REDIS", snippet: true, expect: manyFail, open: redisCached},
-	{name: "re4", server: "Redis", what: "Derive, rueidis", variable: "REDIS", snippet: true, open: goRueidis},
-	{name: "mq1", server: "RabbitMQ", what: "Do, amqp091", variable: "BROKER", snippet: true, open: rabbit},
-	{name: "mq2", server: "RabbitMQ", what: "Do, amqp091", variable: "BROKER", alternating: true, snippet: true, open: rabbit},
-	{name: "na1", server: "NATS", what: "Do, nats.go", variable: "BROKER", snippet: true, expect: someFail, open: natsDo},
-	{name: "na2", server: "NATS", what: "Do, nats.go", variable: "BROKER", alternating: true, snippet: true, expect: someFail, open: natsDo},
-	{name: "pg4", server: "PostgreSQL", what: "BeforeConnect, pgxpool", variable: "DB", snippet: true, expect: someFail, open: pgxPool},
-	{name: "pg5", server: "PostgreSQL", what: "BeforeConnect, pgxpool", variable: "DB", alternating: true, apart: true, snippet: true, open: pgxPool},
-	{name: "pg6", server: "PostgreSQL", what: "Derive, pgxpool", variable: "DB", snippet: true, open: derivedPool},
-	{name: "pg7", server: "PostgreSQL", what: "secretsql.Connector, sqlx", variable: "DB", snippet: true, open: sqlxConnector},
-	{name: "pg8", server: "PostgreSQL", what: "secretsql.Connector, gorm", variable: "DB", snippet: true, open: gormConnector},
+	{server: "PostgreSQL", what: "secretsql.Connector, pgx", open: pgxConnector},
+	{server: "PostgreSQL", what: "secretsql.Connector, pgx", alternating: true, open: pgxConnector},
+	{server: "PostgreSQL", what: "the cached password", snippet: true, expect: manyFail, open: pgxCached},
+	{server: "MariaDB", what: "secretsql.Connector, mysql", open: mysqlConnector},
+	{server: "MariaDB", what: "secretsql.Connector, mysql", alternating: true, open: mysqlConnector},
+	{server: "MariaDB", what: "the cached password", snippet: true, expect: manyFail, open: mysqlCached},
+	{server: "Redis", what: "Derive, go-redis", open: goRedis},
+	{server: "Redis", what: "Derive, go-redis", alternating: true, open: goRedis},
+	{server: "Redis", what: "the cached password", snippet: true, expect: manyFail, open: redisCached},
+	{server: "Redis", what: "Derive, rueidis", snippet: true, open: goRueidis},
+	{server: "RabbitMQ", what: "Do, amqp091", snippet: true, open: rabbit},
+	{server: "RabbitMQ", what: "Do, amqp091", alternating: true, snippet: true, open: rabbit},
+	{server: "NATS", what: "Do, nats.go", snippet: true, expect: someFail, open: natsDo},
+	{server: "NATS", what: "Do, nats.go", alternating: true, snippet: true, expect: someFail, open: natsDo},
+	{server: "PostgreSQL", what: "BeforeConnect, pgxpool", snippet: true, expect: someFail, open: pgxPool},
+	{
+		server: "PostgreSQL", what: "BeforeConnect, pgxpool", alternating: true, apart: true,
+		snippet: true, open: pgxPool,
+	},
+	{server: "PostgreSQL", what: "Derive, pgxpool", snippet: true, open: derivedPool},
+	{server: "PostgreSQL", what: "secretsql.Connector, sqlx", snippet: true, open: sqlxConnector},
+	{server: "PostgreSQL", what: "secretsql.Connector, gorm", snippet: true, open: gormConnector},
 }
 
 func nothing() {}
