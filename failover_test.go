@@ -31,7 +31,10 @@ func twoRegions(
 	t.Helper()
 	s, p := endpoint.New(endpoint.Options{}), endpoint.NewPipe()
 	go s.ServeTLS(p)
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		time.Sleep(time.Minute) // a connection that nobody waits for any more is still being made
+		s.Close()
+	})
 	cfg := aws.Config{
 		Region:      region,
 		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret", ""),
