@@ -771,3 +771,16 @@ func literals(t *testing.T, patterns ...string) (all []string) {
 	}
 	return all
 }
+
+// A log viewer obeys no character of an attribute, and what prints stays as it is.
+func TestLogText(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{
+		"DB_PASSWORD": "DB_PASSWORD", `sm://a?b="c"\d`: `sm://a?b="c"\d`, "ü…": "ü…", "a\nb": `a\nb`, "\x1b[31m": `\x1b[31m`, "\u202ea": `\u202ea`, "\u009b\u2028": `\u009b\u2028`, "\xff\x00": `\xff\x00`,
+		"\"\n": `"\n`,
+	} {
+		if got := secrets.LogText(in); got != want {
+			t.Errorf("%q: %s, want %s", in, got, want)
+		}
+	}
+}

@@ -40,3 +40,6 @@ func Warning(r Result) string  { return r.warning }
 func NewBatchingSecretsManager(cfg aws.Config) Provider {
 	return newSecretsManager(backendConfig{source: awsclient.Fixed(cfg), batch: true})
 }
+
+// LogText is what attributes of log lines are escaped by.
+var LogText = logText

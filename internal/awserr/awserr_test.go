@@ -156,6 +156,13 @@ func TestNext(t *testing.T) {
 	}{
 		{"China's endpoint", Case{Error: Error{Reason: Timeout}, Operation: "ssm:GetParameter", Region: "cn-north-1", Host: "ssm.cn-north-1.amazonaws.com.cn"}, "com.amazonaws.cn-north-1.ssm"},
 		{"dual stack", Case{Error: Error{Reason: Timeout}, Operation: "kms:Decrypt", Region: "eu-west-1", Host: "kms.eu-west-1.api.aws:443"}, "com.amazonaws.eu-west-1.kms"},
+		{"FIPS", Case{Error: Error{Reason: Timeout}, Operation: "ssm:GetParameter", Region: "us-east-1", Host: "ssm-fips.us-east-1.amazonaws.com"}, "com.amazonaws.us-east-1.ssm-fips"},
+		{"an ISO partition", Case{Error: Error{Reason: Timeout}, Operation: "kms:Decrypt", Region: "us-iso-east-1", Host: "kms.us-iso-east-1.c2s.ic.gov"}, "a function in a VPC needs"},
+		{"private CA at one's own endpoint", Case{Error: Error{Reason: Certificate}, Operation: "kms:Decrypt", Host: "localstack:4566"}, "name the CA of its certificate in AWS_CA_BUNDLE"},
+		{"wrong context on an emulator", Case{Error: Error{Code: "InvalidCiphertextException", Class: Decrypt}, Operation: "kms:Decrypt", ID: "blob", Host: "localhost:4566"}, "the encryption context is not among those tried"},
+		{"no ciphertext", Case{Error: Error{Code: "InvalidCiphertextException", Class: Decrypt}, Operation: "kms:Decrypt", ID: "blob", Host: "kms.eu-west-1.amazonaws.com"}, "does not look like ciphertext"},
+		{"partial ARN that may be full", Case{Error: Error{Code: "ResourceNotFoundException", Class: NotFound}, Operation: "secretsmanager:GetSecretValue",
+			ID: "arn:aws:secretsmanager:eu-west-1:1:secret:prod-secret"}, "if the name itself ends in -secret, AWS took that for the six: write sm://prod-secret"},
 		{"own host", Case{Error: Error{Reason: Timeout}, Operation: "kms:Decrypt", Host: "127.0.0.1:4566"}, "not AWS's own endpoint"},
 		{"proxy's 403", Case{Error: Error{Reason: Foreign, Status: 403}, Operation: "kms:Decrypt", Host: "kms.eu-west-1.amazonaws.com"}, "HTTPS_PROXY"},
 		{"no Region, own host", Case{Error: Error{Code: "IncompleteSignatureException"}, Operation: "kms:Decrypt", Host: "127.0.0.1:4566"}, "set AWS_REGION"},
@@ -174,5 +181,80 @@ func TestNext(t *testing.T) {
 		if got := tc.c.Next(); !strings.Contains(got, tc.want) {
 			t.Errorf("%s: %q lacks %q", tc.name, got, tc.want)
 		}
+	}
+}
+
+// Words are kept of what failed on this machine, and nothing of a request, an answer or a password.
+func TestCopyKeepsInnermostWords(t *testing.T) {
+	t.Parallel()
+	lookup := &net.DNSError{Err: "no such host", Name: "proxy.corp", Server: "10.0.0.2:53", IsNotFound: true}
+	for name, tc := range map[string]struct {
+		err    error
+		reason Reason
+		words  string
+	}{
+		"address":            {unsent(&net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(10, 0, 0, 1), Port: 443}, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}), Refused, "dial tcp 10.0.0.1:443: connect: connection refused"},
+		"own port goes":      {unsent(errors.New("read tcp 10.0.0.9:4711->10.0.0.1:443: read: connection reset by peer")), Broken, "read tcp 10.0.0.1:443: read: connection reset by peer"},
+		"no route":           {unsent(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.EHOSTUNREACH)}), NoRoute, "dial tcp: connect: no route to host"},
+		"open files":         {unsent(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", syscall.EMFILE)}), OpenFiles, "dial tcp: socket: too many open files"},
+		"open files, by DNS": {unsent(&net.DNSError{Err: "dial udp: socket: too many open files", Name: "x"}), OpenFiles, "lookup x: dial udp: socket: too many open files"},
+		"DNS server fails":   {unsent(&net.DNSError{Err: "server misbehaving", Name: "x", IsTemporary: true}), DNSFailed, "lookup x: server misbehaving"},
+		"proxy":              {unsent(&net.OpError{Op: "proxyconnect", Net: "tcp", Err: &net.OpError{Op: "dial", Net: "tcp", Err: lookup}}), ProxyFailed, "lookup proxy.corp on 10.0.0.2:53: no such host"},
+		"proxy refuses":      {unsent(errors.New("Proxy Authentication Required")), ProxyRefused, "Proxy Authentication Required"},
+		"proxy is no URL":    {unsent(fmt.Errorf("invalid proxy address %q: x", "http://user:canary@x")), ProxyURL, ""},
+		"URL with password":  {unsent(fmt.Errorf("odd http://user:canary@proxy: x")), Broken, "odd http://proxy: x"},
+		"host of a certificate": {unsent(&tls.CertificateVerificationError{Err: x509.HostnameError{Certificate: &x509.Certificate{DNSNames: []string{"a.example"}}, Host: "b.example"}}),
+			CertificateHost, "tls: failed to verify certificate: x509: certificate is valid for a.example, not b.example"},
+		"clock":             {unsent(&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired, Detail: "late"}}), CertificateTime, "tls: failed to verify certificate: x509: certificate has expired or is not yet valid: late"},
+		"answer":            {answered(200, &smithy.DeserializationError{Err: errors.New("canary"), Snapshot: []byte("canary")}), Garbled, ""},
+		"credential output": {fmt.Errorf("get identity: get credentials: process provider error: parse failed of process output: canary, error: x"), CommandFailed, "its output is not the JSON that the SDK wants"},
+		"token file":        {fmt.Errorf("get identity: get credentials: %w", &os.PathError{Op: "open", Path: "/token", Err: syscall.ENOENT}), CredentialsFile, "open /token: no such file or directory"},
+	} {
+		e := Copy("ssm:GetParameter", "", tc.err)
+		if e.Reason != tc.reason || e.Words != tc.words {
+			t.Errorf("%s: %q, %q", name, e.Reason, e.Words)
+		}
+		if text := fmt.Sprintf("%+v %v", *e, e.Unwrap()); strings.Contains(text, "canary") {
+			t.Errorf("%s: %s", name, text)
+		}
+		var dns, had *net.DNSError
+		var errno, hadErrno syscall.Errno
+		if errors.As(tc.err, &had) != errors.As(e, &dns) || errors.As(tc.err, &hadErrno) && !errors.As(e, &errno) {
+			t.Errorf("%s: what was reachable is not: %v", name, e.Unwrap())
+		}
+	}
+}
+
+// A configuration that does not load is permanent, unless the context ended or this process lacks files.
+func TestConfig(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		err   error
+		class Class
+	}{
+		"profile": {errors.New("failed to get shared config profile, x"), Configuration},
+		"file":    {fmt.Errorf("bundle: %w", &os.PathError{Op: "open", Path: "/ca.pem", Err: syscall.ENOENT}), Configuration},
+		"files":   {&os.PathError{Op: "open", Path: "/ca.pem", Err: syscall.EMFILE}, Unavailable},
+		"ended":   {fmt.Errorf("x: %w", context.Canceled), Unavailable},
+	} {
+		e := Config(tc.err, "~/.aws/config")
+		if e.Class != tc.class || e.Words != tc.err.Error()+" (read: ~/.aws/config)" || !strings.HasPrefix(e.Error(), string(NotLoaded)+": ") {
+			t.Errorf("%s: %d, %v", name, e.Class, e)
+		}
+	}
+	if e := Config(&os.PathError{Op: "open", Path: "/ca.pem", Err: syscall.ENOENT}, ""); !errors.Is(e, os.ErrNotExist) {
+		t.Error("the errno is not reachable")
+	}
+}
+
+func TestIdentifier(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"AccessDeniedException": "AccessDeniedException", "8b9a-1.2_x": "8b9a-1.2_x", "": "", "a b": "", "a:b": "", "ä": "", "a\n": "", "abcdefghijk": ""} {
+		if got := Identifier(in, len("AccessDeniedException")); in != "abcdefghijk" && got != want {
+			t.Errorf("%q: %q", in, got)
+		}
+	}
+	if Identifier("abcdefghijk", 10) != "" {
+		t.Error("a long one passes")
 	}
 }
