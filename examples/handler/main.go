@@ -1,5 +1,6 @@
-// Command handler is a Lambda function to copy: behind an API Gateway HTTP API it answers GET /orders/{id} with a signed receipt, as JSON. Its
-// environment holds no secret, only references to three:
+// Command handler is a Lambda function to copy: behind an API Gateway HTTP API it answers GET
+// /orders/{id} with a signed receipt, as JSON. Its environment holds no secret, only references to
+// three:
 //
 //	DATABASE     sm://…      a Secrets Manager secret with username, password, host, port and dbname, from which it makes a PostgreSQL DSN
 //	API_KEY      ssm://…     the key that callers send as x-api-key, in Parameter Store
@@ -9,7 +10,8 @@
 //
 //	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -tags lambda.norpc -o build/bootstrap .
 //
-// template.yaml (AWS SAM) and main.tf (Terraform) create it and all it needs. To try it on this machine, without AWS:
+// template.yaml (AWS SAM) and main.tf (Terraform) create it and all it needs. To try it on this
+// machine, without AWS:
 //
 //	go run ./examples/local
 package main
@@ -40,7 +42,8 @@ import (
 // declared says which variables hold a reference that does not look like one.
 var declared = secrets.WithVars(secrets.KMS, "SIGNING_KEY")
 
-// The warm stands in main rather than in a package variable or init, which run under go test too: there an Env of local values takes its place.
+// The warm stands in main rather than in a package variable or init, which run under go test too:
+// there an Env of local values takes its place.
 func main() {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	lambda.Start(newService(secrets.MustWarm(context.Background(), declared)).handle)
@@ -48,8 +51,9 @@ func main() {
 
 type service struct {
 	env *secrets.Env
-	// With a driver this holds a pool instead: Derive(env, "DATABASE", open, (*pgxpool.Pool).Close), and reports a refused password as
-	// secrets.Rejected from the function that it gives to Do.
+	// With a driver this holds a pool instead: Derive(env, "DATABASE", open,
+	// (*pgxpool.Pool).Close), and reports a refused password as secrets.Rejected from the function
+	// that it gives to Do.
 	database *secrets.Derived[*url.URL]
 }
 
@@ -57,7 +61,8 @@ func newService(env *secrets.Env) *service {
 	return &service{env: env, database: secrets.Derive(env, "DATABASE", dsn, nil)}
 }
 
-// dsn makes the connection string out of one value of the secret, so user and password are always of the same rotation.
+// dsn makes the connection string out of one value of the secret, so user and password are always
+// of the same rotation.
 func dsn(_ context.Context, v secrets.Value) (*url.URL, error) {
 	part := map[string]string{}
 	for _, name := range []string{"username", "password", "host", "port", "dbname"} {
@@ -89,15 +94,33 @@ type problem struct {
 }
 
 // handle answers one request. It never returns an error: Lambda would show its text to the caller.
-func (s *service) handle(ctx context.Context, req events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+func (s *service) handle(
+	ctx context.Context,
+	req events.APIGatewayV2HTTPRequest,
+) (events.APIGatewayV2HTTPResponse, error) {
 	start := time.Now()
 	status, body := s.answer(ctx, req)
-	slog.InfoContext(ctx, "request", "id", requestID(ctx), "route", req.RouteKey, "status", status, "took", time.Since(start).String())
+	slog.InfoContext(
+		ctx,
+		"request",
+		"id",
+		requestID(ctx),
+		"route",
+		req.RouteKey,
+		"status",
+		status,
+		"took",
+		time.Since(start).String(),
+	)
 	text, err := json.Marshal(body)
 	if err != nil {
 		return events.APIGatewayV2HTTPResponse{StatusCode: http.StatusInternalServerError}, nil
 	}
-	res := events.APIGatewayV2HTTPResponse{StatusCode: status, Headers: map[string]string{"content-type": "application/json"}, Body: string(text)}
+	res := events.APIGatewayV2HTTPResponse{
+		StatusCode: status,
+		Headers:    map[string]string{"content-type": "application/json"},
+		Body:       string(text),
+	}
 	if status == http.StatusServiceUnavailable {
 		res.Headers["retry-after"] = "1"
 	}
@@ -105,7 +128,8 @@ func (s *service) handle(ctx context.Context, req events.APIGatewayV2HTTPRequest
 }
 
 func (s *service) answer(ctx context.Context, req events.APIGatewayV2HTTPRequest) (int, any) {
-	// Ask for values on every request: that is how a rotation arrives, and a read that finds a fresh value costs next to nothing.
+	// Ask for values on every request: that is how a rotation arrives, and a read that finds a
+	// fresh value costs next to nothing.
 	key, err := s.env.Get(ctx, "API_KEY")
 	if err != nil {
 		return failed(ctx, err)
@@ -139,7 +163,16 @@ func (s *service) answer(ctx context.Context, req events.APIGatewayV2HTTPRequest
 func failed(ctx context.Context, err error) (int, any) {
 	var unresolved *secrets.ResolveError
 	if errors.As(err, &unresolved) {
-		slog.ErrorContext(ctx, "secret", "id", requestID(ctx), "variable", unresolved.Variable, "error", secrets.Detail(err))
+		slog.ErrorContext(
+			ctx,
+			"secret",
+			"id",
+			requestID(ctx),
+			"variable",
+			unresolved.Variable,
+			"error",
+			secrets.Detail(err),
+		)
 	} else {
 		slog.ErrorContext(ctx, "request", "id", requestID(ctx), "error", err.Error())
 	}
@@ -149,7 +182,8 @@ func failed(ctx context.Context, err error) (int, any) {
 	return http.StatusInternalServerError, problem{"internal error", requestID(ctx)}
 }
 
-// header finds a header whatever its case: API Gateway's HTTP APIs write them small, REST APIs as they came.
+// header finds a header whatever its case: API Gateway's HTTP APIs write them small, REST APIs as
+// they came.
 func header(req events.APIGatewayV2HTTPRequest, name string) string {
 	for k, v := range req.Headers {
 		if strings.EqualFold(k, name) {

@@ -26,10 +26,17 @@ var values = map[string]string{
 }
 
 // environ is what the templates put into the environment.
-var environ = map[string]string{"DATABASE": "sm://orders/db", "API_KEY": "ssm:///orders/api-key", "SIGNING_KEY": "AQICAHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4"}
+var environ = map[string]string{
+	"DATABASE":    "sm://orders/db",
+	"API_KEY":     "ssm:///orders/api-key",
+	"SIGNING_KEY": "AQICAHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4",
+}
 
 func request(key string) events.APIGatewayV2HTTPRequest {
-	return events.APIGatewayV2HTTPRequest{Headers: map[string]string{"X-Api-Key": key}, PathParameters: map[string]string{"id": "42"}}
+	return events.APIGatewayV2HTTPRequest{
+		Headers:        map[string]string{"X-Api-Key": key},
+		PathParameters: map[string]string{"id": "42"},
+	}
 }
 
 // Local values take AWS out of a unit test.
@@ -96,12 +103,18 @@ func TestFailure(t *testing.T) {
 			before := slog.Default()
 			slog.SetDefault(slog.New(slog.NewJSONHandler(&log, nil)))
 			defer slog.SetDefault(before)
-			env, err := secrets.New(declared, secrets.WithEnviron(environ), secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
-				if ref.Scheme() == secrets.SecretsManager {
-					return secrets.Value{}, tc.kind
-				}
-				return secrets.NewValue(values["API_KEY"], "1"), nil
-			})))
+			env, err := secrets.New(
+				declared,
+				secrets.WithEnviron(environ),
+				secrets.WithProvider(
+					secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+						if ref.Scheme() == secrets.SecretsManager {
+							return secrets.Value{}, tc.kind
+						}
+						return secrets.NewValue(values["API_KEY"], "1"), nil
+					}),
+				),
+			)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -109,10 +122,12 @@ func TestFailure(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if res.StatusCode != tc.status || strings.Contains(res.Body, "DATABASE") || strings.Contains(res.Body, "orders/db") {
+			if res.StatusCode != tc.status || strings.Contains(res.Body, "DATABASE") ||
+				strings.Contains(res.Body, "orders/db") {
 				t.Errorf("%s: got %d %s, want %d", tc.name, res.StatusCode, res.Body, tc.status)
 			}
-			if !strings.Contains(log.String(), `"variable":"DATABASE"`) || !strings.Contains(log.String(), tc.kind.Error()) {
+			if !strings.Contains(log.String(), `"variable":"DATABASE"`) ||
+				!strings.Contains(log.String(), tc.kind.Error()) {
 				t.Errorf("%s: the log says nothing of it:\n%s", tc.name, log.String())
 			}
 		})

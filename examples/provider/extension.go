@@ -24,11 +24,16 @@ type extension struct {
 // newExtension returns a Provider for the schemes SSM and SecretsManager. getenv is os.Getenv.
 func newExtension(getenv func(string) string) secrets.Provider {
 	port := cmp.Or(getenv("PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"), "2773")
-	e := &extension{url: "http://localhost:" + port, token: getenv("AWS_SESSION_TOKEN"), region: getenv("AWS_REGION"), client: &http.Client{
-		Timeout:       2 * time.Second,
-		Transport:     &http.Transport{MaxIdleConnsPerHost: 3}, // what the extension serves at once; and no proxy
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-	}}
+	e := &extension{
+		url:    "http://localhost:" + port,
+		token:  getenv("AWS_SESSION_TOKEN"),
+		region: getenv("AWS_REGION"),
+		client: &http.Client{
+			Timeout:       2 * time.Second,
+			Transport:     &http.Transport{MaxIdleConnsPerHost: 3}, // what the extension serves at once; and no proxy
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		},
+	}
 	return secrets.ProviderFunc(e.fetch)
 }
 
@@ -40,7 +45,10 @@ func (e *extension) fetch(ctx context.Context, ref secrets.Ref) (none secrets.Va
 		version, stage = "version", "label"
 	}
 	if ref.Region() != "" && ref.Region() != e.region || strings.HasSuffix(ref.ID(), "/*") {
-		return none, fmt.Errorf("the extension knows its own Region only, and no trees: %w", secrets.ErrInvalidReference)
+		return none, fmt.Errorf(
+			"the extension knows its own Region only, and no trees: %w",
+			secrets.ErrInvalidReference,
+		)
 	}
 	if ref.Version() != "" {
 		query.Set(version, ref.Version())
@@ -60,7 +68,11 @@ func (e *extension) fetch(ctx context.Context, ref secrets.Ref) (none secrets.Va
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
 	if err != nil || resp.StatusCode != http.StatusOK {
-		return none, fmt.Errorf("the extension answers with HTTP status %d: %w", resp.StatusCode, kindOf(string(body)))
+		return none, fmt.Errorf(
+			"the extension answers with HTTP status %d: %w",
+			resp.StatusCode,
+			kindOf(string(body)),
+		)
 	}
 	var answer struct {
 		SecretString, VersionId *string
@@ -82,7 +94,8 @@ func (e *extension) fetch(ctx context.Context, ref secrets.Ref) (none secrets.Va
 	return none, fmt.Errorf("the extension's answer makes no sense: %w", secrets.ErrUnavailable)
 }
 
-// kindOf tells from AWS's error code, which the extension passes on, what a failure is. Without one it is passing: "not ready", during init.
+// kindOf tells from AWS's error code, which the extension passes on, what a failure is. Without one
+// it is passing: "not ready", during init.
 func kindOf(text string) error {
 	for code, kind := range map[string]error{"AccessDenied": secrets.ErrAccessDenied, "ResourceNotFound": secrets.ErrNotFound,
 		"ParameterNotFound": secrets.ErrNotFound, "ParameterVersionNotFound": secrets.ErrNotFound, "Throttling": secrets.ErrThrottled} {

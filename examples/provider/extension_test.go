@@ -63,7 +63,12 @@ func (s *simulation) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // start returns a simulated extension and an Env that reads through it.
-func start(t *testing.T, tokenSent string, environ map[string]string, opts ...secrets.Option) (*simulation, *secrets.Env) {
+func start(
+	t *testing.T,
+	tokenSent string,
+	environ map[string]string,
+	opts ...secrets.Option,
+) (*simulation, *secrets.Env) {
 	t.Helper()
 	s := &simulation{ready: true, answers: map[string]any{}}
 	server := httptest.NewServer(s)
@@ -72,12 +77,25 @@ func start(t *testing.T, tokenSent string, environ map[string]string, opts ...se
 	if err != nil {
 		t.Fatal(err)
 	}
-	settings := map[string]string{"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": u.Port(), "AWS_SESSION_TOKEN": tokenSent, "AWS_REGION": "eu-west-1"}
+	settings := map[string]string{
+		"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": u.Port(),
+		"AWS_SESSION_TOKEN":                      tokenSent,
+		"AWS_REGION":                             "eu-west-1",
+	}
 	all := map[string]string{"AWS_REGION": "eu-west-1"}
 	for name, value := range environ {
 		all[name] = value
 	}
-	opts = append([]secrets.Option{secrets.WithEnviron(all), secrets.WithProvider(newExtension(func(name string) string { return settings[name] }), secrets.SSM, secrets.SecretsManager)}, opts...)
+	opts = append(
+		[]secrets.Option{
+			secrets.WithEnviron(all),
+			secrets.WithProvider(
+				newExtension(func(name string) string { return settings[name] }),
+				secrets.SSM,
+				secrets.SecretsManager,
+			),
+		},
+		opts...)
 	env, err := secrets.New(opts...)
 	if err != nil {
 		t.Fatal(err)
@@ -86,11 +104,26 @@ func start(t *testing.T, tokenSent string, environ map[string]string, opts ...se
 }
 
 func secretAnswer(text string) map[string]any {
-	return map[string]any{"ARN": "arn:…", "Name": "prod/db", "SecretString": text, "VersionId": "v1", "VersionStages": []string{"AWSCURRENT"}}
+	return map[string]any{
+		"ARN":           "arn:…",
+		"Name":          "prod/db",
+		"SecretString":  text,
+		"VersionId":     "v1",
+		"VersionStages": []string{"AWSCURRENT"},
+	}
 }
 
 func parameterAnswer(text string, version int) map[string]any {
-	return map[string]any{"Parameter": map[string]any{"ARN": "arn:…", "Name": "/app/url", "Type": "SecureString", "Value": text, "Version": version}, "ResultMetadata": map[string]any{}}
+	return map[string]any{
+		"Parameter": map[string]any{
+			"ARN":     "arn:…",
+			"Name":    "/app/url",
+			"Type":    "SecureString",
+			"Value":   text,
+			"Version": version,
+		},
+		"ResultMetadata": map[string]any{},
+	}
 }
 
 func TestExtension(t *testing.T) {
@@ -101,13 +134,26 @@ func TestExtension(t *testing.T) {
 		"PARAMETER": "ssm:///app/url", "THIRD": "ssm:///app/url:3", "LABEL": "ssm:///app/url:blue", "ODD": "sm://prod/a+b=c@d", "EMPTY": "ssm:///app/empty",
 	})
 	s.answers = map[string]any{
-		"/secretsmanager/get?secretId=prod%2Fdb":                                          secretAnswer(`{"password":"current"}`),
-		"/secretsmanager/get?secretId=prod%2Fdb&versionStage=AWSPREVIOUS":                 secretAnswer(`{"password":"previous"}`),
-		"/secretsmanager/get?secretId=prod%2Fdb&versionId=" + version:                     secretAnswer("pinned"),
-		"/secretsmanager/get?secretId=prod%2Fkey":                                         map[string]any{"SecretBinary": []byte{0, 255}, "VersionId": "v2"},
-		"/secretsmanager/get?secretId=prod%2Fa%2Bb%3Dc%40d":                               secretAnswer("odd"),
-		"/systemsmanager/parameters/get?name=%2Fapp%2Furl&withDecryption=true":            parameterAnswer("newest", 4),
-		"/systemsmanager/parameters/get?name=%2Fapp%2Furl&version=3&withDecryption=true":  parameterAnswer("third", 3),
+		"/secretsmanager/get?secretId=prod%2Fdb": secretAnswer(
+			`{"password":"current"}`,
+		),
+		"/secretsmanager/get?secretId=prod%2Fdb&versionStage=AWSPREVIOUS": secretAnswer(
+			`{"password":"previous"}`,
+		),
+		"/secretsmanager/get?secretId=prod%2Fdb&versionId=" + version: secretAnswer("pinned"),
+		"/secretsmanager/get?secretId=prod%2Fkey": map[string]any{
+			"SecretBinary": []byte{0, 255},
+			"VersionId":    "v2",
+		},
+		"/secretsmanager/get?secretId=prod%2Fa%2Bb%3Dc%40d": secretAnswer("odd"),
+		"/systemsmanager/parameters/get?name=%2Fapp%2Furl&withDecryption=true": parameterAnswer(
+			"newest",
+			4,
+		),
+		"/systemsmanager/parameters/get?name=%2Fapp%2Furl&version=3&withDecryption=true": parameterAnswer(
+			"third",
+			3,
+		),
 		"/systemsmanager/parameters/get?label=blue&name=%2Fapp%2Furl&withDecryption=true": parameterAnswer("blue", 2),
 		"/systemsmanager/parameters/get?name=%2Fapp%2Fempty&withDecryption=true":          parameterAnswer("", 1),
 	}
@@ -126,7 +172,11 @@ func TestExtension(t *testing.T) {
 		}
 	}
 	if len(s.asked) != 9 {
-		t.Errorf("asked %d times, want once each:\n%s", len(s.asked), strings.Join(slices.Sorted(slices.Values(s.asked)), "\n"))
+		t.Errorf(
+			"asked %d times, want once each:\n%s",
+			len(s.asked),
+			strings.Join(slices.Sorted(slices.Values(s.asked)), "\n"),
+		)
 	}
 }
 

@@ -9,11 +9,12 @@ import (
 	"time"
 )
 
-// group is a control group with a processor quota, for the processes that are measured before a simulated Lambda would limit them. Its period is that of
-// internal/testing/lambdasim.
+// group is a control group with a processor quota, for the processes that are measured before a
+// simulated Lambda would limit them. Its period is that of internal/testing/lambdasim.
 type group struct{ dir string }
 
-// newGroup makes a group that gets so many cores. It needs root, and version 1 or 2 of control groups.
+// newGroup makes a group that gets so many cores. It needs root, and version 1 or 2 of control
+// groups.
 func newGroup(cores float64) (*group, error) {
 	const period = 20000 // µs
 	quota := strconv.Itoa(max(1000, int(cores*period)))

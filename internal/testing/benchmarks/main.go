@@ -1,11 +1,12 @@
-// Command benchmarks measures the library against what users would pick instead, on the embedded endpoint in a process of
-// its own. It prints every sample as a line of Go's benchmarks, for benchstat:
+// Command benchmarks measures the library against what users would pick instead, on the embedded
+// endpoint in a process of its own. It prints every sample as a line of Go's benchmarks, for
+// benchstat:
 //
 //	go run . [-peers FILE] [-only cold,cached,refresh,size,start,first,width] [-rounds 15] [-latency 20ms] >bench.txt
 //	benchstat -col /how bench.txt
 //
-// Every sample comes from a fresh process, and the contenders take turns, so that a busy machine slows all of them alike.
-// .ci/bench runs it with everything.
+// Every sample comes from a fresh process, and the contenders take turns, so that a busy machine
+// slows all of them alike. .ci/bench runs it with everything.
 package main
 
 import (
@@ -74,8 +75,18 @@ func drive() error {
 		return err
 	}
 	defer end()
-	fmt.Printf("goos: %s\ngoarch: %s\npkg: github.com/lambdasecrets/secrets/internal/testing/benchmarks\n", runtime.GOOS, runtime.GOARCH)
-	fmt.Printf("go: %s\nlatency: %v\ncores: %d\nsamples: %d\n", runtime.Version(), *latency, runtime.NumCPU(), d.rounds)
+	fmt.Printf(
+		"goos: %s\ngoarch: %s\npkg: github.com/lambdasecrets/secrets/internal/testing/benchmarks\n",
+		runtime.GOOS,
+		runtime.GOARCH,
+	)
+	fmt.Printf(
+		"go: %s\nlatency: %v\ncores: %d\nsamples: %d\n",
+		runtime.Version(),
+		*latency,
+		runtime.NumCPU(),
+		d.rounds,
+	)
 	for _, part := range strings.Split(*only, ",") {
 		measure := map[string]func(context.Context) error{"cold": d.cold, "cached": d.cached, "refresh": d.refresh, "size": d.size, "start": d.start, "first": d.first, "width": d.width}[part]
 		if measure == nil {
@@ -128,8 +139,9 @@ func (d *driver) startEndpoint(latency time.Duration) (end func(), err error) {
 	return end, nil
 }
 
-// serve is the endpoint's process. It prints the World as one line and serves until its input ends. Its control answers GET /counts with the numbers of calls and
-// connections so far, and POST /idle by closing idle connections.
+// serve is the endpoint's process. It prints the World as one line and serves until its input ends.
+// Its control answers GET /counts with the numbers of calls and connections so far, and POST /idle
+// by closing idle connections.
 func serve(latency, ca string) error {
 	d, err := time.ParseDuration(latency)
 	if err != nil {
@@ -145,7 +157,12 @@ func serve(latency, ca string) error {
 		name, text := bench.Parameter(i)
 		st.PutParameter(endpoint.Parameter{Name: name, Type: "SecureString", Value: text})
 		st.PutSecret(bench.Secret(i))
-		w.Ciphertexts = append(w.Ciphertexts, base64.StdEncoding.EncodeToString(st.Encrypt(key, []byte(bench.Ciphertext(i)), map[string]string{"app": "x"})))
+		w.Ciphertexts = append(
+			w.Ciphertexts,
+			base64.StdEncoding.EncodeToString(
+				st.Encrypt(key, []byte(bench.Ciphertext(i)), map[string]string{"app": "x"}),
+			),
+		)
 	}
 	if w.HTTP, err = s.Start(); err != nil {
 		return err
@@ -179,7 +196,8 @@ func serve(latency, ca string) error {
 
 type counts struct{ Calls, Connections int }
 
-// reset ends the endpoint's idle connections and forgets its calls; counted returns those since, and all connections so far.
+// reset ends the endpoint's idle connections and forgets its calls; counted returns those since,
+// and all connections so far.
 func (d *driver) reset() error {
 	res, err := http.Post(d.world.Control+"/reset", "", nil)
 	if err == nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/sdk"
 )
 
-// ttlCache is the cache that people write around the SDK: a mutex, a map, a time to live. The lock is held while a value is fetched, or two
-// requests would fetch it twice.
+// ttlCache is the cache that people write around the SDK: a mutex, a map, a time to live. The lock
+// is held while a value is fetched, or two requests would fetch it twice.
 type ttlCache struct {
 	mu      sync.Mutex
 	now     func() time.Time
@@ -80,7 +80,11 @@ func ttlRefresh(ctx context.Context, _ *bench.World) (due, valid func() error, e
 		return nil, nil, err
 	}
 	var ahead atomic.Int64
-	c := &ttlCache{clients: cl, entries: map[int]ttlEntry{}, now: func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) }}
+	c := &ttlCache{
+		clients: cl,
+		entries: map[int]ttlEntry{},
+		now:     func() time.Time { return time.Now().Add(time.Duration(ahead.Load())) },
+	}
 	for i := range bench.Most {
 		if _, err := c.get(ctx, i); err != nil {
 			return nil, nil, err
@@ -99,7 +103,8 @@ func ttlRefresh(ctx context.Context, _ *bench.World) (due, valid func() error, e
 	return due, func() error { _, err := c.get(ctx, bench.Most); return err }, nil
 }
 
-// floorRead is the least that a cached read with a TTL can do: look up a name, load a pointer, read the clock.
+// floorRead is the least that a cached read with a TTL can do: look up a name, load a pointer, read
+// the clock.
 func floorRead(_ context.Context, _ *bench.World, s bench.Set) (func(int), error) {
 	type generation struct {
 		value   string
@@ -125,10 +130,16 @@ func floorRead(_ context.Context, _ *bench.World, s bench.Set) (func(int), error
 	}, nil
 }
 
-// credentialsRead is the SDK's own cached read, of credentials that expire, as a function's role has them.
+// credentialsRead is the SDK's own cached read, of credentials that expire, as a function's role
+// has them.
 func credentialsRead(ctx context.Context, _ *bench.World, _ bench.Set) (func(int), error) {
 	c := aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-		return aws.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "secret-access-key", CanExpire: true, Expires: time.Now().Add(time.Hour)}, nil
+		return aws.Credentials{
+			AccessKeyID:     "AKIDEXAMPLE",
+			SecretAccessKey: "secret-access-key",
+			CanExpire:       true,
+			Expires:         time.Now().Add(time.Hour),
+		}, nil
 	}))
 	if _, err := c.Retrieve(ctx); err != nil {
 		return nil, err

@@ -62,10 +62,15 @@ func (d *driver) child(ctx context.Context, j job, env []string, args ...string)
 	if err != nil {
 		return m, err
 	}
-	cmd := exec.CommandContext(ctx, j.program, append([]string{"child", "-world", d.worldFile, "-how", j.name}, args...)...)
-	// Nothing of this machine's own AWS configuration. The limit of a control group must not change the number of threads: on Lambda the guest sees its processors, not
-	// their share.
-	cmd.Env = append([]string{"HOME=" + d.dir, "PATH=" + os.Getenv("PATH"), fmt.Sprint("GOMAXPROCS=", runtime.NumCPU())}, env...)
+	cmd := exec.CommandContext(
+		ctx,
+		j.program,
+		append([]string{"child", "-world", d.worldFile, "-how", j.name}, args...)...)
+	// Nothing of this machine's own AWS configuration. The limit of a control group must not change
+	// the number of threads: on Lambda the guest sees its processors, not their share.
+	cmd.Env = append(
+		[]string{"HOME=" + d.dir, "PATH=" + os.Getenv("PATH"), fmt.Sprint("GOMAXPROCS=", runtime.NumCPU())},
+		env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()
@@ -96,8 +101,8 @@ type row struct {
 
 func wall(m measured) float64 { return float64(m.Wall.Nanoseconds()) }
 
-// table takes d.rounds samples of every row in turns, and prints each as a line of Go's benchmarks. The first row is the
-// baseline, because it is the first that benchstat sees.
+// table takes d.rounds samples of every row in turns, and prints each as a line of Go's benchmarks.
+// The first row is the baseline, because it is the first that benchstat sees.
 func (d *driver) table(ctx context.Context, rows []*row, figures ...figure) error {
 	for round := range d.rounds {
 		for i := range rows {
@@ -110,8 +115,8 @@ func (d *driver) table(ctx context.Context, rows []*row, figures ...figure) erro
 				return ctx.Err()
 			}
 			if err != nil {
-				// A machine that stood still for two seconds is no fault of the contender; a contender that fails
-				// again and again is one.
+				// A machine that stood still for two seconds is no fault of the contender; a
+				// contender that fails again and again is one.
 				if r.failures++; r.failures > d.rounds/5 {
 					r.failed = err
 				} else {
@@ -144,7 +149,8 @@ var coldFigures = []figure{
 	{"allocs/op", func(m measured) float64 { return m.Allocs }},
 }
 
-// cold measures the first plaintexts of each set, over HTTP and TLS. The floor is one SDK call on a fresh client and connection.
+// cold measures the first plaintexts of each set, over HTTP and TLS. The floor is one SDK call on a
+// fresh client and connection.
 func (d *driver) cold(ctx context.Context) error {
 	jobs, err := d.jobs(ctx)
 	if err != nil {
@@ -154,7 +160,10 @@ func (d *driver) cold(ctx context.Context) error {
 		for _, set := range bench.Sets {
 			var rows []*row
 			for _, j := range jobs {
-				cold := !slices.Contains([]string{"sdk-map", "aws.CredentialsCache", "secrets-snapshot", "otter"}, j.name)
+				cold := !slices.Contains(
+					[]string{"sdk-map", "aws.CredentialsCache", "secrets-snapshot", "otter"},
+					j.name,
+				)
 				if !cold || !(bench.Contender{Lacks: j.lacks}).Can(set) {
 					continue
 				}
@@ -176,7 +185,8 @@ func (d *driver) cold(ctx context.Context) error {
 	return nil
 }
 
-// cached measures reads of what is there. The floor is one clock read, one map lookup and one atomic load.
+// cached measures reads of what is there. The floor is one clock read, one map lookup and one
+// atomic load.
 func (d *driver) cached(ctx context.Context) error {
 	jobs, err := d.jobs(ctx)
 	if err != nil {
@@ -194,7 +204,12 @@ func (d *driver) cached(ctx context.Context) error {
 			}
 			rows = append(rows, r)
 		}
-		err := d.table(ctx, rows, figure{"ns/op", func(m measured) float64 { return m.NS }}, figure{"allocs/op", func(m measured) float64 { return m.Allocs }})
+		err := d.table(
+			ctx,
+			rows,
+			figure{"ns/op", func(m measured) float64 { return m.NS }},
+			figure{"allocs/op", func(m measured) float64 { return m.Allocs }},
+		)
 		if err != nil {
 			return err
 		}
@@ -223,7 +238,13 @@ func (d *driver) refresh(ctx context.Context) error {
 			}
 			rows = append(rows, r)
 		}
-		err := d.table(ctx, rows, figure{"ns/op", wall}, figure{"cpu-ns/op", coldFigures[1].value}, figure{"slowest-other-ns", func(m measured) float64 { return float64(m.Max) }})
+		err := d.table(
+			ctx,
+			rows,
+			figure{"ns/op", wall},
+			figure{"cpu-ns/op", coldFigures[1].value},
+			figure{"slowest-other-ns", func(m measured) float64 { return float64(m.Max) }},
+		)
 		if err != nil {
 			return err
 		}
@@ -234,8 +255,8 @@ func (d *driver) refresh(ctx context.Context) error {
 // memories are the sizes, in MB, that widths are measured at.
 var memories = []int{128, 256, 512, 1024, 1769, 3008}
 
-// width measures the first round of 25 + 25 references over TLS with so much processor as a function of each size has, by
-// the number of calls that may be under way to a service at once.
+// width measures the first round of 25 + 25 references over TLS with so much processor as a
+// function of each size has, by the number of calls that may be under way to a service at once.
 func (d *driver) width(ctx context.Context) error {
 	j := job{program: d.self, name: "secrets"}
 	for _, memory := range memories {

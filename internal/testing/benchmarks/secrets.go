@@ -16,7 +16,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/sdk"
 )
 
-// warmed returns an Env of s that has resolved everything. Like a function it finds its size in the environment.
+// warmed returns an Env of s that has resolved everything. Like a function it finds its size in the
+// environment.
 func warmed(ctx context.Context, w *bench.World, s bench.Set, opts ...secrets.Option) (*secrets.Env, error) {
 	environ := w.Environ(s)
 	for name, value := range bench.Credentials {
@@ -42,21 +43,23 @@ func warmed(ctx context.Context, w *bench.World, s bench.Set, opts ...secrets.Op
 	return env, env.Warm(ctx)
 }
 
-// bounded lets so many calls be under way to each service, from outside the library, whose own bound is at its widest here: that is how the curves are
-// measured that its rule was chosen from.
+// bounded lets so many calls be under way to each service, from outside the library, whose own
+// bound is at its widest here: that is how the curves are measured that its rule was chosen from.
 func bounded(width int) func(*middleware.Stack) error {
 	gates := map[string]chan struct{}{"SSM": nil, "Secrets Manager": nil, "KMS": nil}
 	for id := range gates {
 		gates[id] = make(chan struct{}, width)
 	}
 	return func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("bounded",
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc(
+			"bounded",
 			func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
 				gate := gates[awsmiddleware.GetServiceID(ctx)]
 				gate <- struct{}{}
 				defer func() { <-gate }()
 				return next.HandleInitialize(ctx, in)
-			}), middleware.After)
+			},
+		), middleware.After)
 	}
 }
 
@@ -127,14 +130,19 @@ func refresh(opts ...secrets.Option) func(context.Context, *bench.World) (due, v
 		if err != nil {
 			return nil, nil, err
 		}
-		options := append([]secrets.Option{secrets.WithTTL(5 * time.Minute), secrets.WithClock(func() (time.Time, time.Duration) {
-			now := time.Now().Add(time.Duration(ahead.Load()))
-			return now, now.Sub(base)
-		})}, opts...)
+		options := append(
+			[]secrets.Option{secrets.WithTTL(5 * time.Minute), secrets.WithClock(func() (time.Time, time.Duration) {
+				now := time.Now().Add(time.Duration(ahead.Load()))
+				return now, now.Sub(base)
+			})},
+			opts...)
 		// A day's TTL for the parameters: at least a tenth of it passes before one is due.
 		for i := range s.Parameters {
 			name, _ := bench.Parameter(i)
-			options = append(options, secrets.WithRef(fmt.Sprintf("P%02d", i), secrets.SSMParameter(name).With("ttl", "24h")))
+			options = append(
+				options,
+				secrets.WithRef(fmt.Sprintf("P%02d", i), secrets.SSMParameter(name).With("ttl", "24h")),
+			)
 		}
 		env, err := warmed(ctx, w, s, options...)
 		if err != nil {
@@ -161,6 +169,10 @@ var contenders = []bench.Contender{
 	{Name: "sdk-map", Read: ttlRead, Refresh: ttlRefresh},
 	{Name: "aws.CredentialsCache", Read: credentialsRead},
 	{Name: "secrets", Cold: cold(), Read: get, Refresh: refresh()},
-	{Name: "secrets-batch", Cold: cold(secrets.WithBatchGetSecretValue()), Refresh: refresh(secrets.WithBatchGetSecretValue())},
+	{
+		Name:    "secrets-batch",
+		Cold:    cold(secrets.WithBatchGetSecretValue()),
+		Refresh: refresh(secrets.WithBatchGetSecretValue()),
+	},
 	{Name: "secrets-snapshot", Read: snapshot},
 }

@@ -85,7 +85,8 @@ func (d *driver) size(ctx context.Context) error {
 
 var initLine = regexp.MustCompile(`^init (\S+) @\S+ ms, (\S+) ms clock, (\d+) bytes, (\d+) allocs`)
 
-// inits prints what the packages of each handler do before main, by GODEBUG=inittrace=1: the sum, and those of the SDK's service modules and ours.
+// inits prints what the packages of each handler do before main, by GODEBUG=inittrace=1: the sum,
+// and those of the SDK's service modules and ours.
 func (d *driver) inits(ctx context.Context) error {
 	for _, b := range binaries {
 		path, err := d.build(ctx, b, runtime.GOARCH)
@@ -94,7 +95,10 @@ func (d *driver) inits(ctx context.Context) error {
 		}
 		var packages []string
 		for range min(d.rounds, 7) {
-			f, err := lambdasim.Start(ctx, lambdasim.Config{Binary: path, NoFreeze: true, Env: map[string]string{"GODEBUG": "inittrace=1"}})
+			f, err := lambdasim.Start(
+				ctx,
+				lambdasim.Config{Binary: path, NoFreeze: true, Env: map[string]string{"GODEBUG": "inittrace=1"}},
+			)
 			if err != nil {
 				return err
 			}
@@ -121,7 +125,13 @@ func (d *driver) inits(ctx context.Context) error {
 			if bytes == 0 {
 				return fmt.Errorf("%s printed no inittrace", b.name)
 			}
-			fmt.Printf("BenchmarkBeforeMain/how=%s 1 %.0f ns/op %d B/op %d allocs/op\n", b.name, sum*1e6, bytes, allocs)
+			fmt.Printf(
+				"BenchmarkBeforeMain/how=%s 1 %.0f ns/op %d B/op %d allocs/op\n",
+				b.name,
+				sum*1e6,
+				bytes,
+				allocs,
+			)
 		}
 		for _, p := range packages {
 			fmt.Printf("# %s\n", p)
@@ -145,7 +155,8 @@ var starts = []struct {
 	{"secrets-batch", 3, "init"},
 }
 
-// start measures exec to the first request for an event, with all of the machine and with the processor of 128 and 1,769 MB: 25 parameters and 25 secrets.
+// start measures exec to the first request for an event, with all of the machine and with the
+// processor of 128 and 1,769 MB: 25 parameters and 25 secrets.
 func (d *driver) start(ctx context.Context) error {
 	for _, network := range []string{"http", "tls"} {
 		for _, memory := range []int{0, 128, 1769} { // 0: no limit
@@ -175,7 +186,8 @@ func (d *driver) starts(ctx context.Context, what, network string, memory int) (
 	if memory == 0 {
 		size = "all"
 	} else if what == "Start" {
-		// The simulated Lambda limits the processor from the first event on, as Lambda does; here init is limited too, which is a repeated init.
+		// The simulated Lambda limits the processor from the first event on, as Lambda does; here
+		// init is limited too, which is a repeated init.
 		g, err := newGroup(float64(memory) / 1769)
 		if err != nil {
 			return err
@@ -205,8 +217,14 @@ func (d *driver) starts(ctx context.Context, what, network string, memory int) (
 	return d.table(ctx, rows, coldFigures[:4]...)
 }
 
-// function starts one simulated Lambda, sends it an event, and returns what its start or its first round took.
-func (d *driver) function(ctx context.Context, path, how, when, network string, memory int, limit string) (m measured, err error) {
+// function starts one simulated Lambda, sends it an event, and returns what its start or its first
+// round took.
+func (d *driver) function(
+	ctx context.Context,
+	path, how, when, network string,
+	memory int,
+	limit string,
+) (m measured, err error) {
 	if err := d.reset(); err != nil {
 		return m, err
 	}
@@ -218,15 +236,28 @@ func (d *driver) function(ctx context.Context, path, how, when, network string, 
 	if err != nil {
 		return m, err
 	}
-	env := map[string]string{"BENCH_HOW": how, "BENCH_WHEN": when, "AWS_ENDPOINT_URL": d.world.HTTP, "GOMAXPROCS": strconv.Itoa(runtime.NumCPU())}
+	env := map[string]string{
+		"BENCH_HOW":        how,
+		"BENCH_WHEN":       when,
+		"AWS_ENDPOINT_URL": d.world.HTTP,
+		"GOMAXPROCS":       strconv.Itoa(runtime.NumCPU()),
+	}
 	if network == "tls" {
 		env["AWS_ENDPOINT_URL"], env["AWS_CA_BUNDLE"] = d.world.TLS, d.world.CA
 	}
 	if strings.HasPrefix(how, "secrets") {
 		maps.Copy(env, d.world.Environ(set))
 	}
-	cfg := lambdasim.Config{Binary: path, Env: env, Memory: max(128, memory), Region: "eu-west-1", NoFreeze: true, Timeout: 30 * time.Second, InitLimit: 30 * time.Second,
-		CPULimit: memory > 0 && limit == ""}
+	cfg := lambdasim.Config{
+		Binary:    path,
+		Env:       env,
+		Memory:    max(128, memory),
+		Region:    "eu-west-1",
+		NoFreeze:  true,
+		Timeout:   30 * time.Second,
+		InitLimit: 30 * time.Second,
+		CPULimit:  memory > 0 && limit == "",
+	}
 	if limit != "" {
 		// A shell moves itself into the group and becomes the handler.
 		cfg.Binary = filepath.Join(filepath.Dir(path), "limited")

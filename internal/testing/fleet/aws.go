@@ -6,17 +6,25 @@ import (
 	"time"
 )
 
-// Quotas says how many calls per second AWS admits, by operation ("ssm:GetParameters") or, for all Get operations of Parameter Store together,
-// "ssm". What is not listed is not limited.
+// Quotas says how many calls per second AWS admits, by operation ("ssm:GetParameters") or, for all
+// Get operations of Parameter Store together, "ssm". What is not listed is not limited.
 type Quotas map[string]float64
 
-// Default returns the quotas of an account that changed nothing: 40/s for the three Get operations of Parameter Store together, 10,000/s for GetSecretValue, 100/s for
-// BatchGetSecretValue, 10,000/s for KMS (some Regions have 20,000 or 100,000). See the pages "endpoints and quotas" of the three services in the AWS General Reference.
+// Default returns the quotas of an account that changed nothing: 40/s for the three Get operations
+// of Parameter Store together, 10,000/s for GetSecretValue, 100/s for BatchGetSecretValue, 10,000/s
+// for KMS (some Regions have 20,000 or 100,000). See the pages "endpoints and quotas" of the three
+// services in the AWS General Reference.
 func Default() Quotas {
-	return Quotas{"ssm": 40, "secretsmanager:GetSecretValue": 10_000, "secretsmanager:BatchGetSecretValue": 100, "kms:Decrypt": 10_000}
+	return Quotas{
+		"ssm":                                40,
+		"secretsmanager:GetSecretValue":      10_000,
+		"secretsmanager:BatchGetSecretValue": 100,
+		"kms:Decrypt":                        10_000,
+	}
 }
 
-// HighThroughput returns the quotas after Parameter Store's setting high-throughput-enabled was switched on, which makes its calls cost money.
+// HighThroughput returns the quotas after Parameter Store's setting high-throughput-enabled was
+// switched on, which makes its calls cost money.
 func HighThroughput() Quotas {
 	q := Default()
 	delete(q, "ssm")
@@ -41,7 +49,8 @@ const (
 	verdicts          // how many there are
 )
 
-// account is one AWS account in one Region: its quotas, outages and rotations, and the record of every call.
+// account is one AWS account in one Region: its quotas, outages and rotations, and the record of
+// every call.
 type account struct {
 	began   time.Time
 	quotas  Quotas
@@ -58,14 +67,23 @@ type account struct {
 // A bin counts the calls of one second, by verdict.
 type bin [verdicts]int
 
-// A bucket is a token bucket. AWS publishes rates, not capacities: one second's worth is assumed, and that a refused call takes no token.
+// A bucket is a token bucket. AWS publishes rates, not capacities: one second's worth is assumed,
+// and that a refused call takes no token.
 type bucket struct {
 	rate, tokens float64
 	filled       time.Duration
 }
 
 func newAccount(s Scenario) *account {
-	a := &account{began: time.Now(), quotas: s.Quotas, outages: s.Outages, rotated: s.Rotated, buckets: map[string]*bucket{}, record: map[string][]bin{}, values: map[string]int{}}
+	a := &account{
+		began:   time.Now(),
+		quotas:  s.Quotas,
+		outages: s.Outages,
+		rotated: s.Rotated,
+		buckets: map[string]*bucket{},
+		record:  map[string][]bin{},
+		values:  map[string]int{},
+	}
 	for group, rate := range s.Quotas {
 		a.buckets[group] = &bucket{rate: rate, tokens: rate}
 	}
@@ -74,7 +92,8 @@ func newAccount(s Scenario) *account {
 
 func (a *account) now() time.Duration { return time.Since(a.began) }
 
-// call makes one call of op for that many values, each encrypted under a KMS key. It does not block: latency is its caller's part.
+// call makes one call of op for that many values, each encrypted under a KMS key. It does not
+// block: latency is its caller's part.
 func (a *account) call(op string, values int) (verdict, Outage) {
 	now := a.now()
 	a.mu.Lock()

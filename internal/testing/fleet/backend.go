@@ -16,8 +16,8 @@ const (
 	attemptLimit = 2 * time.Second // of one call, as in internal/awsclient
 )
 
-// A backend is a [secrets.Provider] that makes the calls the library's backends would make, against the simulated account. TestCallsAreThoseOfTheBackends holds the two
-// side by side.
+// A backend is a [secrets.Provider] that makes the calls the library's backends would make, against
+// the simulated account. TestCallsAreThoseOfTheBackends holds the two side by side.
 type backend struct {
 	account *account
 	batch   bool // WithBatchGetSecretValue
@@ -28,7 +28,8 @@ type backend struct {
 
 func (b *backend) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Result {
 	results := make([]secrets.Result, len(refs))
-	// All calls of a round leave together: no round here is wider than the 32 that the library lets out at once.
+	// All calls of a round leave together: no round here is wider than the 32 that the library lets
+	// out at once.
 	var last time.Duration
 	for _, c := range b.calls(refs) {
 		verdict, outage := b.account.call(c.op, c.to-c.from)
@@ -86,7 +87,8 @@ func (b *backend) calls(refs []secrets.Ref) (calls []call) {
 	return calls
 }
 
-// latency draws the time of one call inside a Region: 8 ms and an exponential tail of 12 ms on average.
+// latency draws the time of one call inside a Region: 8 ms and an exponential tail of 12 ms on
+// average.
 func (b *backend) latency(scheme secrets.Scheme) time.Duration {
 	b.mu.Lock()
 	defer b.mu.Unlock()

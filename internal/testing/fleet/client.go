@@ -29,7 +29,8 @@ type client interface {
 	// init does what the function does before its first invocation. After an error it has crashed.
 	init(ctx context.Context) (warmFailed bool, crash error)
 	get(ctx context.Context, name string) (secrets.Value, error)
-	// do runs f with the value of name, and lets the library look for a newer one when f says that it was refused.
+	// do runs f with the value of name, and lets the library look for a newer one when f says that
+	// it was refused.
 	do(ctx context.Context, name string, f func(secrets.Value) error) error
 }
 
@@ -44,7 +45,14 @@ func (s Scenario) newClient(b *backend) client {
 				return time.Duration(rng.Float64() * float64(time.Second<<attempt)), nil
 			})
 		})
-		return &perName{backend: b, ttl: s.TTL, retryer: retryer, kept: map[string]kept{}, refs: s.refs, names: s.names}
+		return &perName{
+			backend: b,
+			ttl:     s.TTL,
+			retryer: retryer,
+			kept:    map[string]kept{},
+			refs:    s.refs,
+			names:   s.names,
+		}
 	}
 	return &library{scenario: s, backend: b}
 }
@@ -57,7 +65,14 @@ type library struct {
 }
 
 func (l *library) init(ctx context.Context) (bool, error) {
-	opts := append([]secrets.Option{secrets.WithProvider(l.backend), secrets.WithEnviron(l.scenario.environ), secrets.WithTTL(l.scenario.TTL), secrets.WithLogger(quiet)}, l.scenario.Options...)
+	opts := append(
+		[]secrets.Option{
+			secrets.WithProvider(l.backend),
+			secrets.WithEnviron(l.scenario.environ),
+			secrets.WithTTL(l.scenario.TTL),
+			secrets.WithLogger(quiet),
+		},
+		l.scenario.Options...)
 	var err error
 	if l.env, err = secrets.New(opts...); err != nil {
 		return true, err
@@ -77,7 +92,8 @@ func (l *library) do(ctx context.Context, name string, f func(secrets.Value) err
 	return l.env.Do(ctx, name, f)
 }
 
-// perName is the client to compare with. Its retries are the SDK's standard retryer: three attempts, rand[0,1) · 2^attempt seconds between them, and a budget per client.
+// perName is the client to compare with. Its retries are the SDK's standard retryer: three
+// attempts, rand[0,1) · 2^attempt seconds between them, and a budget per client.
 type perName struct {
 	backend *backend
 	refs    map[string]secrets.Ref

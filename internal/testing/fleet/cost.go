@@ -2,7 +2,8 @@ package fleet
 
 import "strings"
 
-// List prices in US dollars, us-east-1, without free tiers and volume discounts. docs/scale.md says where they come from, and what is an assumption.
+// List prices in US dollars, us-east-1, without free tiers and volume discounts. docs/scale.md says
+// where they come from, and what is an assumption.
 const (
 	priceInteraction = 0.05 / 10_000 // Parameter Store with higher throughput, per parameter in an answered call; without it: free
 	priceSecret      = 0.05 / 10_000 // Secrets Manager, per secret in an answered call
@@ -21,7 +22,8 @@ type Cost struct {
 // Total returns the sum without the second trail.
 func (c Cost) Total() float64 { return c.SSM + c.SecretsManager + c.KMS + c.Guard }
 
-// Cost returns what the calls of the whole run cost, per million invocations. Cold starts are in it; storage is not.
+// Cost returns what the calls of the whole run cost, per million invocations. Cold starts are in
+// it; storage is not.
 func (r *Report) Cost() Cost {
 	a := r.account
 	each := 1e6 / float64(max(1, r.Invocations()+len(r.Ready())))

@@ -1,8 +1,10 @@
-// Package fleet simulates many execution environments that share the quotas of one AWS account: how long they take to start together, how their refreshes
-// spread, what an outage and a rotation do to them, and what the calls cost.
+// Package fleet simulates many execution environments that share the quotas of one AWS account: how
+// long they take to start together, how their refreshes spread, what an outage and a rotation do to
+// them, and what the calls cost.
 //
-// The environments run the library itself, its cache, policies and clocks, on a simulated account instead of sockets. Time is that of a testing/synctest
-// bubble, which only a test can open: the command is .ci/fleet, and the figures of docs/scale.md are its output.
+// The environments run the library itself, its cache, policies and clocks, on a simulated account
+// instead of sockets. Time is that of a testing/synctest bubble, which only a test can open: the
+// command is .ci/fleet, and the figures of docs/scale.md are its output.
 package fleet
 
 import (
@@ -57,7 +59,8 @@ func Burst(n int, d time.Duration, seed uint64) []time.Duration {
 	return starts
 }
 
-// Poisson returns the starts of environments that arrive independently of each other, rate per second on average, until d.
+// Poisson returns the starts of environments that arrive independently of each other, rate per
+// second on average, until d.
 func Poisson(rate float64, d time.Duration, seed uint64) (starts []time.Duration) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	for t := time.Duration(0); ; {
@@ -97,7 +100,8 @@ func (s *Scenario) prepare() error {
 	return nil
 }
 
-// Run runs s and returns what happened. It must be called inside a testing/synctest bubble; anywhere else it takes as long as it simulates.
+// Run runs s and returns what happened. It must be called inside a testing/synctest bubble;
+// anywhere else it takes as long as it simulates.
 func Run(s Scenario) (*Report, error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
@@ -109,7 +113,13 @@ func Run(s Scenario) (*Report, error) {
 	for i, start := range s.Starts {
 		all.Go(func() {
 			if sleep(ctx, start) == nil {
-				e := &environment{Environment: &r.Environments[i], scenario: &r.Scenario, account: r.account, start: start, rng: rand.New(rand.NewPCG(s.Seed, uint64(i)+10))}
+				e := &environment{
+					Environment: &r.Environments[i],
+					scenario:    &r.Scenario,
+					account:     r.account,
+					start:       start,
+					rng:         rand.New(rand.NewPCG(s.Seed, uint64(i)+10)),
+				}
 				e.live(ctx)
 			}
 		})
@@ -118,14 +128,16 @@ func Run(s Scenario) (*Report, error) {
 	return r, nil
 }
 
-// until returns a context that ends after d but has no deadline: a deadline would replace the warm's budget.
+// until returns a context that ends after d but has no deadline: a deadline would replace the
+// warm's budget.
 func until(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	timer := time.AfterFunc(d, cancel)
 	return ctx, func() { timer.Stop(); cancel() }
 }
 
-// An Environment is what one environment experienced. Durations are since its start, moments since that of the run.
+// An Environment is what one environment experienced. Durations are since its start, moments since
+// that of the run.
 type Environment struct {
 	Warm       time.Duration // that the init phase took for its secrets; 0: it did not begin
 	WarmFailed bool          // Warm returned an error; the first invocation resolved the rest
@@ -165,8 +177,9 @@ func (e *environment) live(ctx context.Context) {
 	}
 }
 
-// begin runs the init phase and the invocation that it was for. A function that crashes in init is started again within the same invocation, and once that failed too by the
-// caller's next try, a second later.
+// begin runs the init phase and the invocation that it was for. A function that crashes in init is
+// started again within the same invocation, and once that failed too by the caller's next try, a
+// second later.
 func (e *environment) begin(ctx context.Context) bool {
 	for try := 0; ctx.Err() == nil; try++ {
 		if try > 0 && try%2 == 0 && sleep(ctx, time.Second) != nil {

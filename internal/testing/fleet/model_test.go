@@ -83,7 +83,8 @@ func TestPoissonPeak(t *testing.T) {
 				within++
 			}
 		}
-		// About half of them: the median of 41 runs lies between the 9th and the 33rd in all but one of ten thousand cases.
+		// About half of them: the median of 41 runs lies between the 9th and the 33rd in all but
+		// one of ten thousand cases.
 		if got := PoissonPeak(mean, bins); within < 9 || within > 37 {
 			t.Errorf("mean %v: %.3f is above %d of 41 simulated peaks", mean, got, within)
 		}
@@ -98,7 +99,8 @@ func TestCost(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) { r, _ = Run(s) })
 		return r.Cost()
 	}
-	// Ten environments, one invocation each: a million invocations are 5 million parameters, 3 million secrets, 8 million decrypts, and 1 + 3 + 8 million events.
+	// Ten environments, one invocation each: a million invocations are 5 million parameters, 3
+	// million secrets, 8 million decrypts, and 1 + 3 + 8 million events.
 	near := func(name string, got, want Cost) {
 		t.Helper()
 		for _, p := range [][2]float64{{got.SSM, want.SSM}, {got.SecretsManager, want.SecretsManager}, {got.KMS, want.KMS}, {got.Guard, want.Guard}, {got.Trail, want.Trail}} {
@@ -108,12 +110,21 @@ func TestCost(t *testing.T) {
 		}
 	}
 	near("default", per(Default(), false), Cost{SSM: 0, SecretsManager: 15, KMS: 24, Guard: 48, Trail: 240})
-	near("high throughput", per(HighThroughput(), false), Cost{SSM: 25, SecretsManager: 15, KMS: 24, Guard: 48, Trail: 240})
+	near(
+		"high throughput",
+		per(HighThroughput(), false),
+		Cost{SSM: 25, SecretsManager: 15, KMS: 24, Guard: 48, Trail: 240},
+	)
 	near("batch", per(Default(), true), Cost{SSM: 0, SecretsManager: 15, KMS: 24, Guard: 52, Trail: 260})
 }
 
 func TestChartIsXML(t *testing.T) {
-	c := Chart{Title: `a < b & "c"`, X: "x", Y: "y", Series: []Series{{Name: "<s>", Points: []Point{{0, 0}, {3, 7}}}, {Name: "empty"}}}
+	c := Chart{
+		Title:  `a < b & "c"`,
+		X:      "x",
+		Y:      "y",
+		Series: []Series{{Name: "<s>", Points: []Point{{0, 0}, {3, 7}}}, {Name: "empty"}},
+	}
 	for _, c.Log = range []bool{false, true} {
 		d := xml.NewDecoder(strings.NewReader(c.SVG()))
 		for {

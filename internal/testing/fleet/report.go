@@ -15,7 +15,8 @@ type Report struct {
 	account      *account
 }
 
-// Calls returns the calls of operations that begin with prefix ("ssm:", or "" for all), second by second, whatever became of them.
+// Calls returns the calls of operations that begin with prefix ("ssm:", or "" for all), second by
+// second, whatever became of them.
 func (r *Report) Calls(prefix string) []int { return r.sum(prefix, admitted, throttled, failed) }
 
 // Throttled returns those that AWS refused for their number.
@@ -38,7 +39,8 @@ func (r *Report) sum(prefix string, which ...verdict) []int {
 	return seconds
 }
 
-// Bins adds up seconds in groups of width, from one moment to another. A last group that is not full is left out.
+// Bins adds up seconds in groups of width, from one moment to another. A last group that is not
+// full is left out.
 func Bins(seconds []int, from, to, width time.Duration) (bins []int) {
 	for t := from; t+width <= to; t += width {
 		n := 0
@@ -80,7 +82,8 @@ func total(bins []int) (n int) {
 	return n
 }
 
-// Durations returns what f says of every environment, sorted; those of which it says 0 are left out.
+// Durations returns what f says of every environment, sorted; those of which it says 0 are left
+// out.
 func (r *Report) Durations(f func(Environment) time.Duration) []time.Duration {
 	var all []time.Duration
 	for _, e := range r.Environments {
@@ -118,7 +121,8 @@ func Quantile(sorted []time.Duration, q float64) time.Duration {
 	return sorted[min(len(sorted)-1, int(q*float64(len(sorted))))]
 }
 
-// Recovery returns for how long after the end of the last outage a warm environment still served stale values.
+// Recovery returns for how long after the end of the last outage a warm environment still served
+// stale values.
 func (r *Report) Recovery() time.Duration {
 	var end, last time.Duration
 	for _, o := range r.Scenario.Outages {
@@ -140,29 +144,71 @@ func (r *Report) String() string {
 		fmt.Fprintf(&b, "  %-22s "+format+"\n", append([]any{what}, args...)...)
 	}
 	s := r.Scenario
-	fmt.Fprintf(&b, "%s: %d environments, %d parameters, %d secrets, %v\n", s.Name, len(s.Starts), s.Parameters, s.Secrets, s.Length)
+	fmt.Fprintf(
+		&b,
+		"%s: %d environments, %d parameters, %d secrets, %v\n",
+		s.Name,
+		len(s.Starts),
+		s.Parameters,
+		s.Secrets,
+		s.Length,
+	)
 	for _, service := range []string{"ssm:", "secretsmanager:", "kms:"} {
 		if calls := r.Calls(service); total(calls) > 0 {
 			rate := RateOf(calls, 0, s.Length)
-			line(service, "%d calls, %.1f/s mean, %.0f/s peak in 1 s, %.1f/s peak in 10 s, %d throttled", total(calls), rate.Mean, rate.Peak1, rate.Peak10, total(r.Throttled(service)))
+			line(
+				service,
+				"%d calls, %.1f/s mean, %.0f/s peak in 1 s, %.1f/s peak in 10 s, %d throttled",
+				total(calls),
+				rate.Mean,
+				rate.Peak1,
+				rate.Peak10,
+				total(r.Throttled(service)),
+			)
 		}
 	}
 	line("calls per environment", "%.2f", float64(total(r.Calls("")))/float64(len(s.Starts)))
 	warm, ready := r.Warm(), r.Ready()
-	line("warm", "p50 %v, p99 %v, max %v; %d failed, %d crashes", round(Quantile(warm, .5)), round(Quantile(warm, .99)), round(Quantile(warm, 1)),
-		r.Count(func(e Environment) int { return count(e.WarmFailed) }), r.Count(func(e Environment) int { return e.Crashes }))
-	line("ready", "p50 %v, p99 %v, max %v; %d of %d within the timeout", round(Quantile(ready, .5)), round(Quantile(ready, .99)), round(Quantile(ready, 1)), r.InTime(), len(s.Starts))
-	line("reads", "%d by %d invocations; %d stale, %d failed", r.Count(func(e Environment) int { return e.Reads }), r.Invocations(),
-		r.Count(func(e Environment) int { return e.Stale }), r.Count(func(e Environment) int { return e.Failed }))
+	line(
+		"warm",
+		"p50 %v, p99 %v, max %v; %d failed, %d crashes",
+		round(Quantile(warm, .5)),
+		round(Quantile(warm, .99)),
+		round(Quantile(warm, 1)),
+		r.Count(
+			func(e Environment) int { return count(e.WarmFailed) },
+		),
+		r.Count(func(e Environment) int { return e.Crashes }),
+	)
+	line(
+		"ready",
+		"p50 %v, p99 %v, max %v; %d of %d within the timeout",
+		round(Quantile(ready, .5)),
+		round(Quantile(ready, .99)),
+		round(Quantile(ready, 1)),
+		r.InTime(),
+		len(s.Starts),
+	)
+	line(
+		"reads",
+		"%d by %d invocations; %d stale, %d failed",
+		r.Count(func(e Environment) int { return e.Reads }),
+		r.Invocations(),
+		r.Count(func(e Environment) int { return e.Stale }),
+		r.Count(func(e Environment) int { return e.Failed }),
+	)
 	return b.String()
 }
 
 // Invocations returns how many invocations the environments served after their first.
 func (r *Report) Invocations() int { return r.Count(func(e Environment) int { return e.Invoked }) }
 
-// InTime returns how many environments had everything within the init's 2 seconds and the function's timeout.
+// InTime returns how many environments had everything within the init's 2 seconds and the
+// function's timeout.
 func (r *Report) InTime() int {
-	return r.Count(func(e Environment) int { return count(e.Ready > 0 && e.Ready <= 2*time.Second+r.Scenario.Timeout) })
+	return r.Count(
+		func(e Environment) int { return count(e.Ready > 0 && e.Ready <= 2*time.Second+r.Scenario.Timeout) },
+	)
 }
 
 func count(yes bool) int {
@@ -179,8 +225,9 @@ func round(d time.Duration) time.Duration {
 	return d.Round(time.Millisecond)
 }
 
-// PoissonPeak returns how far the highest of n bins stands above the mean if calls fell into them independently of each other, as a multiple of the mean: the median over
-// many such runs. No policy can be expected to do better without its environments talking to each other.
+// PoissonPeak returns how far the highest of n bins stands above the mean if calls fell into them
+// independently of each other, as a multiple of the mean: the median over many such runs. No policy
+// can be expected to do better without its environments talking to each other.
 func PoissonPeak(mean float64, n int) float64 {
 	// The first k that all n bins stay within with a probability of one half.
 	log, below := -mean, math.Exp(-mean)

@@ -61,17 +61,50 @@ func (c Chart) SVG() string {
 		return height - bottom - part*(height-top-bottom)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"%s\">\n", width, height, escape(c.Title))
+	fmt.Fprintf(
+		&b,
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"%s\">\n",
+		width,
+		height,
+		escape(c.Title),
+	)
 	b.WriteString(style)
-	fmt.Fprintf(&b, "<rect class=\"page\" width=\"%d\" height=\"%d\"/>\n<text x=\"%d\" y=\"20\" font-size=\"14\" font-weight=\"bold\">%s</text>\n", width, height, left, escape(c.Title))
+	fmt.Fprintf(
+		&b,
+		"<rect class=\"page\" width=\"%d\" height=\"%d\"/>\n<text x=\"%d\" y=\"20\" font-size=\"14\" font-weight=\"bold\">%s</text>\n",
+		width,
+		height,
+		left,
+		escape(c.Title),
+	)
 	for _, t := range ticksX {
 		fmt.Fprintf(&b, "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%g</text>\n", x(t), height-bottom+18, t)
 	}
 	for _, t := range ticksY {
-		fmt.Fprintf(&b, "<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n", left, y(t), width-right, left-6, y(t)+4, t)
+		fmt.Fprintf(
+			&b,
+			"<path class=\"grid\" d=\"M%d %.1fH%d\"/><text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%g</text>\n",
+			left,
+			y(t),
+			width-right,
+			left-6,
+			y(t)+4,
+			t,
+		)
 	}
-	fmt.Fprintf(&b, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n", (left+width-right)/2, height-10, escape(c.X))
-	fmt.Fprintf(&b, "<text transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">%s</text>\n", (top+height-bottom)/2, escape(c.Y))
+	fmt.Fprintf(
+		&b,
+		"<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">%s</text>\n",
+		(left+width-right)/2,
+		height-10,
+		escape(c.X),
+	)
+	fmt.Fprintf(
+		&b,
+		"<text transform=\"translate(14 %d) rotate(-90)\" text-anchor=\"middle\">%s</text>\n",
+		(top+height-bottom)/2,
+		escape(c.Y),
+	)
 	for i, s := range c.Series {
 		var d strings.Builder
 		gap := true
@@ -92,10 +125,24 @@ func (c Chart) SVG() string {
 			dash = " stroke-dasharray=\"6 4\""
 		}
 		colour := colours[i%len(colours)]
-		fmt.Fprintf(&b, "<path d=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\"%s/>\n", d.String(), colour, dash)
+		fmt.Fprintf(
+			&b,
+			"<path d=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"1.8\"%s/>\n",
+			d.String(),
+			colour,
+			dash,
+		)
 		// The legend stands in a row above the plot, where no line runs through it.
 		at := left + i*170
-		fmt.Fprintf(&b, "<path d=\"M%d 40h24\" stroke=\"%s\" stroke-width=\"3\"%s/><text x=\"%d\" y=\"44\">%s</text>\n", at, colour, dash, at+30, escape(s.Name))
+		fmt.Fprintf(
+			&b,
+			"<path d=\"M%d 40h24\" stroke=\"%s\" stroke-width=\"3\"%s/><text x=\"%d\" y=\"44\">%s</text>\n",
+			at,
+			colour,
+			dash,
+			at+30,
+			escape(s.Name),
+		)
 	}
 	b.WriteString("</svg>\n")
 	return b.String()

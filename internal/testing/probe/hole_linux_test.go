@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// droppingHole is an address where the packets that ask for a connection are dropped, as in a VPC without an endpoint for the service: a listener
-// whose queue is full and stays so.
+// droppingHole is an address where the packets that ask for a connection are dropped, as in a VPC
+// without an endpoint for the service: a listener whose queue is full and stays so.
 func droppingHole(t testing.TB) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)

@@ -1,8 +1,10 @@
-// Command probe is a Lambda function that tells what package secrets does inside it: the tests beside it run it on the simulated Lambda, built as
-// users build a function, where the handler of examples/handler cannot show a case.
+// Command probe is a Lambda function that tells what package secrets does inside it: the tests
+// beside it run it on the simulated Lambda, built as users build a function, where the handler of
+// examples/handler cannot show a case.
 //
-// It warms every reference of its environment, then answers {"get":["A","B"]} with what [secrets.Env.Get] returned for each, asked all at once.
-// With PROBE_CRASH naming a file that does not exist, it makes that file after its warm and exits: a crash in init that happens once.
+// It warms every reference of its environment, then answers {"get":["A","B"]} with what
+// [secrets.Env.Get] returned for each, asked all at once. With PROBE_CRASH naming a file that does
+// not exist, it makes that file after its warm and exits: a crash in init that happens once.
 package main
 
 import (

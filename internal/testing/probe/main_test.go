@@ -47,8 +47,8 @@ func TestMain(m *testing.M) {
 	}())
 }
 
-// account is an endpoint that holds one reference of each kind, and the environment that refers to them: PARAM, SECRET and CIPHER.
-// The first two live for a second.
+// account is an endpoint that holds one reference of each kind, and the environment that refers to
+// them: PARAM, SECRET and CIPHER. The first two live for a second.
 type account struct {
 	*endpoint.Server
 	store *endpoint.Store
@@ -150,7 +150,8 @@ func silentHole(t testing.TB) string {
 	return l.Addr().String()
 }
 
-// The process is frozen past the TTL, the secret rotates, the next event finds the new value, by one call.
+// The process is frozen past the TTL, the secret rotates, the next event finds the new value, by
+// one call.
 func TestFreezeAndRotate(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
@@ -173,7 +174,8 @@ func TestFreezeAndRotate(t *testing.T) {
 	})
 }
 
-// A function of 3 seconds crashes at the end of an init that one endpoint made long. The second init ends, and the event gets its answer.
+// A function of 3 seconds crashes at the end of an init that one endpoint made long. The second
+// init ends, and the event gets its answer.
 func TestCrashInInit(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
@@ -188,15 +190,21 @@ func TestCrashInInit(t *testing.T) {
 			t.Errorf("PARAM: the error does not name %s: %s", hole, r["PARAM"].Error)
 		}
 		inits := f.Inits()
-		if len(inits) != 2 || inits[0].Status != lambdasim.StatusError || inits[1].Phase != lambdasim.PhaseInvoke || inits[1].Status != lambdasim.StatusSuccess {
+		if len(inits) != 2 || inits[0].Status != lambdasim.StatusError || inits[1].Phase != lambdasim.PhaseInvoke ||
+			inits[1].Status != lambdasim.StatusSuccess {
 			t.Errorf("inits: %+v, want one that failed and a second one that did not", inits)
 		}
-		t.Logf("init again %v, of an invocation of %v", inits[len(inits)-1].Duration.Round(time.Millisecond), result.Duration.Round(time.Millisecond))
+		t.Logf(
+			"init again %v, of an invocation of %v",
+			inits[len(inits)-1].Duration.Round(time.Millisecond),
+			result.Duration.Round(time.Millisecond),
+		)
 	})
 }
 
-// One of three endpoints answers nothing. The warm ends within its budget and says whom it waits for; the references of the other two are served as
-// if nothing were wrong; the error of the third names its host.
+// One of three endpoints answers nothing. The warm ends within its budget and says whom it waits
+// for; the references of the other two are served as if nothing were wrong; the error of the third
+// names its host.
 func TestBlackHole(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -212,7 +220,14 @@ func TestBlackHole(t *testing.T) {
 			tries(t, func(t testing.TB) {
 				a := newAccount(t)
 				hole := tc.hole(t)
-				f := start(t, lambdasim.Config{Env: a.with(map[string]string{"AWS_ENDPOINT_URL_SSM": "http://" + hole, "SECRET": "sm://app/s"})})
+				f := start(
+					t,
+					lambdasim.Config{
+						Env: a.with(
+							map[string]string{"AWS_ENDPOINT_URL_SSM": "http://" + hole, "SECRET": "sm://app/s"},
+						),
+					},
+				)
 				if took := f.Inits()[0].Duration; took > 3500*time.Millisecond { // on a busy machine; Lambda would wait for 10 s
 					t.Errorf("init took %v, want about 2 s", took)
 				}
@@ -257,7 +272,10 @@ func TestThrottledForASecond(t *testing.T) {
 			time.Sleep(time.Second)
 			fault.Remove()
 		}()
-		f := start(t, lambdasim.Config{Env: a.with(map[string]string{"PARAM": "ssm:///app/p", "SECRET": "sm://app/s"})})
+		f := start(
+			t,
+			lambdasim.Config{Env: a.with(map[string]string{"PARAM": "ssm:///app/p", "SECRET": "sm://app/s"})},
+		)
 		took := f.Inits()[0].Duration
 		if fault.Hits() == 0 || took < time.Second || took > 3*time.Second {
 			t.Errorf("init took %v with %d throttles, want between 1 s and 2 s", took, fault.Hits())
@@ -273,7 +291,8 @@ func TestThrottledForASecond(t *testing.T) {
 	})
 }
 
-// A throttle that does not end: MustWarm returns and the log says why; a Get answers before the deadline, with the throttle as its cause.
+// A throttle that does not end: MustWarm returns and the log says why; a Get answers before the
+// deadline, with the throttle as its cause.
 func TestThrottledForEver(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
@@ -283,7 +302,8 @@ func TestThrottledForEver(t *testing.T) {
 		if in := f.Inits(); in[0].Status != lambdasim.StatusSuccess || in[0].Duration > 3500*time.Millisecond {
 			t.Errorf("init: %+v", in[0])
 		}
-		if logs := f.Logs(); !strings.Contains(logs, `"level":"ERROR","msg":"secrets.warm"`) || !strings.Contains(logs, "ThrottlingException") {
+		if logs := f.Logs(); !strings.Contains(logs, `"level":"ERROR","msg":"secrets.warm"`) ||
+			!strings.Contains(logs, "ThrottlingException") {
 			t.Error("the log does not say what the warm ran into")
 		}
 		r, result := get(t, f, "PARAM", "SECRET", "CIPHER")
@@ -298,7 +318,8 @@ func TestThrottledForEver(t *testing.T) {
 	})
 }
 
-// Under provisioned concurrency the first event comes when what init fetched is long due. If AWS throttles just then, the old value is served.
+// Under provisioned concurrency the first event comes when what init fetched is long due. If AWS
+// throttles just then, the old value is served.
 func TestProvisionedConcurrency(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
@@ -323,7 +344,8 @@ func TestProvisionedConcurrency(t *testing.T) {
 	})
 }
 
-// Before a snapshot nothing is fetched. The first read after the restore fetches everything in one round.
+// Before a snapshot nothing is fetched. The first read after the restore fetches everything in one
+// round.
 func TestSnapStart(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
@@ -333,7 +355,13 @@ func TestSnapStart(t *testing.T) {
 			a.store.PutParameter(endpoint.Parameter{Name: fmt.Sprint("/app/q", i), Value: "q"})
 			a.env[fmt.Sprint("Q", i)] = fmt.Sprint("ssm:///app/q", i)
 		}
-		f := start(t, lambdasim.Config{InitType: lambdasim.SnapStart, Env: a.with(map[string]string{"PARAM": "ssm:///app/p", "SECRET": "sm://app/s"})})
+		f := start(
+			t,
+			lambdasim.Config{
+				InitType: lambdasim.SnapStart,
+				Env:      a.with(map[string]string{"PARAM": "ssm:///app/p", "SECRET": "sm://app/s"}),
+			},
+		)
 		if n := len(a.Calls()); n != 0 {
 			t.Errorf("%d calls before the snapshot", n)
 		}
@@ -341,7 +369,8 @@ func TestSnapStart(t *testing.T) {
 		a.SetLatency("*", 50*time.Millisecond)
 		r, _ := get(t, f, "PARAM")
 		r.want(t, "PARAM", "new", false)
-		if len(a.Calls()) != 3 || a.Count("ssm:GetParameters") != 1 || a.Count("kms:Decrypt") != 1 || a.Count("secretsmanager:GetSecretValue") != 1 {
+		if len(a.Calls()) != 3 || a.Count("ssm:GetParameters") != 1 || a.Count("kms:Decrypt") != 1 ||
+			a.Count("secretsmanager:GetSecretValue") != 1 {
 			t.Errorf("want one call to each service: %+v", a.Calls())
 		}
 		r, _ = get(t, f, "PARAM", "SECRET", "CIPHER", "Q3")
@@ -354,13 +383,17 @@ func TestSnapStart(t *testing.T) {
 	})
 }
 
-// After a restore, an endpoint that does not answer takes the first read no more than a warm's budget, and the invocation is answered.
+// After a restore, an endpoint that does not answer takes the first read no more than a warm's
+// budget, and the invocation is answered.
 func TestSnapStartBlackHole(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		a := newAccount(t)
-		f := start(t, lambdasim.Config{InitType: lambdasim.SnapStart, Timeout: 5 * time.Second, Env: a.with(map[string]string{
-			"AWS_ENDPOINT_URL_SSM": "http://" + droppingHole(t), "SECRET": "sm://app/s"})})
+		f := start(
+			t,
+			lambdasim.Config{InitType: lambdasim.SnapStart, Timeout: 5 * time.Second, Env: a.with(map[string]string{
+				"AWS_ENDPOINT_URL_SSM": "http://" + droppingHole(t), "SECRET": "sm://app/s"})},
+		)
 		r, _ := get(t, f, "SECRET")
 		r.want(t, "SECRET", "old", false)
 		r.within(t, "SECRET", 3*time.Second)
@@ -380,7 +413,14 @@ func TestManagedInstances(t *testing.T) {
 		a := newAccount(t)
 		a.SetLatency("*", 50*time.Millisecond)
 		// A wave has to be over while its value is fresh.
-		f := start(t, lambdasim.Config{InitType: lambdasim.ManagedInstances, MaxConcurrency: 64, Env: a.with(map[string]string{"PARAM": "ssm:///app/p?ttl=3s"})})
+		f := start(
+			t,
+			lambdasim.Config{
+				InitType:       lambdasim.ManagedInstances,
+				MaxConcurrency: 64,
+				Env:            a.with(map[string]string{"PARAM": "ssm:///app/p?ttl=3s"}),
+			},
+		)
 		for wave := range 2 {
 			time.Sleep(3050 * time.Millisecond)
 			value := fmt.Sprint("value ", wave)
@@ -401,7 +441,8 @@ func TestManagedInstances(t *testing.T) {
 	})
 }
 
-// An event with a second to live finds a value past its TTL and a backend that hangs: it gets the old value in time.
+// An event with a second to live finds a value past its TTL and a backend that hangs: it gets the
+// old value in time.
 func TestDeadline(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
@@ -422,7 +463,8 @@ func TestDeadline(t *testing.T) {
 
 // Twenty references cost an init about as much as the slowest call takes.
 func TestInitTime(t *testing.T) {
-	// Not parallel: it measures time. The best of several starts is taken, since other work on the machine can only add to it. One call after the other would cost 260 ms.
+	// Not parallel: it measures time. The best of several starts is taken, since other work on the
+	// machine can only add to it. One call after the other would cost 260 ms.
 	const latency, calls, most = 20 * time.Millisecond, 13, 200 * time.Millisecond
 	bare := time.Hour
 	for range 5 {
@@ -481,7 +523,8 @@ func initTime(t *testing.T, env map[string]string) time.Duration {
 	return f.Inits()[0].Duration
 }
 
-// twenty seeds a store with eight parameters, eight secrets and four ciphertexts: 13 calls, since the parameters share one.
+// twenty seeds a store with eight parameters, eight secrets and four ciphertexts: 13 calls, since
+// the parameters share one.
 func twenty(st *endpoint.Store) map[string]string {
 	env := map[string]string{}
 	key := st.CreateKey()
@@ -490,14 +533,18 @@ func twenty(st *endpoint.Store) map[string]string {
 		st.PutSecret(fmt.Sprint("s", i), "v")
 		env[fmt.Sprint("P", i)], env[fmt.Sprint("S", i)] = fmt.Sprint("ssm:///p", i), fmt.Sprint("sm://s", i)
 		if i < 4 {
-			env[fmt.Sprint("K", i)] = "kms://" + base64.RawURLEncoding.EncodeToString(st.Encrypt(key, []byte("v"), nil))
+			env[fmt.Sprint("K", i)] = "kms://" + base64.RawURLEncoding.EncodeToString(
+				st.Encrypt(key, []byte("v"), nil),
+			)
 		}
 	}
 	return env
 }
 
-// tries runs body until it passes, three times at most, with things of its own each time. What it runs are processes against deadlines of one to three seconds, and a
-// busy machine stops one for as long: that is late whatever the library does, and does not happen three times running. What the library does wrong does.
+// tries runs body until it passes, three times at most, with things of its own each time. What it
+// runs are processes against deadlines of one to three seconds, and a busy machine stops one for as
+// long: that is late whatever the library does, and does not happen three times running. What the
+// library does wrong does.
 func tries(t *testing.T, body func(testing.TB)) {
 	t.Helper()
 	for n := 1; ; n++ {

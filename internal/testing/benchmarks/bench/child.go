@@ -26,7 +26,8 @@ type Contender struct {
 	Cold func(ctx context.Context, w *World, s Set) ([]string, error)
 	// Read warms a cache and returns a loop of n cached reads, or is nil.
 	Read func(ctx context.Context, w *World, s Set) (loop func(n int), err error)
-	// Refresh warms a cache, makes 25 secrets due and returns a read of one of them and a read of a value that is still valid, or is nil.
+	// Refresh warms a cache, makes 25 secrets due and returns a read of one of them and a read of a
+	// value that is still valid, or is nil.
 	Refresh func(ctx context.Context, w *World) (due, valid func() error, err error)
 }
 
@@ -47,7 +48,8 @@ type Sample struct {
 	NS             float64       // per cached read
 }
 
-// Width, if positive, bounds the calls that the contender called secrets has under way to each service; see its Cold.
+// Width, if positive, bounds the calls that the contender called secrets has under way to each
+// service; see its Cold.
 var Width int
 
 // Main is the main of a process with contenders. It never returns.
@@ -78,7 +80,12 @@ func Main(contenders []Contender) {
 	os.Exit(0)
 }
 
-func run(contenders []Contender, world, how, what, set, network string, goroutines int, group string) (Sample, error) {
+func run(
+	contenders []Contender,
+	world, how, what, set, network string,
+	goroutines int,
+	group string,
+) (Sample, error) {
 	w, err := LoadWorld(world)
 	if err != nil {
 		return Sample{}, err
@@ -125,8 +132,9 @@ func cold(ctx context.Context, c Contender, w *World, s Set) (Sample, error) {
 	return sample, err
 }
 
-// cached measures reads by several goroutines: the time that one read takes from the wall clock's view, so that n goroutines on n cores show a n-th of what
-// one does. It is the fastest of many batches: another process on the machine can only add to it.
+// cached measures reads by several goroutines: the time that one read takes from the wall clock's
+// view, so that n goroutines on n cores show a n-th of what one does. It is the fastest of many
+// batches: another process on the machine can only add to it.
 func cached(ctx context.Context, c Contender, w *World, s Set, goroutines int) (Sample, error) {
 	if c.Read == nil {
 		return Sample{}, errors.New("it has no cached read")
@@ -161,11 +169,15 @@ func cached(ctx context.Context, c Contender, w *World, s Set, goroutines int) (
 	runtime.ReadMemStats(&after)
 	reads := float64(n) * batches
 	// The batches' own goroutines are a thousandth of an allocation per read.
-	return Sample{NS: float64(took.Nanoseconds()) / float64(n), Bytes: math.Floor(float64(after.TotalAlloc-before.TotalAlloc) / reads),
-		Allocs: math.Floor(float64(after.Mallocs-before.Mallocs) / reads)}, nil
+	return Sample{
+		NS:     float64(took.Nanoseconds()) / float64(n),
+		Bytes:  math.Floor(float64(after.TotalAlloc-before.TotalAlloc) / reads),
+		Allocs: math.Floor(float64(after.Mallocs-before.Mallocs) / reads),
+	}, nil
 }
 
-// refresh measures one read that finds 25 values due, and the slowest of the reads of 63 others until it is answered.
+// refresh measures one read that finds 25 values due, and the slowest of the reads of 63 others
+// until it is answered.
 func refresh(ctx context.Context, c Contender, w *World) (Sample, error) {
 	if c.Refresh == nil {
 		return Sample{}, errors.New("it has no refresh")

@@ -1,5 +1,6 @@
-// Package bench is what the driver of the benchmarks and its contenders share: the sets of references, the endpoint's address, the loop that a contender's
-// process runs, and the samples it prints.
+// Package bench is what the driver of the benchmarks and its contenders share: the sets of
+// references, the endpoint's address, the loop that a contender's process runs, and the samples it
+// prints.
 package bench
 
 import (
@@ -9,7 +10,8 @@ import (
 	"strings"
 )
 
-// A World says where the endpoint is and what it holds. The driver writes it to a file, the contenders' processes read it.
+// A World says where the endpoint is and what it holds. The driver writes it to a file, the
+// contenders' processes read it.
 type World struct {
 	HTTP, TLS   string   // URLs
 	CA          string   // path of the certificates to trust
@@ -27,7 +29,8 @@ func LoadWorld(path string) (*World, error) {
 	return w, json.Unmarshal(text, w)
 }
 
-// Select makes the SDK's default configuration of this process point at the endpoint, over "http" or "tls".
+// Select makes the SDK's default configuration of this process point at the endpoint, over "http"
+// or "tls".
 func (w *World) Select(network string) {
 	os.Setenv("AWS_ENDPOINT_URL", w.HTTP)
 	if network == "tls" {
@@ -40,7 +43,12 @@ func (w *World) Select(network string) {
 }
 
 // Credentials are what the endpoint is called with.
-var Credentials = map[string]string{"AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_EC2_METADATA_DISABLED": "true"}
+var Credentials = map[string]string{
+	"AWS_REGION":                "eu-west-1",
+	"AWS_ACCESS_KEY_ID":         "AKIDEXAMPLE",
+	"AWS_SECRET_ACCESS_KEY":     "secret-access-key",
+	"AWS_EC2_METADATA_DISABLED": "true",
+}
 
 // A Set is what one cold start resolves: so many references of each kind.
 type Set struct {
@@ -75,8 +83,9 @@ func SetNamed(name string) (Set, error) {
 	return Set{}, fmt.Errorf("no set %q", name)
 }
 
-// Parameter, Secret and Ciphertext return the name and the plaintext of the i-th of each kind. A secret is a JSON object; its plaintext here is that of
-// its field password, so that the text is the same for those who parse it and those who do not.
+// Parameter, Secret and Ciphertext return the name and the plaintext of the i-th of each kind. A
+// secret is a JSON object; its plaintext here is that of its field password, so that the text is
+// the same for those who parse it and those who do not.
 func Parameter(i int) (name, plaintext string) {
 	return fmt.Sprintf("/app/p%02d", i), fmt.Sprintf("parameter-%d", i)
 }
@@ -108,7 +117,8 @@ func (w *World) Environ(s Set) map[string]string {
 	return environ
 }
 
-// Check reports whether the plaintexts that a contender brought are those of s: one per reference, in the order of Parameter, Secret and Ciphertext.
+// Check reports whether the plaintexts that a contender brought are those of s: one per reference,
+// in the order of Parameter, Secret and Ciphertext.
 func (s Set) Check(got []string) error {
 	var want []string
 	for i := range s.Parameters {

@@ -1,5 +1,6 @@
-// Command contenders holds the contenders of other modules. The driver runs it: see -peers there. It is a program of its own because its
-// dependencies take minutes to build; the driver measures the others without it. All contenders are built on the same SDK versions.
+// Command contenders holds the contenders of other modules. The driver runs it: see -peers there.
+// It is a program of its own because its dependencies take minutes to build; the driver measures
+// the others without it. All contenders are built on the same SDK versions.
 package main
 
 import (
@@ -182,7 +183,8 @@ func cachingRead(ctx context.Context, _ *bench.World, _ bench.Set) (func(int), e
 	}, nil
 }
 
-// cachingRefresh lets the time to live pass. There is one for the whole cache, so the others read from a second one.
+// cachingRefresh lets the time to live pass. There is one for the whole cache, so the others read
+// from a second one.
 func cachingRefresh(ctx context.Context, _ *bench.World) (due, valid func() error, err error) {
 	const ttl = time.Second
 	c, err := newCaching(ctx, ttl)
@@ -205,7 +207,12 @@ func cachingRefresh(ctx context.Context, _ *bench.World) (due, valid func() erro
 }
 
 func otterRead(_ context.Context, _ *bench.World, _ bench.Set) (func(int), error) {
-	c, err := otter.New(&otter.Options[string, string]{MaximumSize: 1000, ExpiryCalculator: otter.ExpiryWriting[string, string](time.Hour)})
+	c, err := otter.New(
+		&otter.Options[string, string]{
+			MaximumSize:      1000,
+			ExpiryCalculator: otter.ExpiryWriting[string, string](time.Hour),
+		},
+	)
 	if err != nil {
 		return nil, err
 	}

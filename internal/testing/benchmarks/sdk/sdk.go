@@ -1,4 +1,5 @@
-// Package sdk resolves the sets of references by hand, with the AWS SDK alone, in the ways that people write.
+// Package sdk resolves the sets of references by hand, with the AWS SDK alone, in the ways that
+// people write.
 package sdk
 
 import (
@@ -55,15 +56,19 @@ func (c Clients) Ciphertext(ctx context.Context, w *bench.World, i int) (string,
 	if err != nil {
 		return "", err
 	}
-	out, err := c.KMS.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob, EncryptionContext: map[string]string{"app": "x"}})
+	out, err := c.KMS.Decrypt(
+		ctx,
+		&kms.DecryptInput{CiphertextBlob: blob, EncryptionContext: map[string]string{"app": "x"}},
+	)
 	if err != nil {
 		return "", err
 	}
 	return string(out.Plaintext), nil
 }
 
-// One makes a single call on a fresh client and connection: the floor of a cold start, of the slowest kind, since all kinds wait for the endpoint
-// for the same time and Secrets Manager's answer is the longest.
+// One makes a single call on a fresh client and connection: the floor of a cold start, of the
+// slowest kind, since all kinds wait for the endpoint for the same time and Secrets Manager's
+// answer is the longest.
 func One(ctx context.Context, _ *bench.World, s bench.Set) ([]string, error) {
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
@@ -113,7 +118,8 @@ func calls(ctx context.Context, w *bench.World, s bench.Set, each func(n int, do
 	return values, errors.Join(errs...)
 }
 
-// Batched is what somebody writes who knows the APIs well: GetParameters in tens, BatchGetSecretValue in twenties, Decrypt one each, all at once.
+// Batched is what somebody writes who knows the APIs well: GetParameters in tens,
+// BatchGetSecretValue in twenties, Decrypt one each, all at once.
 func Batched(ctx context.Context, w *bench.World, s bench.Set) ([]string, error) {
 	c, err := New(ctx)
 	if err != nil {
@@ -143,7 +149,10 @@ func Batched(ctx context.Context, w *bench.World, s bench.Set) ([]string, error)
 		}
 		keys = append(keys, names...)
 		call(func() (map[string]string, error) {
-			out, err := c.SSM.GetParameters(ctx, &ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(true)})
+			out, err := c.SSM.GetParameters(
+				ctx,
+				&ssm.GetParametersInput{Names: names, WithDecryption: aws.Bool(true)},
+			)
 			if err != nil {
 				return nil, err
 			}
@@ -162,7 +171,10 @@ func Batched(ctx context.Context, w *bench.World, s bench.Set) ([]string, error)
 		}
 		keys = append(keys, names...)
 		call(func() (map[string]string, error) {
-			out, err := c.Secrets.BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{SecretIdList: names})
+			out, err := c.Secrets.BatchGetSecretValue(
+				ctx,
+				&secretsmanager.BatchGetSecretValueInput{SecretIdList: names},
+			)
 			if err != nil {
 				return nil, err
 			}

@@ -21,11 +21,20 @@ type config struct {
 }
 
 // environ is the function's environment in the examples.
-var environ = map[string]string{"STAGE": "prod", "DB_PASSWORD": "sm://prod/db#password", "DB_PORT": "sm://prod/db#port"}
+var environ = map[string]string{
+	"STAGE":       "prod",
+	"DB_PASSWORD": "sm://prod/db#password",
+	"DB_PORT":     "sm://prod/db#port",
+}
 
 // exampleEnv returns an Env of environ. In a function it is secrets.MustWarm(ctx).
 func exampleEnv(t testing.TB) *secrets.Env {
-	return secretstest.NewFake(t, map[string]string{"sm://prod/db": `{"password":"swordfish","port":5432}`}).Env(environ)
+	return secretstest.NewFake(
+		t,
+		map[string]string{"sm://prod/db": `{"password":"swordfish","port":5432}`},
+	).Env(
+		environ,
+	)
 }
 
 // parsePort reads a number out of a Value, with an error that does not show it: strconv's would.
@@ -83,7 +92,8 @@ func TestLibraries(t *testing.T) {
 				}
 				for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {
 					for _, x := range []any{c, &c} {
-						if text := fmt.Sprintf(format, x); strings.Contains(text, "swordfish") || strings.Contains(text, fmt.Sprintf("%x", "swordfish")) {
+						if text := fmt.Sprintf(format, x); strings.Contains(text, "swordfish") ||
+							strings.Contains(text, fmt.Sprintf("%x", "swordfish")) {
 							t.Errorf("%s shows the plaintext: %s", format, text)
 						}
 					}
@@ -109,7 +119,8 @@ func TestLibraries(t *testing.T) {
 				if got := strings.Contains(err.Error(), "swordfish"); got != library.quotes {
 					t.Errorf("quotes the plaintext: %v, documented: %v: %v", got, library.quotes, err)
 				}
-				if _, err := parsePort(secrets.NewValue("swordfish", "")); err == nil || strings.Contains(err.Error(), "swordfish") {
+				if _, err := parsePort(secrets.NewValue("swordfish", "")); err == nil ||
+					strings.Contains(err.Error(), "swordfish") {
 					t.Errorf("parsePort: %v", err)
 				}
 			})

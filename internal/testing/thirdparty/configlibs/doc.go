@@ -1,5 +1,6 @@
-// Package configlibs holds, in its tests, how package secrets fills the structs of configuration libraries: go-envconfig, caarlos0/env,
-// kelseyhightower/envconfig, koanf and viper, each the real one. The library imports none of them; this module does.
+// Package configlibs holds, in its tests, how package secrets fills the structs of configuration
+// libraries: go-envconfig, caarlos0/env, kelseyhightower/envconfig, koanf and viper, each the real
+// one. The library imports none of them; this module does.
 //
 // Three things hold for all of them.
 //

@@ -69,15 +69,19 @@ func (m mutator) EnvMutate(ctx context.Context, _, name, _, text string) (string
 
 // endregion
 
-// A prefix changes the name that the struct states into the variable's, which is the one that counts.
+// A prefix changes the name that the struct states into the variable's, which is the one that
+// counts.
 func TestGoEnvconfigPrefix(t *testing.T) {
 	t.Parallel()
 	var c struct {
 		Password string `env:"PASSWORD"`
 		Plain    string `env:"OTHER, default=plain"`
 	}
-	err := envconfig.ProcessWith(t.Context(), &envconfig.Config{Target: &c, Mutators: []envconfig.Mutator{mutator{exampleEnv(t)}},
-		Lookuper: envconfig.PrefixLookuper("DB_", envconfig.MapLookuper(environ))})
+	err := envconfig.ProcessWith(
+		t.Context(),
+		&envconfig.Config{Target: &c, Mutators: []envconfig.Mutator{mutator{exampleEnv(t)}},
+			Lookuper: envconfig.PrefixLookuper("DB_", envconfig.MapLookuper(environ))},
+	)
 	if err != nil || c.Password != "swordfish" || c.Plain != "plain" {
 		t.Errorf("got %q, %q, %v", c.Password, c.Plain, err)
 	}
@@ -89,8 +93,11 @@ func TestGoEnvconfigDefault(t *testing.T) {
 	var c struct {
 		Password string `env:"NOT_SET, default=sm://prod/db#password"`
 	}
-	err := envconfig.ProcessWith(t.Context(), &envconfig.Config{Target: &c, Mutators: []envconfig.Mutator{mutator{exampleEnv(t)}},
-		Lookuper: envconfig.MapLookuper(environ)})
+	err := envconfig.ProcessWith(
+		t.Context(),
+		&envconfig.Config{Target: &c, Mutators: []envconfig.Mutator{mutator{exampleEnv(t)}},
+			Lookuper: envconfig.MapLookuper(environ)},
+	)
 	if !errors.Is(err, secrets.ErrNotReference) || c.Password != "" {
 		t.Errorf("got %q, %v", c.Password, err)
 	}
@@ -100,8 +107,11 @@ func TestGoEnvconfigDefault(t *testing.T) {
 func TestGoEnvconfigValueAndMutator(t *testing.T) {
 	t.Parallel()
 	var c config
-	err := envconfig.ProcessWith(t.Context(), &envconfig.Config{Target: &c, Mutators: []envconfig.Mutator{mutator{exampleEnv(t)}},
-		Lookuper: envconfig.MapLookuper(environ)})
+	err := envconfig.ProcessWith(
+		t.Context(),
+		&envconfig.Config{Target: &c, Mutators: []envconfig.Mutator{mutator{exampleEnv(t)}},
+			Lookuper: envconfig.MapLookuper(environ)},
+	)
 	if !errors.Is(err, secrets.ErrInvalidReference) {
 		t.Errorf("got %v", err)
 	}

@@ -10,8 +10,8 @@ import (
 	"github.com/lambdasecrets/secrets"
 )
 
-// withKelseyhightower puts m into the process environment while the library reads it, because it reads nothing else. A function should not: see
-// Example_kelseyhightower.
+// withKelseyhightower puts m into the process environment while the library reads it, because it
+// reads nothing else. A function should not: see Example_kelseyhightower.
 func withKelseyhightower(_ context.Context, m map[string]string, into any) error {
 	for name, value := range m {
 		old, set := os.LookupEnv(name)
@@ -26,8 +26,8 @@ func withKelseyhightower(_ context.Context, m map[string]string, into any) error
 	return envconfig.Process("", into)
 }
 
-// A resolved is a field that resolves the reference that the library found in the process environment. The library makes the field, so the Env is
-// a package variable.
+// A resolved is a field that resolves the reference that the library found in the process
+// environment. The library makes the field, so the Env is a package variable.
 type resolved struct{ secrets.Value }
 
 var processEnv *secrets.Env
@@ -44,7 +44,8 @@ func (r *resolved) Decode(text string) error {
 
 var _ envconfig.Decoder = (*resolved)(nil)
 
-// The library reads the process environment only. A field with a Decode method of its own resolves what it finds there.
+// The library reads the process environment only. A field with a Decode method of its own resolves
+// what it finds there.
 func Example_kelseyhightower() {
 	processEnv = exampleEnv(exampleTB{})
 	os.Setenv("DB_PASSWORD", environ["DB_PASSWORD"]) // as Lambda does

@@ -16,7 +16,8 @@ func withKoanf(_ context.Context, m map[string]string, into any) error {
 	return k.Unmarshal("", into)
 }
 
-// k.Print, k.Sprint and k.All show what was loaded: koanf holds the plaintexts as strings. So load them into a koanf of their own, and let it go.
+// k.Print, k.Sprint and k.All show what was loaded: koanf holds the plaintexts as strings. So load
+// them into a koanf of their own, and let it go.
 func Example_koanf() {
 	all, err := exampleEnv(exampleTB{}).RevealAll(context.Background())
 	if err != nil {

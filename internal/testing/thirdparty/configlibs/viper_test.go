@@ -16,7 +16,8 @@ func withViper(_ context.Context, m map[string]string, into any) error {
 	return v.Unmarshal(into, viper.DecodeHook(mapstructure.TextUnmarshallerHookFunc()))
 }
 
-// Viper needs the hook: without it, a field of type secrets.Value is an error. v.AllSettings and v.Debug show the plaintexts.
+// Viper needs the hook: without it, a field of type secrets.Value is an error. v.AllSettings and
+// v.Debug show the plaintexts.
 func Example_viper() {
 	all, err := exampleEnv(exampleTB{}).RevealAll(context.Background())
 	if err != nil {

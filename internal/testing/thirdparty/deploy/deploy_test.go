@@ -61,7 +61,9 @@ func (p policy) text(t *testing.T) string {
 
 // encrypted is what aws kms encrypt prints, as the first lines of both templates tell to call it.
 func encrypted(store *endpoint.Store, key, function string) string {
-	return base64.StdEncoding.EncodeToString(store.Encrypt(key, []byte(signingKey), map[string]string{"LambdaFunctionName": function}))
+	return base64.StdEncoding.EncodeToString(
+		store.Encrypt(key, []byte(signingKey), map[string]string{"LambdaFunctionName": function}),
+	)
 }
 
 var templates = []struct {
@@ -77,10 +79,12 @@ func TestFunction(t *testing.T) {
 	for _, template := range templates {
 		t.Run(template.name, func(t *testing.T) {
 			d := template.deploy(t, endpoint.New(endpoint.Options{}).Region(region))
-			if d.runtime != "provided.al2023" || d.handler != "bootstrap" || !slices.Equal(d.architectures, []string{"arm64"}) {
+			if d.runtime != "provided.al2023" || d.handler != "bootstrap" ||
+				!slices.Equal(d.architectures, []string{"arm64"}) {
 				t.Errorf("runtime %s, handler %s, architectures %v", d.runtime, d.handler, d.architectures)
 			}
-			// A re-init after a crash runs under the function's timeout and holds a warm of up to 2 s; the event is to be answered after it.
+			// A re-init after a crash runs under the function's timeout and holds a warm of up to 2
+			// s; the event is to be answered after it.
 			if d.timeout < 4 {
 				t.Errorf("timeout %d s", d.timeout)
 			}
@@ -111,8 +115,12 @@ func TestRole(t *testing.T) {
 					t.Fatal(err)
 				}
 				s.ResetCalls()
-				env, err := secrets.New(secrets.WithVars(secrets.KMS, "SIGNING_KEY"), secrets.WithEnviron(environ(d)), secrets.WithAWSConfig(aws.Config{
-					Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}))
+				env, err := secrets.New(
+					secrets.WithVars(secrets.KMS, "SIGNING_KEY"),
+					secrets.WithEnviron(environ(d)),
+					secrets.WithAWSConfig(aws.Config{
+						Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}),
+				)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -135,7 +143,8 @@ func TestRole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if all["API_KEY"] != apiKey || all["SIGNING_KEY"] != signingKey || !strings.Contains(all["DATABASE"], `"password":`) {
+			if all["API_KEY"] != apiKey || all["SIGNING_KEY"] != signingKey ||
+				!strings.Contains(all["DATABASE"], `"password":`) {
 				t.Error("a variable has a wrong value")
 			}
 			hold(t, d, s.Calls())
@@ -143,7 +152,8 @@ func TestRole(t *testing.T) {
 	}
 }
 
-// hold compares the policy with what the library's table says that these calls need: same actions, same resources, same conditions on keys.
+// hold compares the policy with what the library's table says that these calls need: same actions,
+// same resources, same conditions on keys.
 func hold(t *testing.T, d deployment, calls []endpoint.Call) {
 	t.Helper()
 	scope := iam.Scope{Region: region, Account: account}
@@ -187,7 +197,8 @@ func hold(t *testing.T, d deployment, calls []endpoint.Call) {
 	}
 }
 
-// matches reports whether s is what the pattern of a Resource covers. Slashes are no boundaries in ARNs.
+// matches reports whether s is what the pattern of a Resource covers. Slashes are no boundaries in
+// ARNs.
 func matches(pattern, s string) bool {
 	flat := strings.NewReplacer("/", "|")
 	ok, err := path.Match(flat.Replace(pattern), flat.Replace(s))
@@ -216,7 +227,9 @@ func TestTerraformFmtAndValidate(t *testing.T) {
 	}
 	run("..", "fmt", "-check", "-diff")
 	if os.Getenv("SECRETS_TERRAFORM_INIT") == "" {
-		t.Log("left out: terraform validate needs the providers; SECRETS_TERRAFORM_INIT=1 lets terraform init download them")
+		t.Log(
+			"left out: terraform validate needs the providers; SECRETS_TERRAFORM_INIT=1 lets terraform init download them",
+		)
 		return
 	}
 	dir := t.TempDir() // init writes beside the configuration

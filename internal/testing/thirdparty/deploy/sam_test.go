@@ -13,7 +13,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
-// A stack evaluates a CloudFormation template as far as ours goes; what it does not know fails the test.
+// A stack evaluates a CloudFormation template as far as ours goes; what it does not know fails the
+// test.
 type stack struct {
 	t      *testing.T
 	values map[string]string // what Ref returns → of a parameter, a pseudo parameter, a resource

@@ -16,7 +16,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
-// A plan evaluates a Terraform configuration as far as ours goes; what it does not know fails the test.
+// A plan evaluates a Terraform configuration as far as ours goes; what it does not know fails the
+// test.
 type plan struct {
 	t         *testing.T
 	blocks    map[string]*hclsyntax.Block     // "resource aws_kms_key orders"
@@ -31,7 +32,13 @@ func terraform(t *testing.T, store *endpoint.Store) deployment {
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	p := &plan{t: t, blocks: map[string]*hclsyntax.Block{}, resources: map[string]map[string]cty.Value{}, data: map[string]map[string]cty.Value{}, vars: map[string]cty.Value{}}
+	p := &plan{
+		t:         t,
+		blocks:    map[string]*hclsyntax.Block{},
+		resources: map[string]map[string]cty.Value{},
+		data:      map[string]map[string]cty.Value{},
+		vars:      map[string]cty.Value{},
+	}
 	for _, b := range file.Body.(*hclsyntax.Body).Blocks {
 		p.blocks[strings.Join(append([]string{b.Type}, b.Labels...), " ")] = b
 		if b.Type == "variable" {
@@ -70,11 +77,34 @@ func terraform(t *testing.T, store *endpoint.Store) deployment {
 
 	const parameter = "aws_ssm_parameter api_key"
 	name = p.str(parameter, "name")
-	store.PutParameter(endpoint.Parameter{Name: name, Type: p.str(parameter, "type"), KeyID: p.str(parameter, "key_id"), Value: p.str(parameter, "value_wo")})
-	p.set(p.resources, "aws_ssm_parameter", "api_key", "name", name, "arn", "arn:aws:ssm:"+region+":"+account+":parameter"+name)
+	store.PutParameter(
+		endpoint.Parameter{
+			Name:  name,
+			Type:  p.str(parameter, "type"),
+			KeyID: p.str(parameter, "key_id"),
+			Value: p.str(parameter, "value_wo"),
+		},
+	)
+	p.set(
+		p.resources,
+		"aws_ssm_parameter",
+		"api_key",
+		"name",
+		name,
+		"arn",
+		"arn:aws:ssm:"+region+":"+account+":parameter"+name,
+	)
 	d.underKey[name] = p.str(parameter, "key_id")
 
-	p.set(p.resources, "aws_iam_role", "function", "name", p.str("aws_iam_role function", "name"), "arn", "arn:aws:iam::"+account+":role/orders")
+	p.set(
+		p.resources,
+		"aws_iam_role",
+		"function",
+		"name",
+		p.str("aws_iam_role function", "name"),
+		"arn",
+		"arn:aws:iam::"+account+":role/orders",
+	)
 	if p.str("aws_iam_role_policy secrets", "role") != p.str("aws_iam_role function", "name") {
 		t.Error("the policy is another role's")
 	}
@@ -151,7 +181,12 @@ func (p *plan) value(e hcl.Expression) cty.Value {
 	}
 	vars := objects(p.resources)
 	vars["var"], vars["data"] = cty.ObjectVal(p.vars), cty.ObjectVal(objects(p.data))
-	v, diags := e.Value(&hcl.EvalContext{Variables: vars, Functions: map[string]function.Function{"jsonencode": stdlib.JSONEncodeFunc}})
+	v, diags := e.Value(
+		&hcl.EvalContext{
+			Variables: vars,
+			Functions: map[string]function.Function{"jsonencode": stdlib.JSONEncodeFunc},
+		},
+	)
 	if diags.HasErrors() {
 		p.t.Fatal(diags)
 	}

@@ -1,10 +1,12 @@
 //lint:file-ignore U1000 The pages quote what stands here; nothing calls it.
 
-// Package pages holds the Go that README.md and docs/ quote. A page names the region that it quotes:
+// Package pages holds the Go that README.md and docs/ quote. A page names the region that it
+// quotes:
 //
 //	<!-- go: rotation.go connector -->
 //
-// stands before its block, and TestPages holds the block equal to what stands in rotation.go between
+// stands before its block, and TestPages holds the block equal to what stands in rotation.go
+// between
 //
 //	// region: connector
 //	// endregion

@@ -58,7 +58,12 @@ func TestPages(t *testing.T) {
 				return old
 			}
 			if m[2] != want && !*update {
-				t.Errorf("%s: the block is not what %s says; go test ./pages -update writes it:\n%s", name, m[1], want)
+				t.Errorf(
+					"%s: the block is not what %s says; go test ./pages -update writes it:\n%s",
+					name,
+					m[1],
+					want,
+				)
 			}
 			return "<!-- go: " + m[1] + " -->\n```go\n" + want + "```"
 		})

@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// TestReadme does what README.md tells a newcomer to do: its commands as printed, and its first program with its test in
-// a module of their own.
+// TestReadme does what README.md tells a newcomer to do: its commands as printed, and its first
+// program with its test in a module of their own.
 func TestReadme(t *testing.T) {
 	t.Parallel()
 	if testing.Short() {

@@ -1,4 +1,5 @@
-// Package peers shows, with the real libraries against one endpoint, what README.md says of this library beside others.
+// Package peers shows, with the real libraries against one endpoint, what README.md says of this
+// library beside others.
 package peers
 
 import (
@@ -30,7 +31,12 @@ type reader func(ctx context.Context) (form any, plain string, err error)
 // readers are the libraries, each with a time to live, or a pause between two polls, of ttl.
 var readers = map[string]func(t *testing.T, cfg aws.Config, ttl time.Duration) reader{
 	"this library": func(t *testing.T, cfg aws.Config, ttl time.Duration) reader {
-		env, err := secrets.New(secrets.WithAWSConfig(cfg), secrets.WithEnviron(map[string]string{"DB": "sm://prod/db"}), secrets.WithTTL(ttl), secrets.WithDeniedGrace(ttl))
+		env, err := secrets.New(
+			secrets.WithAWSConfig(cfg),
+			secrets.WithEnviron(map[string]string{"DB": "sm://prod/db"}),
+			secrets.WithTTL(ttl),
+			secrets.WithDeniedGrace(ttl),
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -56,7 +62,12 @@ var readers = map[string]func(t *testing.T, cfg aws.Config, ttl time.Duration) r
 		}
 	},
 	"gocloud.dev/runtimevar": func(t *testing.T, cfg aws.Config, ttl time.Duration) reader {
-		v, err := awssecretsmanager.OpenVariable(secretsmanager.NewFromConfig(cfg), "prod/db", runtimevar.StringDecoder, &awssecretsmanager.Options{WaitDuration: ttl})
+		v, err := awssecretsmanager.OpenVariable(
+			secretsmanager.NewFromConfig(cfg),
+			"prod/db",
+			runtimevar.StringDecoder,
+			&awssecretsmanager.Options{WaitDuration: ttl},
+		)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -80,10 +91,15 @@ func start(t *testing.T) (*endpoint.Server, aws.Config) {
 		t.Fatal(err)
 	}
 	server.Region("eu-west-1").PutSecret("prod/db", plaintext)
-	return server, aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
+	return server, aws.Config{
+		Region:       "eu-west-1",
+		BaseEndpoint: &url,
+		Credentials:  credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", ""),
+	}
 }
 
-// readTable returns the table of README.md that has a column for each of the libraries: row → library → cell.
+// readTable returns the table of README.md that has a column for each of the libraries: row →
+// library → cell.
 func readTable(t *testing.T) map[string]map[string]string {
 	text, err := os.ReadFile("../../../../README.md")
 	if err != nil {

@@ -1,4 +1,5 @@
-// Package printers shows that test libraries, which print what differs by reflection, print no plaintext.
+// Package printers shows that test libraries, which print what differs by reflection, print no
+// plaintext.
 package printers
 
 import (
@@ -81,7 +82,8 @@ func TestLibraries(t *testing.T) {
 			}
 		}
 	}
-	if shows(walker.Sdump(&struct{ s string }{canary})) == "" || shows(cmp.Diff(struct{ s string }{canary}, struct{ s string }{}, all)) == "" {
+	if shows(walker.Sdump(&struct{ s string }{canary})) == "" ||
+		shows(cmp.Diff(struct{ s string }{canary}, struct{ s string }{}, all)) == "" {
 		t.Error("a plain string is not seen: the test is void")
 	}
 }

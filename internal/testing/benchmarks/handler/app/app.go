@@ -1,4 +1,5 @@
-// Package app is what all handlers of the benchmarks share: a function that logs through slog and answers with what its start cost.
+// Package app is what all handlers of the benchmarks share: a function that logs through slog and
+// answers with what its start cost.
 package app
 
 import (
@@ -18,7 +19,8 @@ type Answer struct {
 	CPU    int64 // ns of processor time up to there, from exec if it was during init
 }
 
-// Run resolves, during init if BENCH_WHEN is init, inside each invocation if it is invoke, never otherwise; and serves events.
+// Run resolves, during init if BENCH_WHEN is init, inside each invocation if it is invoke, never
+// otherwise; and serves events.
 func Run(resolve func(context.Context) (int, error)) {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	var start Answer

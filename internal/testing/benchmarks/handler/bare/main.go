@@ -1,5 +1,6 @@
-// Command bare is the handler with the three SDK clients and the three calls that resolving needs at the least: what the library's own weight is measured
-// against. It makes the calls only if it is told to resolve.
+// Command bare is the handler with the three SDK clients and the three calls that resolving needs
+// at the least: what the library's own weight is measured against. It makes the calls only if it is
+// told to resolve.
 package main
 
 import (
@@ -22,7 +23,10 @@ func main() {
 	}
 	keys, parameters, secrets := kms.NewFromConfig(cfg), ssm.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg)
 	app.Run(func(ctx context.Context) (int, error) {
-		p, err := parameters.GetParameters(ctx, &ssm.GetParametersInput{Names: []string{os.Getenv("PARAMETER")}, WithDecryption: aws.Bool(true)})
+		p, err := parameters.GetParameters(
+			ctx,
+			&ssm.GetParametersInput{Names: []string{os.Getenv("PARAMETER")}, WithDecryption: aws.Bool(true)},
+		)
 		if err != nil {
 			return 0, err
 		}

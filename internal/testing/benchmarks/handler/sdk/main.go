@@ -1,4 +1,5 @@
-// Command sdk is the handler that resolves 25 parameters and 25 secrets with the SDK alone, in the way that BENCH_HOW says.
+// Command sdk is the handler that resolves 25 parameters and 25 secrets with the SDK alone, in the
+// way that BENCH_HOW says.
 package main
 
 import (

@@ -1,4 +1,5 @@
-// Command secrets is the handler with this library. BENCH_HOW=secrets-batch switches BatchGetSecretValue on.
+// Command secrets is the handler with this library. BENCH_HOW=secrets-batch switches
+// BatchGetSecretValue on.
 package main
 
 import (
@@ -22,7 +23,8 @@ func main() {
 		if os.Getenv("BENCH_WHEN") == "init" {
 			return len(env.Refs()), env.Warm(ctx)
 		}
-		// The first round inside an invocation: what is left to do after a warm that failed, or under SnapStart.
+		// The first round inside an invocation: what is left to do after a warm that failed, or
+		// under SnapStart.
 		_, err = env.RevealAll(ctx)
 		return len(env.Refs()), err
 	})

@@ -1,6 +1,7 @@
 //lint:file-ignore U1000 The pages quote what stands here; nothing calls it.
 
-// Package before holds what programs do before they use package secrets. It is compiled and never run.
+// Package before holds what programs do before they use package secrets. It is compiled and never
+// run.
 package before
 
 import (
