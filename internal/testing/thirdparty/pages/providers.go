@@ -54,8 +54,8 @@ func (s split) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Result {
 
 // region: vault
 
-// vault reads references such as sm://vault/prod/db#password from Vault's key-value engine, version
-// 2.
+// vault reads references such as sm://vault/prod/db#password from Vault's key-value engine,
+// version 2.
 type vault struct {
 	address string
 	token   func(context.Context) (string, error) // from Vault's AWS login, kept until its lease ends
