@@ -8,10 +8,13 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -325,6 +328,35 @@ func TestInputs(t *testing.T) {
 		err = run(append([]string{"-strict"}, args...), nil, io.Discard, io.Discard)
 		if errors.Is(err, errStrict) != tc.strict || !tc.strict && (err != nil) != tc.fail {
 			t.Errorf("%s %s -strict: %v", tc.file, tc.args, err)
+		}
+	}
+}
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// What people see of an input, at 80 columns: the notes, then the policy.
+func TestGolden(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{{"testdata/mixed.env"}, {"testdata/template.json"}, {"testdata/taskdef.json"}, {"-h"}} {
+		var out, notes bytes.Buffer
+		err := run(args, nil, &out, &notes)
+		got := notes.String() + out.String()
+		if err != nil {
+			got += fmt.Sprintln(err)
+		}
+		for line := range strings.Lines(strings.ReplaceAll(got, "\t", "    ")) {
+			if text := strings.TrimSpace(line); len([]rune(line)) > 81 && strings.Contains(text, " ") {
+				t.Errorf("%s: %d columns: %s", args, len(line)-1, line)
+			}
+		}
+		name := "testdata/" + strings.TrimLeft(filepath.Base(args[0]), "-") + ".golden"
+		if *update {
+			if err := os.WriteFile(name, []byte(got), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if want, err := os.ReadFile(name); err != nil || got != string(want) {
+			t.Errorf("%v: got\n%s\nwant\n%s", err, got, want)
 		}
 	}
 }
