@@ -30,7 +30,7 @@ func (c *certificates) make() {
 	c.once.Do(func() {
 		// The validity starts at time.Now, which inside a synctest bubble is a day of the year 2000, and reaches far
 		// enough for tests that travel.
-		from := time.Now().Add(-time.Hour)
+		from := time.Now().Add(-24 * time.Hour)
 		until := from.AddDate(10, 0, 0)
 		caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type Function struct {
 	log   *logBuffer
 	limit cpuLimiter
 	slots chan struct{} // one token per event that may run at a time
+
+	ahead atomic.Int64 // of the function's wall clock, as MoveClocks moved it
 
 	running sync.WaitGroup // Close waits for it; Add under mu, before closed is set
 
@@ -99,6 +102,7 @@ func (f *Function) init(ctx context.Context, phase string, limit time.Duration) 
 		return report, nil, ErrClosed
 	}
 	f.box = box
+	f.ahead.Store(0)
 	f.mu.Unlock()
 
 	timer := time.NewTimer(limit)

@@ -96,7 +96,7 @@ func (f *Function) run(inv *invocation) (res Result, busy *sandbox, err error) {
 			start = time.Now() // a restore has a limit of its own
 		}
 	}
-	inv.deadline = start.Add(f.cfg.Timeout)
+	inv.deadline, inv.ahead = start.Add(f.cfg.Timeout), time.Duration(f.ahead.Load())
 	f.log.platform("START RequestId: " + inv.id + " Version: " + f.cfg.Version)
 
 	o := outcome{end: time.Now(), fnErr: fnErr}

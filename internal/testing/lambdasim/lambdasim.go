@@ -12,11 +12,11 @@
 //
 // # What this machine cannot do
 //
-// Nothing here moves a clock. SIGSTOP holds the process but both of its clocks run on, while Lambda's freeze holds
-// CLOCK_MONOTONIC too and a restored snapshot finds the wall clock far ahead. Whatever depends on the two clocks
-// parting is tested in process, on an injected clock; a test on lambdasim says in its output that its freeze was one
-// of equal clocks ([ClockNote]). A snapshot is likewise a stopped process, never a copy: one Function cannot become
-// two environments with the same memory, and a connection open at the snapshot is still open after the restore.
+// SIGSTOP holds the process but both of its clocks run on, while Lambda's freeze holds CLOCK_MONOTONIC too and a
+// restored snapshot finds the wall clock far ahead. A test whose freeze was one of equal clocks says so in its output
+// ([ClockNote]); a binary of BuildWithClocks has clocks that can be moved apart, on Linux. A snapshot is likewise
+// a stopped process, never a copy: one Function cannot become two environments with the same memory, and a connection
+// open at the snapshot is still open after the restore.
 // There is no X-Ray daemon, no Telemetry API and no response streaming. Extensions are known only as far as
 // aws-lambda-go's WithEnableSIGTERM needs them.
 //
@@ -40,7 +40,7 @@ import (
 
 // ClockNote is the line a test prints when it stands in for a freeze or a restore that parts the clocks.
 const ClockNote = "lambdasim: the wall and the monotonic clock ran on together while the process was stopped; " +
-	"Lambda holds the monotonic one. Clocks apart are tested in process, on an injected clock."
+	"Lambda holds the monotonic one. TestClocks moves them apart."
 
 // InitType says when Lambda runs init and what follows it. Its values are those of AWS_LAMBDA_INITIALIZATION_TYPE.
 type InitType string

@@ -42,6 +42,7 @@ type invocation struct {
 	id       string
 	payload  []byte
 	deadline time.Time
+	ahead    time.Duration // of the function's wall clock, which Lambda's agrees with
 
 	answered bool // guarded by sandbox.mu, as are the next two until done is closed
 	response []byte
@@ -133,7 +134,7 @@ func (s *sandbox) next(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
 		h.Set("Content-Type", "application/json")
 		h.Set("Lambda-Runtime-Aws-Request-Id", inv.id)
-		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.UnixMilli(), 10))
+		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(inv.deadline.Add(inv.ahead).UnixMilli(), 10))
 		h.Set("Lambda-Runtime-Invoked-Function-Arn",
 			"arn:aws:lambda:"+s.cfg.Region+":"+s.cfg.AccountID+":function:"+s.cfg.FunctionName)
 		h.Set("Lambda-Runtime-Trace-Id", fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0",

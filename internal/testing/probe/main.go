@@ -11,7 +11,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -22,6 +24,10 @@ import (
 
 type event struct {
 	Get []string `json:"get"`
+	// Do is a variable to run [secrets.Env.Do] with: its function sends each value to the URL in Ask, and takes it as
+	// refused if the answer is not 200.
+	Do  string `json:"do,omitempty"`
+	Ask string `json:"ask,omitempty"`
 }
 
 // reply holds one answer per name.
@@ -59,8 +65,31 @@ func main() {
 			})
 		}
 		wg.Wait()
+		if e.Do != "" {
+			r[e.Do] = do(ctx, env, e)
+		}
 		return r, nil
 	})
+}
+
+// do returns the last value that the function was given.
+func do(ctx context.Context, env *secrets.Env, e event) (a answer) {
+	err := env.Do(ctx, e.Do, func(v secrets.Value) error {
+		a.Value, a.Stale = v.Reveal(), v.Stale()
+		res, err := http.Post(e.Ask, "text/plain", strings.NewReader(a.Value))
+		if err != nil {
+			return err
+		}
+		res.Body.Close()
+		if res.StatusCode != http.StatusOK {
+			return secrets.Rejected(errors.New(res.Status))
+		}
+		return nil
+	})
+	if err != nil {
+		a.Error = secrets.Detail(err)
+	}
+	return a
 }
 
 func ask(ctx context.Context, env *secrets.Env, name string) answer {

@@ -104,7 +104,7 @@ func start(t testing.TB, cfg lambdasim.Config) *lambdasim.Function {
 // get asks f for variables, and fails the test if the invocation failed.
 func get(t testing.TB, f *lambdasim.Function, names ...string) (reply, lambdasim.Result) {
 	t.Helper()
-	question, err := json.Marshal(event{names})
+	question, err := json.Marshal(event{Get: names})
 	if err != nil {
 		t.Fatal(err)
 	}
