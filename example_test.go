@@ -349,12 +349,12 @@ func ExampleRef() {
 
 // String is for people and shows no ciphertext. Text is exact and parses back.
 func ExampleRef_Text() {
-	ref := secrets.Ciphertext([]byte("not really a ciphertext"))
+	ref := secrets.Ciphertext([]byte("not really a ciphertext, but as long as one"))
 	fmt.Println(ref)
 	back, err := secrets.ParseRef(ref.Text())
 	fmt.Println(back == ref, err)
 	// Output:
-	// kms://(23 bytes)
+	// kms://(43 bytes)
 	// true <nil>
 }
 
@@ -623,7 +623,7 @@ func ExampleWithKMSKeys() {
 		secrets.WithAWSConfig(aws.Config{
 			Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), Credentials: aws.AnonymousCredentials{},
 		}),
-		secrets.WithEnviron(map[string]string{"API_KEY": "kms://bm90IHJlYWxseSBhIGNpcGhlcnRleHQ="}))
+		secrets.WithEnviron(map[string]string{"API_KEY": "kms://bm90IHJlYWxseSBhIGNpcGhlcnRleHQsIGJ1dCBsb25n"}))
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -670,6 +670,33 @@ func ExampleWithCheck() {
 			}
 			return nil
 		}))
+	fmt.Println(errors.Is(err, secrets.ErrInvalidReference))
+	// Output: true
+}
+
+// A check sees what a reference states: scheme, name, Region, the second Region, role, key, context.
+func ExampleRef_Role() {
+	ref, err := secrets.ParseRef("sm://prod/db?region=eu-west-1,us-east-1&role=arn:aws:iam::210987654321:role/reader")
+	fmt.Println(ref.Region(), ref.Failover(), ref.Role(), ref.Key() == "", ref.Context() == nil, err)
+	// Output: eu-west-1 us-east-1 arn:aws:iam::210987654321:role/reader true true <nil>
+}
+
+// The secret of another account is read with a role there.
+func ExampleWithRole() {
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"PARTNER_KEY": "sm://partner/key"}),
+		secrets.WithRole("PARTNER_KEY", "arn:aws:iam::210987654321:role/reader"))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(env.Refs()[0].Ref.Role())
+	// Output: arn:aws:iam::210987654321:role/reader
+}
+
+// Each variable has an encryption context of its own, so that nobody can swap their ciphertexts.
+func ExampleWithEncryptionContext() {
+	_, err := secrets.New(secrets.WithEnviron(map[string]string{"API_KEY": "literal://of somebody else"}),
+		secrets.WithEncryptionContext("API_KEY", map[string]string{"variable": "API_KEY"}))
 	fmt.Println(errors.Is(err, secrets.ErrInvalidReference))
 	// Output: true
 }
@@ -844,7 +871,7 @@ func ExampleNewKMS() {
 	provider := secrets.NewKMS(aws.Config{
 		Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), Credentials: aws.AnonymousCredentials{},
 	})
-	ciphertext := secrets.Ciphertext([]byte("the bytes of a file")).With("context", "none")
+	ciphertext := secrets.Ciphertext([]byte("the bytes of a file that is as long as a ciphertext")).With("context", "none")
 	r := provider.Fetch(context.Background(), []secrets.Ref{ciphertext})[0]
 	fmt.Println(r.Value.Reveal(), r.Err)
 	// Output:
