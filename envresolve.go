@@ -15,8 +15,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
-// An Env resolves the references in a function's environment. It is safe for concurrent use and needs
-// no closing.
+// An Env resolves the references in a function's environment. It is safe for concurrent use and
+// needs no closing.
 type Env struct {
 	vars   map[string]*variable // name → its reference; fixed by New, so that reads need no lock
 	order  []*variable          // by name
@@ -25,7 +25,7 @@ type Env struct {
 	home   string // the function's Region, or "" where only the SDK's configuration knows
 
 	warmed atomic.Bool // Warm was called
-	owed   atomic.Bool // Warm was called while a snapshot is made: the first read has to do its work
+	owed   atomic.Bool // Warm was called while a snapshot is made: the first read does its work
 }
 
 type variable struct {
@@ -35,10 +35,11 @@ type variable struct {
 	slot  int // in generation.values
 }
 
-// New reads the environment and the options, and makes no call and no client. Everything that is
-// wrong with them comes back as one error, an [ErrInvalidReference] per variable, each with what to
-// write instead. A variable whose text can be nothing but a reference gone wrong, or a reference of
-// another tool for the same stores, is such an error: it never becomes a plain value.
+// New reads the environment and the options, and makes no call and no client. Everything that
+// is wrong with them comes back as one error, an [ErrInvalidReference] per variable, each with
+// what to write instead. A variable whose text can be nothing but a reference gone wrong, or a
+// reference of another tool for the same stores, is such an error: it never becomes a plain
+// value.
 func New(opts ...Option) (*Env, error) {
 	c := &config{
 		cacheConfig: newCacheConfig(), vars: map[string]Scheme{}, refs: map[string]Ref{},
@@ -75,15 +76,16 @@ func New(opts ...Option) (*Env, error) {
 	return e, nil
 }
 
-// refuseLocal refuses local values on Lambda. The process decides too: a map of variables that does
-// not name the function must not open production to a developer's values.
+// refuseLocal refuses local values on Lambda. The process decides too: a map of variables that
+// does not name the function must not open production to a developer's values.
 func (e *Env) refuseLocal() {
 	c := e.config
 	if c.local == nil {
 		return
 	}
 	if c.environ().Deployed() || lambdaenv.Process().Deployed() {
-		c.fail(errors.New("secrets: WithLocalValues is refused on Lambda (AWS_LAMBDA_FUNCTION_NAME is set): " +
+		c.fail(errors.New("secrets: WithLocalValues is refused on Lambda " +
+			"(AWS_LAMBDA_FUNCTION_NAME is set): " +
 			"where this is sam local, the runtime interface emulator or LocalStack, set " +
 			lambdaenv.LocalName + "=" + lambdaenv.LocalWord + " in the function's environment"))
 	}
@@ -183,7 +185,8 @@ func (s *scan) add(name, text string, d refData) {
 	if d.declare != "" {
 		hint += ", or declare it: " + refsyntax.Declare(d.declare, name)
 	}
-	s.bad(name, Ref{}, d.problem, hint+"; if the text is the value: "+refsyntax.Declare(string(Literal), name))
+	hint += "; if the text is the value: " + refsyntax.Declare(string(Literal), name)
+	s.bad(name, Ref{}, d.problem, hint)
 }
 
 func (s *scan) localValue(name string) bool {
@@ -191,9 +194,9 @@ func (s *scan) localValue(name string) bool {
 	return local
 }
 
-// written returns the reference of a variable as errors and the log print it: as it was written, so
-// that somebody finds it in the template. The text of a declared variable may be a plaintext that
-// somebody put there by mistake, and is not printed, unless it is an ARN.
+// written returns the reference of a variable as errors and the log print it: as it was
+// written, so that somebody finds it in the template. The text of a declared variable may be a
+// plaintext that somebody put there by mistake, and is not printed, unless it is an ARN.
 func (s *scan) written(name, text string, d refData) Ref {
 	_, declared := s.config.vars[name]
 	switch {
@@ -227,8 +230,8 @@ func (s *scan) check(name string, ref Ref) {
 		s.errs = append(s.errs, err)
 	case ref.Scheme() == Literal && len(c.backend.keys) > 0 && !declared && !coded:
 		s.bad(name, ref, "WithKMSKeys pins the keys, and a literal has none",
-			"declare what it is: "+refsyntax.Declare(string(KMS), name)+" for ciphertext alone, or "+
-				refsyntax.Declare(string(Literal), name))
+			"declare what it is: "+refsyntax.Declare(string(KMS), name)+
+				" for ciphertext alone, or "+refsyntax.Declare(string(Literal), name))
 	case c.local != nil && ref.Scheme() != Literal && !ref.optional():
 		s.bad(name, ref, "WithLocalValues has no value for it",
 			"add one: with local values nothing is fetched from AWS")
@@ -257,15 +260,16 @@ func pin(name string, ref Ref, pairs map[string]string) (Ref, *ResolveError) {
 	return d.ref(), nil
 }
 
-// withRole returns ref as it is read with a role. One that the reference states itself has to be the
-// same: the program decides, and the environment must not.
+// withRole returns ref as it is read with a role. One that the reference states itself has to
+// be the same: the program decides, and the environment must not.
 func withRole(ref Ref, role string) Ref {
 	d := ref.data()
 	if d.problem != "" || d.Role == role {
 		return ref
 	}
 	if d.Role != "" {
-		d.problem, d.hint = "it states another role than WithRole", "leave the role out of the reference"
+		d.problem, d.hint = "it states another role than WithRole", "leave the role out of "+
+			"the reference"
 		return d.ref()
 	}
 	next := newRefData(d.With("role", role))
@@ -297,8 +301,8 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 	return nil
 }
 
-// otherPartition says that a reference, or the role to read it with, is in another partition than the
-// function.
+// otherPartition says that a reference, or the role to read it with, is in another partition
+// than the function.
 func (e *Env) otherPartition(ref Ref) (problem, hint string) {
 	region, home := ref.Region(), arn.Partition(e.home)
 	if region != "" && e.home != "" && arn.Partition(region) != home {
@@ -308,14 +312,17 @@ func (e *Env) otherPartition(ref Ref) (problem, hint string) {
 	}
 	role, stated := arn.Parse(ref.Role())
 	if stated && e.home != "" && role.Partition != home {
-		return fmt.Sprintf("its role is in partition %s, and this function runs in %s", role.Partition, home),
-			"a role can be assumed in its own partition only: that Region's ARNs begin with arn:" + home
+		return fmt.Sprintf("its role is in partition %s, and this function runs "+
+				"in %s", role.Partition, home),
+			"a role can be assumed in its own partition only: that Region's ARNs begin with " +
+				"arn:" + home
 	}
 	return "", ""
 }
 
-// undeclared returns an error for each variable that RevealAll would give out as it is, and that no
-// program takes for a plaintext: the bare ARN of a parameter or a secret, a bare ciphertext.
+// undeclared returns an error for each variable that RevealAll would give out as it is, and
+// that no program takes for a plaintext: the bare ARN of a parameter or a secret, a bare
+// ciphertext.
 func (e *Env) undeclared() (errs []*ResolveError) {
 	for name, text := range e.config.environ() {
 		if e.vars[name] != nil || lambdaenv.Reserved(name) {
@@ -354,7 +361,8 @@ func (e *Env) declare(name string, ref Ref) {
 	e.order = append(e.order, v)
 }
 
-// A mux sends each scheme's references to its provider. The AWS ones are made when they are first needed.
+// A mux sends each scheme's references to its provider. The AWS ones are made when they are
+// first needed.
 type mux map[Scheme]func() Provider
 
 func (m mux) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
@@ -387,7 +395,8 @@ func (e *Env) newMux() Provider {
 		}
 		if c.local != nil {
 			p = ProviderFunc(func(context.Context, Ref) (Value, error) {
-				return Value{}, &ResolveError{kind: ErrNotFound, problem: "WithLocalValues has no value for it"}
+				return Value{}, &ResolveError{
+					kind: ErrNotFound, problem: "WithLocalValues has no value for it"}
 			})
 		}
 		if p != nil {

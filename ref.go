@@ -18,21 +18,22 @@ const (
 	Literal        Scheme = "literal"
 )
 
-// A Ref says where a plaintext is: a KMS ciphertext, a parameter, a secret; in which Region, at which
-// version or stage, which part of it, and how fresh and how optional it has to be. It is an
-// immutable, comparable, canonical handle: references that mean the same are ==, but for literals,
-// which are equal to their copies only.
+// A Ref says where a plaintext is: a KMS ciphertext, a parameter, a secret; in which Region, at
+// which version or stage, which part of it, and how fresh and how optional it has to be. It is
+// an immutable, comparable, canonical handle: references that mean the same are ==, but for
+// literals, which are equal to their copies only.
 //
-// Make one with [ParseRef], or from untrusted text with [SSMParameter], [Secret] and [Ciphertext],
-// which parse no options. An invalid Ref carries its error until it is used. Printing a Ref shows a
-// ciphertext's length only; [Ref.Text] is exact. The zero Ref is invalid.
+// Make one with [ParseRef], or from untrusted text with [SSMParameter], [Secret] and
+// [Ciphertext], which parse no options. An invalid Ref carries its error until it is used.
+// Printing a Ref shows a ciphertext's length only; [Ref.Text] is exact. The zero Ref is
+// invalid.
 type Ref struct {
 	// A struct of one pointer is stored directly in an interface, and go-spew's default mode then
 	// reads memory that is not there (golang/go#38601). The scheme keeps it from that.
 	scheme Scheme
 
-	// A handle rather than the struct: comparing is cheap, and fmt and encoders see an address where
-	// a ciphertext is. A walker that follows pointers sees the ciphertext.
+	// A handle rather than the struct: comparing is cheap, and fmt and encoders see an address
+	// where a ciphertext is. A walker that follows pointers sees the ciphertext.
 	handle unique.Handle[refData]
 }
 
@@ -72,18 +73,18 @@ func literalRef(value string) Ref {
 	return makeRef(refsyntax.Ref{Scheme: string(Literal), ID: value}, nil)
 }
 
-// ParseRef parses the text of a reference, as the package documentation lists them. The error is an
-// [ErrInvalidReference] that says what is wrong, where, and how to write it; it never quotes
-// ciphertext.
+// ParseRef parses the text of a reference, as the package documentation lists them. The error
+// is an [ErrInvalidReference] that says what is wrong, where, and how to write it; it never
+// quotes ciphertext.
 func ParseRef(text string) (Ref, error) {
 	r, err := refsyntax.Parse(text)
 	ref := makeRef(r, err)
 	return ref, ref.invalid()
 }
 
-// SSMParameter returns a reference to a parameter by name or full ARN. The name is taken as it is,
-// without options, selector, field or tree: it may come from untrusted input. Add those with
-// [Ref.With].
+// SSMParameter returns a reference to a parameter by name or full ARN. The name is taken as it
+// is, without options, selector, field or tree: it may come from untrusted input. Add those
+// with [Ref.With].
 func SSMParameter(name string) Ref { return makeRef(refsyntax.Parameter(name)) }
 
 // Secret returns a reference to a secret by name, full ARN or partial ARN, taken as it is, like
@@ -93,13 +94,13 @@ func Secret(id string) Ref { return makeRef(refsyntax.Secret(id)) }
 // Ciphertext returns a reference to a KMS ciphertext of 32 to 6144 bytes.
 func Ciphertext(blob []byte) Ref { return makeRef(refsyntax.Ciphertext(blob)) }
 
-// With returns r with one thing set: an option by its key as docs/references.md lists them, stage or
-// version also of a parameter, whose label the stage is, "field", or "text". The value is taken as
-// it is, without percent-decoding; ttl and stale as "30s", optional as "true".
+// With returns r with one thing set: an option by its key as docs/references.md lists them,
+// stage or version also of a parameter, whose label the stage is, "field", or "text". The value
+// is taken as it is, without percent-decoding; ttl and stale as "30s", optional as "true".
 //
-// With "text" the value is a text made of parts of r, in which {{#field}} stands for a field and {{}}
-// for the whole value: "postgres://{{#username}}:{{#password}}@db:5432/orders". Where it begins with
-// the scheme of a URL, each part is percent-encoded.
+// With "text" the value is a text made of parts of r, in which {{#field}} stands for a field
+// and {{}} for the whole value: "postgres://{{#username}}:{{#password}}@db:5432/orders". Where
+// it begins with the scheme of a URL, each part is percent-encoded.
 //
 // An option that the reference cannot have makes an invalid Ref.
 func (r Ref) With(key, value string) Ref {
@@ -110,8 +111,8 @@ func (r Ref) With(key, value string) Ref {
 	return makeRef(d.With(key, value))
 }
 
-// data is not inlined: each copy of it would copy some forty words, and together they were a fifth of
-// the package's code.
+// data is not inlined: each copy of it would copy some forty words, and together they were a
+// fifth of the package's code.
 //
 //go:noinline
 func (r Ref) data() refData {
@@ -140,8 +141,8 @@ func (r Ref) ID() string { return r.data().ID }
 // function's own.
 func (r Ref) Region() string { return r.data().Region }
 
-// Failover returns the second Region of ?region=FIRST,SECOND, or "". It is asked where the first does
-// not answer and there is no value to serve.
+// Failover returns the second Region of ?region=FIRST,SECOND, or "". It is asked where the
+// first does not answer and there is no value to serve.
 func (r Ref) Failover() string { return r.data().Failover }
 
 // Role returns the ARN of the role that ?role= says to read with, or "" for the function's own.
@@ -163,9 +164,9 @@ func (r Ref) Stage() string { return r.data().Stage }
 // Field returns the field asked of a JSON value, or "".
 func (r Ref) Field() string { return r.data().Field }
 
-// Source returns what is fetched and cached: r without its part (a field, a composed text, decoding),
-// TTL, stale bound and optional mark. Refs with the same Source share one fetch, one cache entry and
-// one generation.
+// Source returns what is fetched and cached: r without its part (a field, a composed text,
+// decoding), TTL, stale bound and optional mark. Refs with the same Source share one fetch, one
+// cache entry and one generation.
 func (r Ref) Source() Ref {
 	d := r.data()
 	source := d
@@ -182,7 +183,8 @@ type part = refsyntax.Part
 // part returns what r takes of the value of r.Source().
 func (r Ref) part() part { return r.data().Part }
 
-// inFailover returns the source that the second Region is asked for, and false where r states none.
+// inFailover returns the source that the second Region is asked for, and false where r states
+// none.
 func (r Ref) inFailover() (Ref, bool) {
 	d := r.data()
 	second, ok := d.InFailover()
@@ -200,8 +202,9 @@ func (r Ref) unquoted() Ref {
 	return d.ref()
 }
 
-// Text returns the exact text, ciphertext included: ParseRef(r.Text()) returns r. It is for storing
-// and comparing, not for logs. It is "" for an invalid Ref and for a literal, which holds its value.
+// Text returns the exact text, ciphertext included: ParseRef(r.Text()) returns r. It is for
+// storing and comparing, not for logs. It is "" for an invalid Ref and for a literal, which
+// holds its value.
 func (r Ref) Text() string {
 	d := r.data()
 	if d.problem != "" || d.literal != nil {
@@ -233,8 +236,8 @@ func (r Ref) optional() bool { return r.data().Optional }
 // value returns the value of a literal.
 func (r Ref) value() Value { return Value{d: r.data().literal} }
 
-// inRegion returns r with an empty Region filled in, so that a reference that states the function's
-// own Region is the same source.
+// inRegion returns r with an empty Region filled in, so that a reference that states the
+// function's own Region is the same source.
 func (r Ref) inRegion(region string) Ref {
 	d := r.data()
 	if d.problem != "" || d.Region != "" || region == "" || d.Scheme == string(Literal) {

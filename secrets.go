@@ -24,9 +24,14 @@
 //	sm://prod/db#password               one field of a JSON secret; #a.b.0 or #/a/b/0 inside it
 //	sm://prod/db?stage=AWSPREVIOUS&optional
 //
-// Options stand before the field: region, stage, version, key, context.NAME, context=none, context=console, ttl, stale,
-// optional; values are percent-decoded. A variable that holds a bare ciphertext, name or ARN is declared with [WithVars]. What begins like a
-// reference but is not one makes [New] fail; [Env.Get] of a plain variable is [ErrNotReference].
+// A text made of parts of one source has them in double braces:
+//
+//	postgres://{{sm://prod/db#username}}:{{sm://prod/db#password}}@db:5432/orders
+//
+// Options stand before the field; docs/references.md lists them. A variable that holds a bare
+// ciphertext, name or ARN is declared with [WithVars]. A malformed reference, and a reference of
+// another tool for the same stores, make [New] fail; [Env.Get] of a plain variable is
+// [ErrNotReference].
 //
 // # Reading
 //

@@ -6,8 +6,8 @@ import "strings"
 // An ARN is arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE. Region and Account may be empty.
 type ARN struct{ Partition, Service, Region, Account, Resource string }
 
-// Parse takes text apart. It reports false for a text that is no ARN, or that is cut short. It does
-// not check the parts.
+// Parse takes text apart. It reports false for a text that is no ARN, or that is cut short. It
+// does not check the parts.
 func Parse(text string) (ARN, bool) {
 	f := strings.SplitN(text, ":", 6)
 	if len(f) < 6 || f[0] != "arn" || f[5] == "" {
@@ -18,7 +18,8 @@ func Parse(text string) (ARN, bool) {
 
 // String is the inverse of [Parse].
 func (a ARN) String() string {
-	return "arn:" + a.Partition + ":" + a.Service + ":" + a.Region + ":" + a.Account + ":" + a.Resource
+	return strings.Join([]string{
+		"arn", a.Partition, a.Service, a.Region, a.Account, a.Resource}, ":")
 }
 
 // Is reports whether text begins like an ARN, whole or cut short.
@@ -41,7 +42,8 @@ func InRegion(text, region string) string {
 	return a.String()
 }
 
-// Partition returns the partition of the Region, which is aws where its name does not tell another.
+// Partition returns the partition of the Region, which is aws where its name does not tell
+// another.
 func Partition(region string) string {
 	for _, p := range partitions {
 		if strings.HasPrefix(region, p.prefix) {
@@ -56,9 +58,9 @@ var partitions = [...]struct{ prefix, partition string }{
 	{"eu-isoe-", "aws-iso-e"}, {"us-isof-", "aws-iso-f"}, {"eusc-", "aws-eusc"},
 }
 
-// IsRegion reports whether text has the form of a Region's name, as us-gov-west-1: letters, words,
-// a number. Nothing else may become part of a host name: some versions of the SDK would send a
-// signed request to x@attacker.example:443/#.
+// IsRegion reports whether text has the form of a Region's name, as us-gov-west-1: letters,
+// words, a number. Nothing else may become part of a host name: some versions of the SDK would
+// send a signed request to x@attacker.example:443/#.
 func IsRegion(text string) bool {
 	part := strings.Split(text, "-")
 	last := len(part) - 1

@@ -26,8 +26,8 @@ func Process() Env {
 // Region returns the function's Region, or "".
 func (env Env) Region() string { return cmp.Or(env["AWS_REGION"], env["AWS_DEFAULT_REGION"]) }
 
-// LocalName is the variable that says, by LocalWord, that what looks like Lambda is an emulator on
-// somebody's machine. Nobody sets it to that by accident.
+// LocalName is the variable that says, by LocalWord, that what looks like Lambda is an emulator
+// on somebody's machine. Nobody sets it to that by accident.
 const (
 	LocalName = "SECRETS_LOCAL_VALUES"
 	LocalWord = "not-production"
@@ -43,7 +43,8 @@ func (env Env) Deployed() bool {
 // Snapshot reports whether SnapStart keeps an image of what is initialized here.
 func (env Env) Snapshot() bool { return env.initialization() == "snap-start" }
 
-// Budget returns how long an init may wait, of the 10 seconds that it has on demand, and of much more where instances are kept ready.
+// Budget returns how long an init may wait, of the 10 seconds that it has on demand, and of
+// much more where instances are kept ready.
 func (env Env) Budget() time.Duration {
 	switch env.initialization() {
 	case "provisioned-concurrency", "lambda-managed-instances":
@@ -52,7 +53,8 @@ func (env Env) Budget() time.Duration {
 	return 2 * time.Second
 }
 
-// Width returns how many calls to one service may go out at once, in an init or inside an invocation. An on-demand init has nearly a whole CPU, whatever the memory size.
+// Width returns how many calls to one service may go out at once, in an init or inside an
+// invocation. An on-demand init has nearly a whole CPU, whatever the memory size.
 func (env Env) Width(init bool) int {
 	if kind := env.initialization(); init && (kind == "" || kind == "on-demand") {
 		return parallel.Width

@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// Reserved reports whether Lambda or the SDK reads the variable of that name, so that it cannot hold
-// a reference. Lambda reserves names, not prefixes: functions have variables of their own such as
-// AWS_SECRET_ARN.
+// Reserved reports whether Lambda or the SDK reads the variable of that name, so that it cannot
+// hold a reference. Lambda reserves names, not prefixes: functions have variables of their own
+// such as AWS_SECRET_ARN.
 func Reserved(name string) bool {
 	// AWS_ENDPOINT_URL_SSM and the like: one for each service.
 	return slices.Contains(lambdaNames[:], name) || slices.Contains(sdkNames[:], name) ||
@@ -27,8 +27,8 @@ var lambdaNames = [...]string{
 	"AWS_LAMBDA_EXEC_WRAPPER", "AWS_SAM_LOCAL",
 }
 
-// sdkNames is what the SDK reads: the constants of github.com/aws/aws-sdk-go-v2/config/env_config.go,
-// and those of its other packages.
+// sdkNames is what the SDK reads: the constants of
+// github.com/aws/aws-sdk-go-v2/config/env_config.go, and those of its other packages.
 var sdkNames = [...]string{
 	"AWS_SECRET_KEY", "AWS_PROFILE", "AWS_DEFAULT_PROFILE", "AWS_CONFIG_FILE",
 	"AWS_SHARED_CREDENTIALS_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI",

@@ -40,11 +40,12 @@ func Classify(text string) Kind {
 	return Plain
 }
 
-// Begins reports whether text is a reference, well-formed or not: an error unless [Parse] reads it.
+// Begins reports whether text is a reference, well-formed or not: an error unless [Parse] reads
+// it.
 func Begins(text string) bool { return Classify(text) == Reference }
 
-// classifyARN classifies what begins like an ARN. A secret's with the tail of ECS means nothing to
-// any service, and quotes around an ARN are left over from a file.
+// classifyARN classifies what begins like an ARN. A secret's with the tail of ECS means nothing
+// to any service, and quotes around an ARN are left over from a file.
 func classifyARN(text, inner string) Kind {
 	a, _ := arn.Parse(inner)
 	scheme := a.Service
@@ -204,8 +205,9 @@ func (m *mention) readArguments(after string) string {
 	return rest
 }
 
-// readSeparator reads the colon and the slashes behind a head, and returns how long they are, 0 if
-// none stand there. A colon may be mistyped, and slashes may be backslashes or percent-encoded.
+// readSeparator reads the colon and the slashes behind a head, and returns how long they are, 0
+// if none stand there. A colon may be mistyped, and slashes may be backslashes or
+// percent-encoded.
 func (m *mention) readSeparator(after string) int {
 	const encoded = "%3a%2f%2f"
 	if len(after) >= len(encoded) && strings.EqualFold(after[:len(encoded)], encoded) {
@@ -275,8 +277,8 @@ func (m *mention) readEnd(text string) {
 	}
 }
 
-// referenceEnd guesses where a reference ends that stands inside a text: at the first byte that no
-// name, option or field has, or that separates a password from a host.
+// referenceEnd guesses where a reference ends that stands inside a text: at the first byte that
+// no name, option or field has, or that separates a password from a host.
 func referenceEnd(rest string) int {
 	end := strings.IndexFunc(rest, func(c rune) bool {
 		other := c > '~' || stray(string(c), "/_+=.!-:#?&%*") >= 0
@@ -308,7 +310,8 @@ func (m mention) meant() bool {
 	return false
 }
 
-// meantCiphertext is for kms, which names a key for most other tools: gcp-kms://, aws-kms://alias/x.
+// meantCiphertext is for kms, which names a key for most other tools: gcp-kms://,
+// aws-kms://alias/x.
 func (m mention) meantCiphertext() bool {
 	whole := m.alone && m.ours && m.colon && m.slashes > 0
 	braces := m.opener == "{{" && m.ours && m.slashes > 0
@@ -325,8 +328,8 @@ func (m mention) meantAlone() bool {
 	return m.slashes == 0 && !m.typo && m.named()
 }
 
-// named reports whether what follows a store's name and a colon is a name, rather than a port, the
-// tag of an image, an action of IAM or prose.
+// named reports whether what follows a store's name and a colon is a name, rather than a port,
+// the tag of an image, an action of IAM or prose.
 func (m mention) named() bool {
 	rest := strings.TrimFunc(m.rest, around)
 	rest = strings.TrimRight(rest, "})>]%")
@@ -346,7 +349,8 @@ func (m mention) named() bool {
 		return false
 	}
 	// The short name is too short to mean a store by itself: sm:px-4.
-	return !m.ours || m.scheme != SecretsManager || strings.ContainsAny(rest, "/#") || m.opener != ""
+	isShort := m.ours && m.scheme == SecretsManager
+	return !isShort || m.opener != "" || strings.ContainsAny(rest, "/#")
 }
 
 func isPort(text string) bool {
@@ -376,7 +380,8 @@ func isAction(text string) bool {
 	return false
 }
 
-const verbs = "* Get Put List Describe Create Delete Update Batch Add Remove Send Start Stop Cancel " +
+const verbs = "* Get Put List Describe Create Delete Update Batch Add Remove Send Start Stop " +
+	"Cancel " +
 	"Tag Untag Rotate Restore Replicate Validate Label Unlabel Register Deregister Modify Resume " +
 	"Terminate Associate Disassociate Reset"
 
@@ -426,7 +431,8 @@ func storeOfAWS(name string) string {
 // misspelled returns the scheme that a head is one or two slips away from.
 func misspelled(head string) (scheme string, ours, typo bool) {
 	letters := func(set string) bool { return strings.Trim(head, set) == "" }
-	each := strings.Contains(head, "k") && strings.Contains(head, "m") && strings.Contains(head, "s")
+	has := func(letter string) bool { return strings.Contains(head, letter) }
+	each := has("k") && has("m") && has("s")
 	switch {
 	case len(head) < 3 || len(head) > len(SecretsManager)+2:
 		return "", false, false

@@ -43,9 +43,9 @@ func (p Part) each(text func(string), part func(Part)) {
 	}
 }
 
-// Fill returns the template with the value of each part in it. In a text that begins with the scheme
-// of a URL the values are percent-encoded, so that a password with @, / or % stays one; elsewhere
-// they are inserted as they are. The first error of value ends it.
+// Fill returns the template with the value of each part in it. In a text that begins with the
+// scheme of a URL the values are percent-encoded, so that a password with @, / or % stays one;
+// elsewhere they are inserted as they are. The first error of value ends it.
 func (p Part) Fill(value func(Part) (string, error)) (string, error) {
 	var b strings.Builder
 	var failed error
@@ -90,8 +90,8 @@ func percentEncode(b *strings.Builder, s string) {
 	}
 }
 
-// DecodeBase64 decodes what stands in a value: either alphabet, padded or not, with white space in
-// it.
+// DecodeBase64 decodes what stands in a value: either alphabet, padded or not, with white space
+// in it.
 func DecodeBase64(text string) (string, bool) {
 	text = plainBase64.Replace(text)
 	bare := strings.TrimRight(text, "=")
@@ -124,7 +124,8 @@ func checkField(value string) error {
 	case value == "":
 		return fail("the field is empty", "write #name, #a.b.0 or #/a/b")
 	case !printable(value), strings.TrimRightFunc(value, blank) != value:
-		return fail("the field holds a control character, invalid UTF-8 or a space at its end", byCode)
+		return fail("the field holds a control character, invalid UTF-8 or a space at its "+
+			"end", byCode)
 	case value[0] == '#':
 		return fail("two # stand before the field", "write one, and a path in it as #a.b")
 	case strings.Contains(value, "${"), strings.Contains(value, "$("), braces:
@@ -157,12 +158,14 @@ func commentAt(text string) int {
 }
 
 const (
-	severalHint = "write {{…}} around each, as in {{sm://prod/db#username}}:{{sm://prod/db#password}}; " +
+	severalHint = "write {{…}} around each, as in " +
+		"{{sm://prod/db#username}}:{{sm://prod/db#password}}; " +
 		"all of one text belong to one source"
 	bracesHint = "write {{sm://prod/db#password}}, the reference in double braces, in its place"
 )
 
-// setTemplate sets the text of code: {{#field}}, {{?decode=base64#field}} or {{}} stand for parts.
+// setTemplate sets the text of code: {{#field}}, {{?decode=base64#field}} or {{}} stand for
+// parts.
 func (r *Ref) setTemplate(text string) error {
 	var out strings.Builder
 	parts := 0
@@ -208,7 +211,8 @@ func parsePart(text string) (p Part, err error) {
 
 // compose makes r the composed text of a template with that many parts in it.
 func (r *Ref) compose(template string, parts int) error {
-	const schemeHint = "write the scheme of the URL as text, so that what follows is percent-encoded"
+	const schemeHint = "write the scheme of the URL as text, so that what follows is " +
+		"percent-encoded"
 	switch {
 	case parts == 0:
 		return fail("the text holds no part", bracesHint)
@@ -267,8 +271,8 @@ func (r Ref) partRef(p Part, first bool) Ref {
 	return r
 }
 
-// bracesAt returns the place of the next reference in double braces, from byte from on, or -1. The
-// braces of other templates are plain text.
+// bracesAt returns the place of the next reference in double braces, from byte from on, or -1.
+// The braces of other templates are plain text.
 func bracesAt(text string, from int) int {
 	for {
 		i := strings.Index(text[from:], "{{")

@@ -14,8 +14,9 @@ const (
 	minCiphertext = 32
 	maxCiphertext = 6144
 
-	ciphertextHint  = "write all of what `aws kms encrypt` prints as CiphertextBlob"
-	keyHint         = "write kms://CIPHERTEXT, and a key that has to decrypt as kms://CIPHERTEXT?key=KEY"
+	ciphertextHint = "write all of what `aws kms encrypt` prints as CiphertextBlob"
+	keyHint        = "write kms://CIPHERTEXT, and a key that has to decrypt as " +
+		"kms://CIPHERTEXT?key=KEY"
 	referencePrefix = "/aws/reference/secretsmanager/"
 )
 
@@ -31,7 +32,8 @@ var (
 	errKey = &Error{Problem: "the text names a KMS key, not a ciphertext", Hint: keyHint}
 )
 
-// stray returns the place of the first byte of s that is neither alphanumeric nor in extra, or -1.
+// stray returns the place of the first byte of s that is neither alphanumeric nor in extra, or
+// -1.
 func stray(s, extra string) int {
 	for i := range len(s) {
 		c := s[i]
@@ -78,8 +80,8 @@ func checkCiphertext(n int) error {
 }
 
 // checkParameter checks a parameter's name, or a tree. Names under /aws pass: nobody can create
-// them, but public parameters are read by them. A tree of everything is refused: it is a slip, and a
-// role that may read all of it a mistake.
+// them, but public parameters are read by them. A tree of everything is refused: it is a slip,
+// and a role that may read all of it a mistake.
 func checkParameter(name string) error {
 	if secret, ok := strings.CutPrefix(name, referencePrefix); ok {
 		return shifted(checkSecret(secret), len(referencePrefix)) // a secret's grammar, no trees
@@ -117,8 +119,8 @@ func shifted(err error, by int) error {
 	return err
 }
 
-// checkParameterARN checks an ARN's account and resource. The resource leaves out the name's first
-// slash, and with it the difference of a and /a.
+// checkParameterARN checks an ARN's account and resource. The resource leaves out the name's
+// first slash, and with it the difference of a and /a.
 func checkParameterARN(a arn.ARN) error {
 	name, ok := strings.CutPrefix(a.Resource, "parameter/")
 	public := strings.HasPrefix(name, "aws/") // public parameters belong to no account
@@ -148,7 +150,8 @@ func isVersion(r Ref, s string) bool {
 	if ofSecret(r) {
 		return len(s) >= 32 && len(s) <= 64 && stray(s, "-") < 0
 	}
-	// AWS lets no label start with a digit, so digits are always a version; versions count from 1.
+	// AWS lets no label start with a digit, so digits are always a version; versions count from
+	// 1.
 	return s != "" && len(s) <= 19 && s[0] != '0' && arn.IsDigits(s)
 }
 
@@ -198,8 +201,9 @@ func checkSecret(name string) error {
 	return nil
 }
 
-// The rest of this file would be shorter with regular expressions. They would cost every cold start
-// more than all that is parsed: half a millisecond of processor and 260 kB to compile, before main.
+// The rest of this file would be shorter with regular expressions. They would cost every cold
+// start more than all that is parsed: half a millisecond of processor and 260 kB to compile,
+// before main.
 
 // isKeyID reports whether s is a UUID, or the id of a multi-Region key.
 func isKeyID(s string) bool {
@@ -245,8 +249,8 @@ func checkKey(key string) (region string, err error) {
 	return a.Region, nil
 }
 
-// inOneRegion reports whether a key exists in its own Region only. An alias may stand for a key in
-// each.
+// inOneRegion reports whether a key exists in its own Region only. An alias may stand for a key
+// in each.
 func inOneRegion(key string) bool {
 	id := key
 	if a, ok := arn.Parse(key); ok {
@@ -255,8 +259,9 @@ func inOneRegion(key string) bool {
 	return key != "" && !isKeyAlias(id) && !strings.HasPrefix(id, "mrk-")
 }
 
-// parseARN takes an ARN of the service apart. The account may be empty. The Region has to be of the
-// ARN's partition, which also refuses partitions that do not exist: a call goes where the ARN says.
+// parseARN takes an ARN of the service apart. The account may be empty. The Region has to be of
+// the ARN's partition, which also refuses partitions that do not exist: a call goes where the
+// ARN says.
 func parseARN(text, service string) (arn.ARN, error) {
 	form := "write arn:PARTITION:" + service + ":REGION:ACCOUNT:RESOURCE"
 	a, ok := arn.Parse(text)
@@ -267,7 +272,8 @@ func parseARN(text, service string) (arn.ARN, error) {
 		return a, fail("the ARN is of another service than "+service, form+
 			", or the scheme of its service: ssm:// for parameters, sm:// for secrets")
 	case !arn.IsRegion(a.Region):
-		return a, fail("the ARN has no Region, or not the name of one", form+", the Region as eu-west-1")
+		return a, fail("the ARN has no Region, or not the name of one", form+", the Region "+
+			"as eu-west-1")
 	case arn.Partition(a.Region) != a.Partition:
 		hint := "that Region's ARNs begin with arn:" + arn.Partition(a.Region)
 		return a, fail("the ARN's partition is not its Region's", hint)

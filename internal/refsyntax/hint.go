@@ -49,7 +49,8 @@ func undeclaredScheme(text string) string {
 	return KMS
 }
 
-// UndeclaredText says what is wrong with a text of kind [Undeclared] where a plaintext is asked for.
+// UndeclaredText says what is wrong with a text of kind [Undeclared] where a plaintext is asked
+// for.
 func UndeclaredText(name, text string) (problem, hint string) {
 	scheme := undeclaredScheme(text)
 	problem = "the variable holds the ARN of a parameter or a secret, and is not declared"
@@ -100,7 +101,8 @@ func malformedARN(text, inner string, quote bool) error {
 	default:
 		return fail(problem+" of a parameter or secret", "write ssm://ARN or sm://ARN")
 	}
-	err := suggest(problem, "write "+candidate[:strings.Index(candidate, "arn:")]+"ARN", quote, candidate)
+	general := "write " + strings.TrimSuffix(candidate, inner) + "ARN"
+	err := suggest(problem, general, quote, candidate)
 	err.(*Error).Declare = scheme
 	return err
 }
@@ -110,7 +112,8 @@ func (m mention) problem(text string) string {
 	inner := strings.TrimFunc(text, around)
 	switch {
 	case m.opener == "${" || m.opener == "$(":
-		return "nothing expands " + m.opener + "…" + closerOf(m.opener) + " at run time: it belongs to " +
+		return "nothing expands " + m.opener + "…" + closerOf(m.opener) + " at run time: it " +
+			"belongs to " +
 			"CloudFormation's Sub, Terraform, Serverless, compose and shells"
 	case m.typo:
 		return "the scheme is misspelled"
@@ -253,7 +256,8 @@ func bracesMissing(text string, quote bool) error {
 func resolveError(text string, quote bool) error {
 	const problem = "the text holds a CloudFormation reference, which nothing resolves at run time"
 	const general = "write ssm:///name:version or sm://id?stage=…#field, in {{…}} inside a text"
-	// What it means is built from its parts and printed, so that the hint is well-formed or absent.
+	// What it means is built from its parts and printed, so that the hint is well-formed or
+	// absent.
 	start := resolveAt(text)
 	body, rest, ok := strings.Cut(text[start:], "}}")
 	if !ok || !quote {
@@ -285,8 +289,8 @@ func resolveError(text string, quote bool) error {
 	return &Error{Problem: problem, Hint: "write {{" + one + "}} in its place", instead: fixed}
 }
 
-// resolveSecret reads id:SecretString:json-key:stage:version-id, of which all but the id may be left
-// out.
+// resolveSecret reads id:SecretString:json-key:stage:version-id, of which all but the id may be
+// left out.
 func resolveSecret(text string) (Ref, error) {
 	part := strings.Split(text, ":")
 	n := 1

@@ -29,8 +29,9 @@ const (
 // options is the one table of options, in the order in which they are printed. Parsing, printing,
 // hints and docs/references.md are read from it.
 var options = [...]option{
-	{"region", anyStore, "write it as eu-west-1, or as eu-west-1,us-east-1: the second is asked " +
-		"when the first does not answer", setRegion, regionText},
+	{"region", anyStore, "write a Region, such as eu-west-1, or two, such as " +
+		"eu-west-1,us-east-1: the " +
+		"second is asked when the first does not answer", setRegion, regionText},
 	{"role", anyStore, "write arn:aws:iam::ACCOUNT:role/NAME: the role to read with",
 		setRole, func(r Ref) string { return pair("role", r.Role) }},
 	{"stage", SecretsManager, "write a staging label, such as AWSPREVIOUS",
@@ -44,9 +45,13 @@ var options = [...]option{
 		setPair, pairsText},
 	{"decode", anyStore, "write decode=base64: what stands there, the field if there is one, is " +
 		"base64 of the value", setDecode, decodeText},
-	{"ttl", anyStore, "write it with a unit: 300s, 5m, 1h30m", setTTL,
+	{"ttl", anyStore, "write a duration with a unit, such as 300s, 5m or 1h30m: how long the " +
+		"value " +
+		"is used before it is refreshed", setTTL,
 		func(r Ref) string { return durationText("ttl", r.HasTTL, r.TTL) }},
-	{"stale", anyStore, "write it with a unit: 300s, 5m, 1h30m", setStale,
+	{"stale", anyStore, "write a duration with a unit, such as 24h: how old the value may " +
+		"get while " +
+		"its refreshes fail", setStale,
 		func(r Ref) string { return durationText("stale", r.HasStale, r.Stale) }},
 	{"optional", anyStore, "write optional alone: the value may be absent",
 		setOptional, optionalText},
@@ -95,11 +100,11 @@ func (r Ref) options() string {
 	return "?" + strings.Join(text, "&")
 }
 
-// With returns the reference with one thing set: a key of the table of options, field, or text, the
-// template of a composed text. Of a parameter, version is the number and stage the label. The value
-// is taken as it is, nothing in it is decoded. What the new value excludes is replaced: a
-// parameter's label by its version, context=none by a pair, and the reverse. A Region that an ARN
-// states cannot be changed.
+// With returns the reference with one thing set: a key of the table of options, field, or text,
+// the template of a composed text. Of a parameter, version is the number and stage the label.
+// The value is taken as it is, nothing in it is decoded. What the new value excludes is
+// replaced: a parameter's label by its version, context=none by a pair, and the reverse. A
+// Region that an ARN states cannot be changed.
 func (r Ref) With(key, value string) (Ref, error) {
 	name := fmt.Sprintf("option %q", key[:min(len(key), 40)])
 	selector := r.Scheme == SSM && (key == "stage" || key == "version")
@@ -258,7 +263,8 @@ func wordText(r Ref) string {
 func setPair(r *Ref, key, value string) error {
 	name := strings.TrimPrefix(key, "context.")
 	if name == "" || !printable(name) || !printable(value) {
-		return fail("an empty name, a control character or invalid UTF-8", "write context.NAME=value")
+		return fail("an empty name, a control character or invalid "+
+			"UTF-8", "write context.NAME=value")
 	}
 	pairs := r.EncryptionContext()
 	if pairs == nil {

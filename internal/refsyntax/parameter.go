@@ -34,7 +34,8 @@ func (r Ref) Tree() string {
 	return ""
 }
 
-// BaseName returns what a parameter's name and its ARN have in common: the name without leading slash.
+// BaseName returns what a parameter's name and its ARN have in common: the name without leading
+// slash.
 func BaseName(id string) string {
 	if arn.Is(id) {
 		_, id, _ = strings.Cut(id, ":parameter/")
@@ -42,7 +43,8 @@ func BaseName(id string) string {
 	return strings.TrimPrefix(id, "/")
 }
 
-// Named reports whether name is the parameter's, or its ARN. Some endpoints repeat the selector there.
+// Named reports whether name is the parameter's, or its ARN. Some endpoints repeat the selector
+// there.
 func (r Ref) Named(name string) bool {
 	if sel := r.Selector(); sel != "" {
 		name = strings.TrimSuffix(name, ":"+sel)
@@ -57,10 +59,10 @@ type Answer struct {
 	Secret              bool // it came from Secrets Manager: its SourceResult says so
 }
 
-// AnsweredBy reports whether a is the answer for r. A parameter asked by ARN comes back under its
-// bare name, with the ARN beside it; the selector comes back with a colon in front, from AWS, and
-// not at all from others: then the version number tells, unless it is 0. A secret comes back under
-// the name that was asked for from AWS, and under its own name from others.
+// AnsweredBy reports whether a is the answer for r. A parameter asked by ARN comes back under
+// its bare name, with the ARN beside it; the selector comes back with a colon in front, from
+// AWS, and not at all from others: then the version number tells, unless it is 0. A secret
+// comes back under the name that was asked for from AWS, and under its own name from others.
 func (r Ref) AnsweredBy(a Answer) bool {
 	if sel := r.Selector(); sel != "" {
 		a.ARN = strings.TrimSuffix(a.ARN, ":"+sel)

@@ -111,11 +111,11 @@ func (r *Ref) readField(text, field string, quote bool) error {
 	return err
 }
 
-// Bare reads the text of a variable that is declared to hold something of the scheme: base64 of a
-// ciphertext, a parameter name, path or ARN (with a selector), a secret's name or ARN (with an ECS
-// tail). It takes no options and no field, except in a whole reference of the same scheme, which it
-// reads too. A bare ciphertext gets [ContextConsole], since that is what the console's helper
-// leaves. Any text is a [Literal].
+// Bare reads the text of a variable that is declared to hold something of the scheme: base64 of
+// a ciphertext, a parameter name, path or ARN (with a selector), a secret's name or ARN (with
+// an ECS tail). It takes no options and no field, except in a whole reference of the same
+// scheme, which it reads too. A bare ciphertext gets [ContextConsole], since that is what the
+// console's helper leaves. Any text is a [Literal].
 //
 // No error quotes the text: it may be a plaintext that someone put there by mistake.
 func Bare(scheme, text string) (Ref, error) {
@@ -125,7 +125,8 @@ func Bare(scheme, text string) (Ref, error) {
 	case scheme == Literal:
 		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, Literal+"://")}, nil
 	case scheme != KMS && scheme != SSM && scheme != SecretsManager:
-		return Ref{}, fail("the declared scheme is unknown", "write kms, ssm, secretsmanager or literal")
+		return Ref{}, fail("the declared scheme is unknown", "write kms, ssm, secretsmanager "+
+			"or literal")
 	case strings.TrimSpace(text) == "":
 		return Ref{}, fail("the text is empty", "set the variable, or drop the declaration")
 	case !arn.Is(text) && Begins(text):
@@ -173,8 +174,8 @@ func Ciphertext(b []byte) (Ref, error) {
 	return Ref{Scheme: KMS, ID: string(b)}, nil
 }
 
-// Parameter returns the reference to the parameter of that name or full ARN. It parses no selector,
-// tree, option or field, so name may come from anywhere.
+// Parameter returns the reference to the parameter of that name or full ARN. It parses no
+// selector, tree, option or field, so name may come from anywhere.
 func Parameter(name string) (Ref, error) { return only(SSM, name) }
 
 // Secret returns the reference to the secret of that name or ARN. It parses no tail, option or
@@ -241,8 +242,9 @@ func identifyParameter(text string) (Ref, error) {
 	return r, err
 }
 
-// identifySecret reads a name, or an ARN with the tail that ECS allows. The tail has all its colons
-// or is not there, as in ECS: one that lost some could name a stage where a key was meant.
+// identifySecret reads a name, or an ARN with the tail that ECS allows. The tail has all its
+// colons or is not there, as in ECS: one that lost some could name a stage where a key was
+// meant.
 func identifySecret(text string) (Ref, error) {
 	r := Ref{Scheme: SecretsManager, ID: text}
 	if !arn.Is(text) {
@@ -320,7 +322,8 @@ func (r *Ref) readOption(text string, at int, quote bool, seen map[string]bool) 
 	case key == fieldKey:
 		return fail(name+" is unknown", "write the field last, after #")
 	case r.Scheme == SSM && (key == "stage" || key == "version"):
-		return fail(name+" is not for parameters", "write the selector after the name: :3 or :label")
+		return fail(name+" is not for parameters", "write the selector after the name: :3 or "+
+			":label")
 	case seen[key]:
 		return fail(name+" states a thing for the second time", "state it once")
 	case key == "optional" && hasValue && value == "":
@@ -343,8 +346,8 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
-// suggest returns an error whose hint shows the first of candidates that is a reference by a name,
-// which holds nothing that must not be shown, and otherwise the general hint.
+// suggest returns an error whose hint shows the first of candidates that is a reference by a
+// name, which holds nothing that must not be shown, and otherwise the general hint.
 func suggest(problem, general string, quote bool, candidates ...string) error {
 	for _, text := range candidates {
 		if len(text) > 300 || !quote {

@@ -1,12 +1,13 @@
-// Package refsyntax parses and prints the text of references, such as ssm:///app/db/password?ttl=1m
-// or sm://prod/db#password. It knows the grammar of names, ciphertext and options, and makes no
-// call.
+// Package refsyntax parses and prints the text of references, such as
+// ssm:///app/db/password?ttl=1m or sm://prod/db#password. It knows the grammar of names,
+// ciphertext and options, and makes no call.
 //
-// A well-formed [Ref] has one text, and that text parses back to an equal Ref. What a service would
-// refuse, or read as something else than was meant, is refused here, since a malformed parameter
-// name comes back from AWS as a denial and takes its whole batch along.
+// A well-formed [Ref] has one text, and that text parses back to an equal Ref. What a service
+// would refuse, or read as something else than was meant, is refused here, since a malformed
+// parameter name comes back from AWS as a denial and takes its whole batch along.
 //
-// [Classify] is the one rule that tells references, and what is meant to be one, from plain texts.
+// [Classify] is the one rule that tells references, and what is meant to be one, from plain
+// texts.
 package refsyntax
 
 import (
@@ -48,8 +49,8 @@ type Ref struct {
 	ID string
 
 	// Version and Stage pick one version. Of a parameter at most one is set: all digits, or a
-	// label. Under /aws/reference/secretsmanager/ they are a secret's version id or staging label;
-	// of a secret, both may be set.
+	// label. Under /aws/reference/secretsmanager/ they are a secret's version id or staging
+	// label; of a secret, both may be set.
 	Version, Stage string
 
 	Region   string // as stated, or taken from the ARN in ID or Key; empty: the program's own
@@ -57,8 +58,8 @@ type Ref struct {
 	Role     string // ARN of the role to read with; empty: the program's own
 	Key      string // KMS key id, alias or ARN that has to decrypt; empty: any
 
-	// Context is empty for the default order of tries, ContextNone, ContextConsole, or the pairs of
-	// a stated encryption context as options, sorted by name and percent-encoded:
+	// Context is empty for the default order of tries, ContextNone, ContextConsole, or the
+	// pairs of a stated encryption context as options, sorted by name and percent-encoded:
 	// context.A=x&context.B=y.
 	Context string
 
@@ -72,9 +73,9 @@ type Ref struct {
 	Unquoted bool
 }
 
-// Text returns the reference as [Parse] reads it, exact and canonical: equal Refs have equal texts.
-// It holds the whole ciphertext of a kms reference and the value of a literal, so it is not for
-// logs.
+// Text returns the reference as [Parse] reads it, exact and canonical: equal Refs have equal
+// texts. It holds the whole ciphertext of a kms reference and the value of a literal, so it is
+// not for logs.
 func (r Ref) Text() string {
 	if r.Template != "" {
 		return r.composedText()
@@ -195,8 +196,8 @@ func (r Ref) Bounds(ttl, stale time.Duration) (time.Duration, time.Duration) {
 // literal.
 func (r Ref) Fixed() bool { return r.Scheme == KMS || r.Scheme == Literal || r.Version != "" }
 
-// EncryptionContext returns the pairs of a stated encryption context in a new map, or nil when the
-// reference states none.
+// EncryptionContext returns the pairs of a stated encryption context in a new map, or nil when
+// the reference states none.
 func (r Ref) EncryptionContext() map[string]string {
 	if !strings.HasPrefix(r.Context, "context.") {
 		return nil
