@@ -201,8 +201,10 @@ func WithProvider(p Provider, schemes ...Scheme) Option {
 	})
 }
 
-// WithBatchGetSecretValue fetches secrets twenty to a call. The role then needs secretsmanager:BatchGetSecretValue on Resource "*" besides GetSecretValue
-// on each secret; without it, the Env falls back to a call each. The default is a call each, in parallel.
+// WithBatchGetSecretValue fetches secrets twenty to a call. The role then needs
+// secretsmanager:BatchGetSecretValue on Resource "*" besides GetSecretValue on each secret. Where the
+// role lacks it, or the endpoint does not know it, the Env falls back to a call each; where AWS
+// throttles it, for a minute. The default is a call each, in parallel.
 func WithBatchGetSecretValue() Option {
 	return option(func(c *config) { c.backend.batch = true })
 }
