@@ -12,8 +12,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// What an endpoint can make us hold, in bytes. The SDK decodes into the general form of JSON first:
-// 15 MiB of [0,0,…] would take 500 MiB of heap.
+// What an endpoint can make us hold, in bytes. The SDK decodes into the general form of JSON
+// first: 15 MiB of [0,0,…] would take 500 MiB of heap.
 const (
 	maxError   = 64 << 10
 	maxDecrypt = 64 << 10 // a plaintext has 4 KiB at most
@@ -26,7 +26,8 @@ const (
 	maxMembers = 4096
 )
 
-// running is the number of bytes of the answers that are read at the moment, in the whole process.
+// running is the number of bytes of the answers that are read at the moment, in the whole
+// process.
 var running atomic.Int64
 
 // limit returns the size that the answer to an operation may have.
@@ -42,8 +43,8 @@ func limit(operation string, status int) int64 {
 	return maxAnswer
 }
 
-// answer is the body of one attempt's answer. Reading it fails at what no service sends. It checks
-// bytes as they pass: a second copy of the answer would be one more plaintext in memory.
+// answer is the body of one attempt's answer. Reading it fails at what no service sends. It
+// checks bytes as they pass: a second copy of the answer would be one more plaintext in memory.
 type answer struct {
 	operation string
 	body      io.ReadCloser
@@ -64,11 +65,12 @@ func (a *answer) Read(p []byte) (int, error) {
 	a.read += int64(n)
 	switch sum := running.Add(int64(n)); {
 	case a.read > a.limit:
-		n, a.err = 0, &Refusal{Problem: fmt.Sprintf("the answer is larger than %d KiB", a.limit>>10)}
+		n, a.err = 0, tooLarge("the answer is", a.limit)
 	case sum > maxRunning:
-		n, a.err = 0, &Refusal{Problem: fmt.Sprintf("the answers at this time are larger than %d MiB", maxRunning>>20)}
+		n, a.err = 0, tooLarge("the answers at this time are", maxRunning)
 	case a.text != nil:
-		// Nothing from the fault on: a decoder that has the whole value does not look at the error.
+		// Nothing from the fault on: a decoder that has the whole value does not look at the
+		// error.
 		if good, err := a.text.check(p[:n]); err != nil {
 			n, a.err = good, err
 		}
@@ -76,24 +78,29 @@ func (a *answer) Read(p []byte) (int, error) {
 	return n, a.err
 }
 
+func tooLarge(what string, limit int64) error {
+	return &Refusal{Problem: fmt.Sprintf("%s larger than %d KiB", what, limit>>10)}
+}
+
 func (a *answer) Close() error { return a.body.Close() }
 
 func (a *answer) release() { running.Add(-a.read) }
 
-// addAnswer puts the answer in the place of the body. It stands next to the HTTP client, whichever
-// that is, so that nothing reads the body before.
+// addAnswer puts the answer in the place of the body. It stands next to the HTTP client,
+// whichever that is, so that nothing reads the body before.
 func addAnswer(stack *smithymiddleware.Stack) error {
 	return stack.Deserialize.Add(smithymiddleware.DeserializeMiddlewareFunc("lambdasecrets.Answer",
 		func(
-			ctx context.Context, in smithymiddleware.DeserializeInput, next smithymiddleware.DeserializeHandler,
+			ctx context.Context, in smithymiddleware.DeserializeInput,
+			next smithymiddleware.DeserializeHandler,
 		) (
 			smithymiddleware.DeserializeOutput, smithymiddleware.Metadata, error,
 		) {
 			out, md, err := next.HandleDeserialize(ctx, in)
 			res, ok := out.RawResponse.(*smithyhttp.Response)
 			a, known := ctx.Value(answerKey{}).(*answer)
-			if err != nil || !ok || !known || res.Body == nil {
-				return out, md, err
+			if hasBody := ok && res.Body != nil; err != nil || !hasBody || !known {
+				return out, md, err // nothing came, or it is not one of our attempts
 			}
 			if r := res.Request; r != nil && r.Response != nil {
 				// The client followed it by itself, and this may be anybody's answer.

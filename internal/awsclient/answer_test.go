@@ -52,7 +52,8 @@ func call(ctx context.Context, cfg aws.Config, operation string) error {
 	case "Decrypt":
 		_, err = kms.NewFromConfig(cfg).Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: []byte("c")})
 	case "GetSecretValue":
-		_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("a")})
+		in := &secretsmanager.GetSecretValueInput{SecretId: aws.String("a")}
+		_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, in)
 	case "BatchGetSecretValue":
 		_, err = secretsmanager.NewFromConfig(cfg).BatchGetSecretValue(ctx, &secretsmanager.BatchGetSecretValueInput{})
 	case "GetParameter":
@@ -114,7 +115,8 @@ func TestAnswer_RunningTogether(t *testing.T) {
 			<-gate
 			return 0, io.EOF
 		})
-		body := io.MultiReader(strings.NewReader(`{"SecretValues":[]`), bytes.NewReader(rest), held, strings.NewReader("}"))
+		begin, end := strings.NewReader(`{"SecretValues":[]`), strings.NewReader("}")
+		body := io.MultiReader(begin, bytes.NewReader(rest), held, end)
 		return &http.Response{StatusCode: 200, Header: http.Header{}, Body: io.NopCloser(body)}, nil
 	})}
 	cfg = prepare(cfg)

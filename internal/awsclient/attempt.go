@@ -12,8 +12,8 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// A Watch follows the attempts of one SDK call: the SDK drops the host and the last error when a
-// context ends while it backs off.
+// A Watch follows the attempts of one SDK call: the SDK drops the host and the last error when
+// a context ends while it backs off.
 type Watch struct {
 	mu    sync.Mutex
 	host  string
@@ -36,8 +36,8 @@ func (w *Watch) Host() string {
 	return w.host
 }
 
-// Cause returns the error of the last attempt that was answered or failed by itself, if err only
-// says that the context ended.
+// Cause returns the error of the last attempt that was answered or failed by itself, if err
+// only says that the context ended.
 func (w *Watch) Cause(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -75,25 +75,26 @@ func (w *Watch) end(err error) {
 	w.err = err
 }
 
-// addAttempt adds what surrounds one attempt. The request is signed, its URL final, and nothing is
-// sent yet.
+// addAttempt adds what surrounds one attempt. The request is signed, its URL final, and nothing
+// is sent yet.
 func (s *Source) addAttempt(stack *smithymiddleware.Stack) error {
 	return stack.Deserialize.Add(smithymiddleware.DeserializeMiddlewareFunc("lambdasecrets.Attempt",
 		func(
-			ctx context.Context, in smithymiddleware.DeserializeInput, next smithymiddleware.DeserializeHandler,
+			ctx context.Context, in smithymiddleware.DeserializeInput,
+			next smithymiddleware.DeserializeHandler,
 		) (
 			out smithymiddleware.DeserializeOutput, md smithymiddleware.Metadata, err error,
 		) {
 			w, _ := ctx.Value(watchKey{}).(*Watch)
 			if r, ok := in.Request.(*smithyhttp.Request); ok {
 				w.begin(r.URL.Host)
-				err = s.checkEndpoint(ctx, middleware.GetServiceID(ctx), middleware.GetRegion(ctx), r.URL)
-				if err != nil {
+				if err = s.checkEndpoint(ctx, r.URL); err != nil {
 					w.end(err)
 					return out, md, err
 				}
 			}
-			// Whatever the deserializer does with the answer, it is done with it when next returns.
+			// Whatever the deserializer does with the answer, it is done with it when next
+			// returns.
 			a := &answer{operation: middleware.GetOperationName(ctx)}
 			defer a.release()
 			out, md, err = next.HandleDeserialize(context.WithValue(ctx, answerKey{}, a), in)

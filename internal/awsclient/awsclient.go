@@ -1,6 +1,6 @@
 // Package awsclient prepares aws.Config for calls in the credential path of a function that
-// freezes: bounded attempts, quick retries of what a retry on the spot can heal, connections that a
-// thaw does not turn into traps, bounded answers, no redirects, and no body logging.
+// freezes: bounded attempts, quick retries of what a retry on the spot can heal, connections
+// that a thaw does not turn into traps, bounded answers, no redirects, and no body logging.
 package awsclient
 
 import (
@@ -15,21 +15,21 @@ import (
 	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
-// The limits of one attempt. They replace the SDK's defaults (30 s to connect, none for an answer)
-// and only those: a config that states its own keeps them.
+// The limits of one attempt. They replace the SDK's defaults (30 s to connect, none for an
+// answer) and only those: a config that states its own keeps them.
 const (
 	ConnectTimeout = time.Second
 	AttemptTimeout = 2 * time.Second
-	// IdleTimeout is how long, by the wall clock, a connection may have been idle to be used again.
-	// A sandbox that was frozen may hold connections whose other end is long gone, and a paused
-	// machine gets no FIN: using one would cost a whole attempt.
+	// IdleTimeout is how long, by the wall clock, a connection may have been idle to be used
+	// again. A sandbox that was frozen may hold connections whose other end is long gone, and a
+	// paused machine gets no FIN: using one would cost a whole attempt.
 	IdleTimeout = 20 * time.Second
 	// Width is how many idle connections are kept per host: as many as there are calls at once.
 	Width = parallel.Width
 )
 
-// Unlogged is what the SDK does not log on our calls, whatever ClientLogMode says: bodies, which
-// hold the secrets, and requests, whose headers hold the session token.
+// Unlogged is what the SDK does not log on our calls, whatever ClientLogMode says: bodies,
+// which hold the secrets, and requests, whose headers hold the session token.
 const Unlogged = aws.LogRequestWithBody | aws.LogResponseWithBody | aws.LogRequest | aws.LogSigning
 
 // UserAgent and Version make the token that CloudTrail shows in userAgent.
@@ -38,11 +38,12 @@ const (
 	Version   = "0.1.0"
 )
 
-// A Source hands out one prepared aws.Config. It loads the configuration on first need, and loads
-// it anew when its credentials were refused. Its exported fields must be set before its first use.
+// A Source hands out one prepared aws.Config. It loads the configuration on first need, and
+// loads it anew when its credentials were refused. Its exported fields must be set before its
+// first use.
 type Source struct {
-	// Overridden, unless nil, is called before the first request of a service to an endpoint that
-	// is not AWS's own for the service and Region, with its scheme and host.
+	// Overridden, unless nil, is called before the first request of a service to an endpoint
+	// that is not AWS's own for the service and Region, with its scheme and host.
 	Overridden func(ctx context.Context, service, endpoint string)
 	// AllowHTTP permits plain http on Lambda to hosts that are not loopback.
 	AllowHTTP bool
@@ -58,14 +59,16 @@ type Source struct {
 	proven bool // a call succeeded with it
 
 	roles   map[string]aws.CredentialsProvider // ARN → its credentials
-	rolesOf int                                // sequence number of the configuration that they were made with
+	rolesOf int                                // number of the configuration that they were made with
 }
 
-// Fixed returns a Source of cfg, which is copied. Renewing it invalidates its cached credentials.
+// Fixed returns a Source of cfg, which is copied. Renewing it invalidates its cached
+// credentials.
 func Fixed(cfg aws.Config) *Source {
 	loaded := false // under Source.mu
 	return &Source{load: func(context.Context) (aws.Config, error) {
-		// Not at the first load: what the user has cached already would cost a call to fetch anew.
+		// Not at the first load: what the user has cached already would cost a call to fetch
+		// anew.
 		if c, ok := cfg.Credentials.(*aws.CredentialsCache); ok && loaded {
 			c.Invalidate()
 		}
@@ -75,7 +78,8 @@ func Fixed(cfg aws.Config) *Source {
 }
 
 // Default returns a Source of the SDK's default configuration, in the given Region if it is not
-// empty. Loading reads the process environment and the shared configuration files; it makes no call.
+// empty. Loading reads the process environment and the shared configuration files; it makes no
+// call.
 func Default(region string) *Source {
 	return &Source{load: func(ctx context.Context) (aws.Config, error) {
 		var opts []func(*config.LoadOptions) error
@@ -110,9 +114,10 @@ func (s *Source) Proven(seq int) {
 	}
 }
 
-// Renew reports whether it is worth trying again after the credentials of configuration seq were
-// refused: either a newer configuration is there already, or this one worked before and is dropped,
-// to be loaded anew. One that never worked is not: loading it again would give the same.
+// Renew reports whether it is worth trying again after the credentials of configuration seq
+// were refused: either a newer configuration is there already, or this one worked before and is
+// dropped, to be loaded anew. One that never worked is not: loading it again would give the
+// same.
 func (s *Source) Renew(seq int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -126,10 +131,11 @@ func (s *Source) Renew(seq int) bool {
 	return true
 }
 
-// prepare returns cfg with our transport, retryer and middleware. Code that states a Retryer keeps
-// it. RetryMaxAttempts and RetryMode do not count as stated: LoadDefaultConfig sets them from the
-// environment and the shared files too, and the SDK's retryer is no match for many environments
-// that start at once, since it waits up to 20 s and gives up after a count, not at a deadline.
+// prepare returns cfg with our transport, retryer and middleware. Code that states a Retryer
+// keeps it. RetryMaxAttempts and RetryMode do not count as stated: LoadDefaultConfig sets them
+// from the environment and the shared files too, and the SDK's retryer is no match for many
+// environments that start at once, since it waits up to 20 s and gives up after a count, not at
+// a deadline.
 func (s *Source) prepare(cfg aws.Config) aws.Config {
 	cfg.HTTPClient = hardened(cfg.HTTPClient)
 	cfg.Credentials = remembering(cfg.Credentials)

@@ -7,27 +7,31 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+
 	"github.com/lambdasecrets/secrets/internal/lambdaenv"
 )
 
-// checkEndpoint tells Overridden of an endpoint that is not AWS's own, and refuses plain http on
-// Lambda: a request carries the session token, and the answer the secret. It judges the URL of the
-// request, since an endpoint can be set in more places than a list of them would name: two variables,
-// two forms of a profile, the configuration, its resolvers, middleware.
-func (s *Source) checkEndpoint(ctx context.Context, service, region string, u *url.URL) error {
-	service = strings.ToLower(strings.ReplaceAll(service, " ", "")) // as in the host's name
-	if u.Scheme == "https" && isAWS(service, region, u.Hostname(), u.Port()) {
+// checkEndpoint tells Overridden of an endpoint that is not AWS's own, and refuses plain http
+// on Lambda: a request carries the session token, and the answer the secret. It judges the URL
+// of the request, since an endpoint can be set in more places than a list of them would name:
+// two variables, two forms of a profile, the configuration, its resolvers, middleware.
+func (s *Source) checkEndpoint(ctx context.Context, u *url.URL) error {
+	// As in the host's name.
+	service := strings.ToLower(strings.ReplaceAll(middleware.GetServiceID(ctx), " ", ""))
+	if u.Scheme == "https" && isAWS(service, middleware.GetRegion(ctx), u.Hostname(), u.Port()) {
 		return nil
 	}
 	endpoint := u.Scheme + "://" + u.Host // without user, password and path
-	if _, seen := s.seen.LoadOrStore(service+" "+endpoint, struct{}{}); !seen && s.Overridden != nil {
+	_, seen := s.seen.LoadOrStore(service+" "+endpoint, struct{}{})
+	if !seen && s.Overridden != nil {
 		s.Overridden(ctx, service, endpoint)
 	}
-	if u.Scheme == "https" || s.AllowHTTP || isLoopback(u.Hostname()) {
+	if u.Scheme == "https" || isLoopback(u.Hostname()) {
 		return nil
 	}
 	// The real environment, whatever WithEnviron says.
-	if !lambdaenv.Process().Deployed() {
+	if s.AllowHTTP || !lambdaenv.Process().Deployed() {
 		return nil
 	}
 	return &Refusal{
@@ -51,8 +55,14 @@ var suffixes = []string{
 // isAWS reports whether a host is the public endpoint of a service in a Region, with FIPS or
 // without. Others below the same domains are not: anybody can have an API Gateway there.
 func isAWS(service, region, host, port string) bool {
+	if port != "" && port != "443" {
+		return false
+	}
+	if host == "sts.amazonaws.com" {
+		return service == "sts" // which has one for all Regions, too
+	}
 	rest, ok := strings.CutPrefix(host, service)
-	if !ok || port != "" && port != "443" {
+	if !ok {
 		return false
 	}
 	suffix, ok := strings.CutPrefix(strings.TrimPrefix(rest, "-fips"), "."+region+".")

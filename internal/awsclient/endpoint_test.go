@@ -69,17 +69,19 @@ func TestOverriddenEndpointIsTold(t *testing.T) {
 		}
 		return Fixed(cfg)
 	}
+	loaded := func(*testing.T) *Source { return Default("") }
+	forSSM, profile := map[string]string{"AWS_ENDPOINT_URL_SSM": at}, "[default]\nendpoint_url = "+at+"\n"
 	for _, tc := range []struct {
 		name    string
 		environ map[string]string
 		profile string // of the shared configuration file
 		source  func(t *testing.T) *Source
 	}{
-		{"variable", map[string]string{"AWS_ENDPOINT_URL": at}, "", func(*testing.T) *Source { return Default("") }},
-		{"service's variable", map[string]string{"AWS_ENDPOINT_URL_SSM": at}, "", func(*testing.T) *Source { return Default("") }},
-		{"service's variable, given configuration", map[string]string{"AWS_ENDPOINT_URL_SSM": at}, "", func(t *testing.T) *Source { return given(t) }},
-		{"profile", nil, "[default]\nendpoint_url = " + at + "\n", func(*testing.T) *Source { return Default("") }},
-		{"profile, given configuration", nil, "[default]\nendpoint_url = " + at + "\n", func(t *testing.T) *Source { return given(t) }},
+		{"variable", map[string]string{"AWS_ENDPOINT_URL": at}, "", loaded},
+		{"service's variable", forSSM, "", loaded},
+		{"service's variable, given configuration", forSSM, "", func(t *testing.T) *Source { return given(t) }},
+		{"profile", nil, profile, loaded},
+		{"profile, given configuration", nil, profile, func(t *testing.T) *Source { return given(t) }},
 		{"profile's service", nil, "[default]\nservices = x\n[services x]\nssm =\n  endpoint_url = " + at + "\n",
 			func(t *testing.T) *Source { return given(t) }},
 		{"BaseEndpoint", nil, "", func(t *testing.T) *Source {
@@ -87,7 +89,9 @@ func TestOverriddenEndpointIsTold(t *testing.T) {
 		}},
 		{"service's option", nil, "", func(t *testing.T) *Source {
 			return given(t, func(c *aws.Config) {
-				c.ServiceOptions = append(c.ServiceOptions, func(_ string, o any) { o.(*ssm.Options).EndpointResolverV2 = resolver(at) })
+				c.ServiceOptions = append(c.ServiceOptions, func(_ string, o any) {
+					o.(*ssm.Options).EndpointResolverV2 = resolver(at)
+				})
 			})
 		}},
 	} {

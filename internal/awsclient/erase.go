@@ -2,6 +2,6 @@
 
 package awsclient
 
-// Erasing calls f, whose temporary storage holds plaintext. Built with GOEXPERIMENT=runtimesecret it
-// is erased; this build has no means to.
+// Erasing calls f, whose temporary storage holds plaintext. Built with
+// GOEXPERIMENT=runtimesecret it is erased; this build has no means to.
 func Erasing(f func()) { f() }

@@ -12,22 +12,22 @@ import (
 )
 
 const (
-	// maxTurn is how long a handshake holds up others: the first one all, a slow one the next. A
-	// connection that hangs must not cost the calls beside it more.
+	// maxTurn is how long a handshake holds up others: the first one all, a slow one the next.
+	// A connection that hangs must not cost the calls beside it more.
 	maxTurn = 250 * time.Millisecond
-	// slowHandshake is what a handshake takes at least, beyond its round trips, on a small share of a
-	// processor. On a whole one it is 1 ms and the server's share.
+	// slowHandshake is what a handshake takes at least, beyond its round trips, on a small
+	// share of a processor. On a whole one it is 1 ms and the server's share.
 	slowHandshake = 10 * time.Millisecond
-	// quickAgain is how many quick handshakes in a row it takes after a slow one. A small share comes
-	// in slices, and one or the other handshake fits into a slice.
+	// quickAgain is how many quick handshakes in a row it takes after a slow one. A small share
+	// comes in slices, and one or the other handshake fits into a slice.
 	quickAgain = 4
 )
 
-// handshakes makes the TLS connections of one transport. A round of calls opens a connection per
-// call, and each handshake takes 0.8 ms of processor. The first one with a host goes alone: the
-// others resume its session, which takes a fifth less. Where it took long by itself, the processor
-// is small, and the others follow one after the other: they would take no less time together, and
-// calls that find a connection idle meanwhile need none of their own.
+// handshakes makes the TLS connections of one transport. A round of calls opens a connection
+// per call, and each handshake takes 0.8 ms of processor. The first one with a host goes alone:
+// the others resume its session, which takes a fifth less. Where it took long by itself, the
+// processor is small, and the others follow one after the other: they would take no less time
+// together, and calls that find a connection idle meanwhile need none of their own.
 type handshakes struct {
 	dial    dialFunc
 	config  *tls.Config
@@ -40,10 +40,10 @@ type handshakes struct {
 	hosts map[string]*turns // by address
 }
 
-// addHandshakes puts handshakes into t. It returns nil where t makes its TLS connections in a way of
-// its own.
+// addHandshakes puts handshakes into t. It returns nil where t makes its TLS connections in a
+// way of its own.
 func addHandshakes(t *http.Transport) *handshakes {
-	if t.DialTLSContext != nil || t.DialContext == nil || t.TLSClientConfig == nil {
+	if own := t.DialTLSContext != nil; own || t.DialContext == nil || t.TLSClientConfig == nil {
 		return nil
 	}
 	h := &handshakes{

@@ -43,7 +43,8 @@ func TestMain(m *testing.M) {
 }
 
 // BenchmarkHandshakes is a round of 25 calls that opens its connections, over TLS, each answered after 20 ms: all
-// handshakes at once, and in turns as ours. It reports this process's processor time. On a small share of a processor:
+// handshakes at once, and in turns as ours. It reports this process's processor time. On a small share of a
+// processor:
 //
 //	systemd-run --scope -p CPUQuota=7% go test -run '^$' -bench Handshakes ./internal/awsclient
 func BenchmarkHandshakes(b *testing.B) {

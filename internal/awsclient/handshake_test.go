@@ -48,8 +48,12 @@ func startTLS(t *testing.T, config *tls.Config) *tlsServer {
 func (s *tlsServer) client(dial dialFunc) *client {
 	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	cfg := base(s.URL)
-	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
-		t.TLSClientConfig.RootCAs = roots
+	// Limits of our own would fail the calls of a busy machine.
+	longer := awshttp.NewBuildableClient().WithTimeout(time.Minute).WithDialerOptions(func(d *net.Dialer) {
+		d.Timeout = time.Minute
+	})
+	cfg.HTTPClient = longer.WithTransportOptions(func(t *http.Transport) {
+		t.TLSClientConfig.RootCAs, t.TLSHandshakeTimeout = roots, time.Minute
 		if dial != nil {
 			t.DialContext = dial
 		}
@@ -66,7 +70,7 @@ func (s *tlsServer) together(t *testing.T, c *client, n int) int {
 	var wg sync.WaitGroup
 	for range n {
 		wg.Go(func() {
-			if err := get(within(t, 20*time.Second), cfg); err != nil {
+			if err := get(within(t, time.Minute), cfg); err != nil {
 				failed.Add(1)
 				t.Log(err)
 			}
@@ -110,19 +114,20 @@ func TestHandshakes_FirstHangs(t *testing.T) {
 	s := startTLS(t, &tls.Config{})
 	var dials atomic.Int32
 	var d net.Dialer
+	hung := make(chan struct{})
+	defer close(hung)
 	c := s.client(func(ctx context.Context, network, addr string) (net.Conn, error) {
 		if dials.Add(1) == 1 {
-			<-ctx.Done()
-			return nil, ctx.Err()
+			<-hung
+			return nil, io.ErrUnexpectedEOF
 		}
 		return d.DialContext(ctx, network, addr)
 	})
 	began := time.Now()
-	// Its own request takes a connection of the others, if one is idle before the second that it has to connect.
-	if n := s.together(t, c, 16); n > 1 {
+	if n := s.together(t, c, 16); n > 0 { // its own request takes a connection of the others
 		t.Errorf("%d calls failed", n)
 	}
-	if took := time.Since(began); took < maxTurn || took > 10*time.Second {
+	if took := time.Since(began); took < maxTurn || took > 30*time.Second {
 		t.Errorf("after %v", took)
 	}
 }

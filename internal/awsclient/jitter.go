@@ -7,8 +7,8 @@ import (
 )
 
 // Rand returns a uniform number in [0, 1). It comes from crypto/rand, because the state of
-// math/rand is part of a snapshot: a thousand environments restored from one would draw the same
-// numbers, and come back all at once.
+// math/rand is part of a snapshot: a thousand environments restored from one would draw the
+// same numbers, and come back all at once.
 func Rand() float64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails, see its documentation

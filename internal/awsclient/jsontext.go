@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// jsonText checks a JSON text that comes in pieces, for what encoding/json lets pass: it replaces
-// bytes that are not UTF-8, and halves of surrogate pairs, by U+FFFD, so that a damaged password
-// would look like a good one; and it sets no bound to the number of values.
+// jsonText checks a JSON text that comes in pieces, for what encoding/json lets pass: it
+// replaces bytes that are not UTF-8, and halves of surrogate pairs, by U+FFFD, so that a
+// damaged password would look like a good one; and it sets no bound to the number of values.
 type jsonText struct {
 	quoted  bool // in a string
 	escaped bool // after a backslash

@@ -15,10 +15,11 @@ import (
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
-// newRetryer retries, quickly, what another attempt on the spot can heal: a connection that broke,
-// an answer that arrived garbled, a clock that is off. Throttles, 5xx and timeouts are left to the
-// caller, who knows how long somebody waits and what else is due; the SDK's own first backoff of up
-// to 2 s would outlast most of them. It takes no tokens: the attempts are bounded.
+// newRetryer retries, quickly, what another attempt on the spot can heal: a connection that
+// broke, an answer that arrived garbled, a clock that is off. Throttles, 5xx and timeouts are
+// left to the caller, who knows how long somebody waits and what else is due; the SDK's own
+// first backoff of up to 2 s would outlast most of them. It takes no tokens: the attempts are
+// bounded.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -30,8 +31,8 @@ func newRetryer() aws.Retryer {
 	})
 }
 
-// heals reports whether another attempt on the spot can heal err. An answer that did not come to
-// its end in time is not one that arrived garbled, although the SDK reports it as such.
+// heals reports whether another attempt on the spot can heal err. An answer that did not come
+// to its end in time is not one that arrived garbled, although the SDK reports it as such.
 func heals(err error) aws.Ternary {
 	var refused *Refusal
 	var garbled *smithy.DeserializationError
@@ -55,9 +56,10 @@ func heals(err error) aws.Ternary {
 	return aws.BoolTernary(errors.As(err, &send) && !errors.As(err, &untrusted))
 }
 
-// clockOff holds AWS's codes for a signature of another time, such as a sandbox writes whose wall
-// clock is still that of its snapshot. The SDK measures from the answer by how much its clock is
-// off and signs the next attempts by AWS's: versions from before 2026 do not retry all of these.
+// clockOff holds AWS's codes for a signature of another time, such as a sandbox writes whose
+// wall clock is still that of its snapshot. The SDK measures from the answer by how much its
+// clock is off and signs the next attempts by AWS's: versions from before 2026 do not retry all
+// of these.
 var clockOff = map[string]bool{
 	"RequestExpired":            true,
 	"RequestInTheFuture":        true,

@@ -61,7 +61,8 @@ func TestRetries(t *testing.T) {
 	}
 }
 
-// A clock that is off, as in a sandbox that was restored from a snapshot, costs attempts and no call; so does one that is set right later.
+// A clock that is off, as in a sandbox that was restored from a snapshot, costs attempts and no call; so does one
+// that is set right later.
 func TestSkewedClock(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{20 * time.Minute, -20 * time.Minute} {

@@ -16,9 +16,9 @@ import (
 	"github.com/lambdasecrets/secrets/internal/clock"
 )
 
-// hardened returns an HTTP client that follows no redirect and ends every attempt. The SDK's own
-// becomes ours; any other keeps its transport, with its certificates, proxy and instruments, and
-// its time limit.
+// hardened returns an HTTP client that follows no redirect and ends every attempt. The SDK's
+// own becomes ours; any other keeps its transport, with its certificates, proxy and
+// instruments, and its time limit.
 func hardened(c aws.HTTPClient) aws.HTTPClient {
 	switch c := c.(type) {
 	case nil:
@@ -40,8 +40,8 @@ func hardened(c aws.HTTPClient) aws.HTTPClient {
 // Followed, it would carry the session token to another host, whose answer would be the secret.
 func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 
-// limited is an HTTP client of a type that we do not know. It can state no limit, so it has ours.
-// That it follows no redirect cannot be seen to; addAnswer does not take the answer.
+// limited is an HTTP client of a type that we do not know. It can state no limit, so it has
+// ours. That it follows no redirect cannot be seen to; addAnswer does not take the answer.
 type limited struct{ client aws.HTTPClient }
 
 func (l limited) Do(r *http.Request) (*http.Response, error) {
@@ -103,9 +103,9 @@ func newClient(b *awshttp.BuildableClient) *client {
 	return c
 }
 
-// readBuffer is the size of a connection's buffer, in bytes. It is too small for an answer, which
-// net/http then reads past it: in one of the usual size each idle connection would keep a plaintext.
-// A line of a chunked answer has to fit.
+// readBuffer is the size of a connection's buffer, in bytes. It is too small for an answer,
+// which net/http then reads past it: in one of the usual size each idle connection would keep a
+// plaintext. A line of a chunked answer has to fit.
 const readBuffer = 64
 
 type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
@@ -116,8 +116,8 @@ func withConnectTimeout(dial dialFunc) dialFunc {
 		dialCtx, cancel := context.WithTimeout(ctx, ConnectTimeout)
 		defer cancel()
 		conn, err := dial(dialCtx, network, addr)
-		// By the time, not by dialCtx.Err: a net.Dialer keeps the deadline by itself, and may be
-		// faster than the context's timer.
+		// By the time, not by dialCtx.Err: a net.Dialer keeps the deadline by itself, and may
+		// be faster than the context's timer.
 		if err != nil && ctx.Err() == nil && time.Since(began) >= ConnectTimeout {
 			err = errConnect
 		}
@@ -144,7 +144,8 @@ func ConnectFailed(err error) bool {
 	return errors.As(err, &c)
 }
 
-// client is an aws.HTTPClient that closes idle connections before the first request after a pause.
+// client is an aws.HTTPClient that closes idle connections before the first request after a
+// pause.
 type client struct {
 	http       *http.Client
 	transport  *http.Transport
@@ -174,14 +175,15 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// closeIdle closes the idle connections if one of them may be older than IdleTimeout by the wall
-// clock, which goes on while the sandbox is frozen. The transport's own timeout runs on the
-// monotonic clock, which stands still: it bounds what the time frozen since the last closing does
-// not.
+// closeIdle closes the idle connections if one of them may be older than IdleTimeout by the
+// wall clock, which goes on while the sandbox is frozen. The transport's own timeout runs on
+// the monotonic clock, which stands still: it bounds what the time frozen since the last
+// closing does not.
 func (c *client) closeIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// Under mu: a reading from before another request's would look as if the clock had stepped back.
+	// Under mu: a reading from before another request's would look as if the clock had stepped
+	// back.
 	wall, mono := c.now()
 	idle, frozen := wall.Sub(c.used), wall.Sub(c.closed)-(mono-c.mono)
 	switch {

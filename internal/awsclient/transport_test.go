@@ -25,7 +25,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
-// A round of ten calls opens ten connections, all ten die while the sandbox is frozen, and the next round takes about as long as the first.
+// A round of ten calls opens ten connections, all ten die while the sandbox is frozen, and the next round takes about
+// as long as the first.
 func TestDeadConnections(t *testing.T) {
 	t.Parallel()
 	const limit = 2 * time.Second // for the SDK's default, which waits for ever for a connection that died silently
@@ -246,8 +247,8 @@ func TestSessionsAreResumed(t *testing.T) {
 	}
 }
 
-// What is recorded today must not be read by a machine of later: the hybrid key exchange comes first, and is agreed on
-// with a server that knows it, also where a session is resumed. Nothing older than TLS 1.2 is offered.
+// What is recorded today must not be read by a machine of later: the hybrid key exchange comes first, and is agreed
+// on with a server that knows it, also where a session is resumed. Nothing older than TLS 1.2 is offered.
 func TestPostQuantumKeyExchange(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -314,7 +315,8 @@ func TestUserAgent(t *testing.T) {
 	}
 }
 
-// Requests that overlap do not take each other's reading of the clock for a step back, which would cost all idle connections.
+// Requests that overlap do not take each other's reading of the clock for a step back, which would cost all idle
+// connections.
 func TestOverlappingRequestsCloseNothing(t *testing.T) {
 	t.Parallel()
 	c := prepare(aws.Config{}).HTTPClient.(*client)

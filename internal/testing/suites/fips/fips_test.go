@@ -1,8 +1,9 @@
-// Package fips runs the library and what users test with under GODEBUG=fips140=only, where Go's cryptography panics at
-// what FIPS 140-3 does not permit.
+// Package fips runs the library and what users test with under GODEBUG=fips140=only, where Go's cryptography panics
+// at what FIPS 140-3 does not permit.
 //
-// Tests inside a testing/synctest bubble cannot run so: Go seeds its random numbers from the jitter of the real clock,
-// which a bubble does not have, and panics with "failed to obtain initial entropy". This is Go's, and no program meets it.
+// Tests inside a testing/synctest bubble cannot run so: Go seeds its random numbers from the jitter of the real
+// clock, which a bubble does not have, and panics with "failed to obtain initial entropy". This is Go's, and no
+// program meets it.
 package fips
 
 import (

@@ -102,8 +102,8 @@ func clients(addr string) map[string]aws.HTTPClient {
 	}
 }
 
-// TestHostileEndpoint prints a table (go test -v): what happened, how long it took, what was taken and the peak of the
-// heap, of eight calls at once.
+// TestHostileEndpoint prints a table (go test -v): what happened, how long it took, what was taken and the peak of
+// the heap, of eight calls at once.
 func TestHostileEndpoint(t *testing.T) {
 	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "f")
 	t.Setenv("AWS_SAM_LOCAL", "")

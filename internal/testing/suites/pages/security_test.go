@@ -73,8 +73,8 @@ func TestSecurity_RowsNameTests(t *testing.T) {
 	}
 }
 
-// The policy for people denies every way to a plaintext, and nobody else: with its condition turned round it would stop
-// the rotation function and every other function.
+// The policy for people denies every way to a plaintext, and nobody else: with its condition turned round it would
+// stop the rotation function and every other function.
 func TestSecurity_DenyForPeople(t *testing.T) {
 	t.Parallel()
 	_, text, _ := strings.Cut(read(t, "SECURITY.md"), "```json\n")
