@@ -121,7 +121,9 @@ func (p *kmsProvider) decrypt(
 		// allows this role to decrypt.
 		return failed(ref, p.notPinned(ref, key)), nil
 	}
-	return Result{Value: NewValue(string(out.Plaintext), ""), ARN: key}, nil
+	plain := string(out.Plaintext)
+	clear(out.Plaintext) // one copy less
+	return Result{Value: NewValue(plain, ""), ARN: key}, nil
 }
 
 // notPinned is the error for a ciphertext under a key that is not among those of
