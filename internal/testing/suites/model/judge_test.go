@@ -135,7 +135,8 @@ func (v *verdict) value(o *outcome, name string, got seen) {
 	case got.stale && !back && age < ttl-slack:
 		v.fail(o, 2, "%s: %v old at a TTL of %v, and marked stale", name, age, ttl)
 	}
-	if got.stale && !o.over && !v.troubled(s, q, o) {
+	unasked := waited || o.over || o.several() // the value was taken without a refresh that failed
+	if got.stale && !unasked && !v.troubled(s, q, o) {
 		v.fail(o, 5, "%s: marked stale, though nothing failed", name)
 	}
 	if since, denied := v.denied(s, q, o.end); denied && since > v.plan.grace+lastWords && !waited {
@@ -202,7 +203,10 @@ func (v *verdict) failure(o *outcome, s *source, err error) {
 		}
 		return
 	}
-	if v.inHand(s, o.began, o.began) != nil && o.took() >= patience-slack {
+	had := v.of(s, func(q *question) bool {
+		return q.ok() && q.ended.at <= o.began.at && o.began.since(q.asked) < s.bound()
+	})
+	if len(had) > 0 && o.took() >= patience-lastWords {
 		return // it had a value, which outgrew its bounds in the second for which it waits then
 	}
 	// Or silence, of a length that says something about this caller.
@@ -227,6 +231,12 @@ func (v *verdict) reason(o *outcome, s *source, last []*question) *question {
 
 // silence returns the longest time that somebody waited in vain for s, as remembered when o ended.
 func (v *verdict) silence(s *source, o *outcome) (longest time.Duration) {
+	for _, p := range v.outcomes { // whose wait may have spanned several tries
+		vain := p.done && p != o && p.end.at <= o.end.at && o.end.since(p.end) <= window
+		if vain && p.fails(s) {
+			longest = max(longest, p.took())
+		}
+	}
 	for _, q := range v.of(s, func(q *question) bool { return q.asked.at <= o.end.at }) {
 		end := o.end
 		if q.abandoned && q.cancelled.at < end.at {
@@ -281,7 +291,7 @@ func (v *verdict) waits(o *outcome) {
 		silent := v.of(s, func(p *question) bool {
 			return p.asked.at > q.asked.at && p.asked.at < o.began.at && (p.abandoned || p.running)
 		})
-		if len(silent) > 0 {
+		if len(silent) > 0 || q.ended.at-q.asked.at > patience-lastWords {
 			most = 4 * patience // shorter waits were cut off
 		}
 		if o.took() > most+lastWords {

@@ -88,7 +88,7 @@ func permanent(err error) bool {
 
 // tooMany questions are asked by no plan that ends. From then on each caller ends where it reads the clock, so that a
 // circle in the engine does not keep the bubble's time from going on.
-const tooMany = 5000
+const tooMany = 2000
 
 // A question is one call of the provider for one source, and what became of it.
 type question struct {
@@ -319,6 +319,16 @@ func (o *outcome) took() time.Duration { return o.end.at - o.began.at }
 
 // several reports whether o reads more than one source, and judges them at its end.
 func (o *outcome) several() bool { return o.op.do != "get" && o.op.do != "resolve" }
+
+// fails reports whether o did not get a value of s.
+func (o *outcome) fails(s *source) bool {
+	for name := range o.errs {
+		if name == s.name || strings.HasPrefix(name, s.name+"_") {
+			return true
+		}
+	}
+	return o.err != nil && o.several()
+}
 
 // reserve is what is left of a caller's deadline.
 func reserve(left time.Duration) time.Duration { return min(250*time.Millisecond, left/4) }
