@@ -111,3 +111,14 @@ func recipeDenied(ctx context.Context, env *secrets.Env) error {
 	// endregion
 	return err
 }
+
+func declarations() (*secrets.Env, error) {
+	// region: declarations
+	env, err := secrets.New(
+		secrets.WithVars(secrets.KMS, "SIGNING_KEY"),           // what the Lambda console's helper leaves
+		secrets.WithVars(secrets.SecretsManager, "SECRET_ARN"), // what CDK and CloudFormation hand over
+		secrets.WithVars(secrets.Literal, "BANNER"),            // its text is the value
+	)
+	// endregion
+	return env, err
+}

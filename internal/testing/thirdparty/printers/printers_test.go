@@ -62,7 +62,9 @@ func TestLibraries(t *testing.T) {
 			"cmp, methods ignored": func() string {
 				return cmp.Diff(pair[0], pair[1], all, cmp.FilterPath(isValue, cmp.Transformer("fields", fields)))
 			},
-			"cmp without types":  func() string { return cmp.Diff(pair[0], pair[1], cmpopts.IgnoreUnexported(exported{}, unexported{}, secrets.Result{})) },
+			"cmp without types": func() string {
+				return cmp.Diff(pair[0], pair[1], cmpopts.IgnoreUnexported(exported{}, unexported{}, secrets.Result{}))
+			},
 			"testify's Equal":    func() string { var x text; assert.Equal(&x, pair[0], pair[1]); return x.b.String() },
 			"testify's Contains": func() string { var x text; assert.Contains(&x, []any{pair[0]}, pair[1]); return x.b.String() },
 			"testify's Nil":      func() string { var x text; assert.Nil(&x, pair[0]); return x.b.String() },
