@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -93,7 +94,8 @@ func (s *natsServer) setPassword(ctx context.Context, user, password string) err
 type rabbitMQ struct {
 	*process
 	management string // URL of its API
-	root       string // the password of the user guest
+	root       string // the password of the user root
+	epmd       string // the port of Erlang's port mapper
 }
 
 func startRabbitMQ(ctx context.Context) (_ server, err error) {
@@ -108,12 +110,12 @@ func startRabbitMQ(ctx context.Context) (_ server, err error) {
 	if err != nil {
 		return nil, err
 	}
+	s := &rabbitMQ{process: p, root: rand.Text()}
 	defer func() {
 		if err != nil {
-			p.stop()
+			s.stop()
 		}
 	}()
-	s := &rabbitMQ{process: p, root: rand.Text()}
 	plugins, err := p.write("enabled_plugins", "[rabbitmq_management].")
 	if err != nil {
 		return nil, err
@@ -121,6 +123,7 @@ func startRabbitMQ(ctx context.Context) (_ server, err error) {
 	return s, p.start(ctx, func(port int) []string {
 		ports := [...]int{freePort(), freePort(), freePort()}
 		s.management = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
+		s.epmd = strconv.Itoa(ports[2])
 		// The configuration is read when the server starts, so an error of it is one of the start.
 		conf, _ := p.write("rabbitmq.conf", fmt.Sprintf(
 			"listeners.tcp.1 = 127.0.0.1:%d\nmanagement.tcp.ip = 127.0.0.1\nmanagement.tcp.port = %d\n"+
@@ -130,10 +133,16 @@ func startRabbitMQ(ctx context.Context) (_ server, err error) {
 			"RABBITMQ_MNESIA_BASE=" + filepath.Join(p.dir, "mnesia"),
 			"RABBITMQ_LOG_BASE=" + filepath.Join(p.dir, "log"),
 			"RABBITMQ_ENABLED_PLUGINS_FILE=" + plugins, "RABBITMQ_DIST_PORT=" + strconv.Itoa(ports[1]),
-			"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT=" + strconv.Itoa(ports[2]), "RABBITMQ_CONF_ENV_FILE=/dev/null",
+			"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT=" + s.epmd, "RABBITMQ_CONF_ENV_FILE=/dev/null",
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
 			daemon}
 	}, func(ctx context.Context) error { return s.api(ctx, "GET", "/api/overview", nil) })
+}
+
+// stop also stops the port mapper, which Erlang leaves running.
+func (r *rabbitMQ) stop() {
+	r.process.stop()
+	exec.Command("epmd", "-port", r.epmd, "-kill").Run()
 }
 
 // freePort returns a port that is free at the moment, or 0.

@@ -20,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials"
@@ -249,4 +250,35 @@ func TestGRPC(t *testing.T) {
 	r.through(t, func() error {
 		return GRPCAfter(t.Context(), r.env, conn, "/lab.Lab/Ping", &emptypb.Empty{}, &emptypb.Empty{})
 	})
+}
+
+// Each new connection to Kafka asks for the login, so users that alternate need nothing else.
+func TestKafka(t *testing.T) {
+	t.Parallel()
+	first, clone := `{"username":"app","password":"one"}`, `{"username":"app_clone","password":"two"}`
+	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.EnableSASL(),
+		kfake.Superuser("SCRAM-SHA-256", "app", "one"), kfake.Superuser("SCRAM-SHA-256", "app_clone", "two"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(cluster.Close)
+	Kafka = cluster.ListenAddrs()
+	r := newRotation(t, "KAFKA", first)
+	for _, step := range []struct {
+		text string
+		ok   bool
+	}{{first, true}, {clone, true}, {`{"username":"app","password":"two"}`, false}} {
+		r.fake.Set(secret, step.text)
+		r.clock.Advance(10 * time.Minute)
+		client, err := KafkaAfter(r.env)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		if err := client.Ping(ctx); (err == nil) != step.ok {
+			t.Errorf("connecting, which should succeed: %v, = %v", step.ok, err)
+		}
+		cancel()
+		client.Close()
+	}
 }
