@@ -57,6 +57,10 @@ func newStore(server *endpoint.Server, e environ.Environment, given map[string]a
 			ref.Region = s.region
 		}
 		ref.ID = strings.NewReplacer(environ.RegionStandIn, s.region, environ.AccountStandIn, s.account).Replace(ref.ID)
+		if ref.Role != "" || ref.Failover != "" {
+			b.say("%s is read without its role, in its first Region", r.Variable)
+			ref.Role, ref.Failover = "", ""
+		}
 		if b.ttl > 0 && !ref.Fixed() {
 			ref.TTL, ref.HasTTL = b.ttl, true
 		}

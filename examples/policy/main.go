@@ -10,7 +10,8 @@
 // from standard input, and makes no call. What the input does not tell, the account or a key, stands in the policy as
 // a placeholder. Standard error says what to put there, and which variables are left out though they may hold a
 // secret: an ARN without a scheme, a malformed reference, a value that only the deployment knows. -vars declares those
-// that the program declares with WithVars; with -strict a variable that is left out makes the exit status 1.
+// that the program declares with WithVars. A reference with ?role= takes three documents: the function's policy, the
+// role's, and the role's trust policy, in this order on standard output. With -strict a variable that is left out makes the exit status 1.
 package main
 
 import (
@@ -19,7 +20,9 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/lambdasecrets/secrets/examples/internal/environ"
@@ -58,6 +61,8 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 		"none, and of encrypted parameters and secrets. Without it those\nare taken to be under the default keys, which need no permission")
 	flags.StringVar(&p.function, "function", "", "`name` of the function, which the Lambda console binds ciphertexts\n"+
 		"to (default: what the input says)")
+	flags.StringVar(&p.role, "role", "", "`ARN` of the function's own role, which the roles that references\n"+
+		"state must trust (default: what the input says)")
 	flags.StringVar(&vars, "vars", "", "variables that WithVars declares, as `scheme:NAME,…`:\n"+
 		"kms:DB_PASSWORD,ssm:TOKEN; literal:NAME for one that is no secret")
 	flags.BoolVar(&p.batch, "batch", false, "the function uses WithBatchGetSecretValue")
@@ -87,7 +92,9 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 				wrap.Text("  next: ", "    ", l.Next))
 		}
 	}
-	p.trim()
+	for _, one := range p.all() {
+		one.trim()
+	}
 	io.WriteString(notes, strings.Join(left, ""))
 	if len(p.policy.Statement) == 0 {
 		return errNothing
@@ -97,6 +104,11 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(p.policy); err != nil {
 		return err
+	}
+	for _, role := range slices.Sorted(maps.Keys(p.roles)) {
+		if err := errors.Join(enc.Encode(p.roles[role]), enc.Encode(trust(p.trusts[role]))); err != nil {
+			return err
+		}
 	}
 	for _, note := range p.notes() {
 		io.WriteString(notes, wrap.Text("", "  ", note))

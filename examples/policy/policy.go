@@ -20,6 +20,8 @@ import (
 type policy struct {
 	Version   string
 	Statement []*statement
+
+	account string // of the role that it is for
 }
 
 type statement struct {
@@ -38,7 +40,12 @@ type printer struct {
 	region, account, function string
 	keys                      []string
 	batch                     bool
-	policy                    policy
+	role                      string // the function's own
+
+	policy policy             // of the function
+	roles  map[string]*policy // of the roles that references state: ARN → what it must allow
+	trusts map[string]string  // ARN of such a role → the function's role, which it must trust
+	into   *policy            // the one that is written
 
 	names     []string // placeholders for names that only the deployment knows
 	usedKeys  []string
@@ -55,21 +62,68 @@ func (p *printer) add(e environ.Environment, refs []environ.Reference) {
 	known := strings.NewReplacer(environ.RegionStandIn, home, environ.AccountStandIn, account)
 	for _, r := range refs {
 		ref := r.Ref
+		p.into = &p.policy
+		account := account
+		if ref.Role != "" {
+			account = accountOf(ref.Role)
+			p.allow("Roles", nil, ref.Role, "sts:AssumeRole")
+			p.enter(ref.Role, cmp.Or(p.role, e.Role, "arn:aws:iam::"+cmp.Or(p.account, e.Account, "ACCOUNT")+":role/FUNCTION-ROLE"))
+		}
 		p.names = append(p.names, environ.Unknowns(ref.ID)...)
 		if strings.Contains(ref.ID, environ.RegionStandIn) {
 			ref.ID = strings.Replace(ref.ID, "arn:aws:", partition, 1)
 		}
 		ref.ID, ref.Region = known.Replace(ref.ID), known.Replace(ref.Region)
-		scope := iam.Scope{Region: cmp.Or(ref.Region, home), Account: account}
-		switch ref.Scheme {
-		case refsyntax.KMS:
-			p.ciphertext(scope, home, ref, function)
-		case refsyntax.SSM:
-			p.parameter(scope, home, ref)
-		case refsyntax.SecretsManager:
-			p.secret(scope, home, ref)
+		p.source(iam.Scope{Region: cmp.Or(ref.Region, home), Account: account}, home, ref, function)
+		if second, ok := ref.InFailover(); ok {
+			p.source(iam.Scope{Region: second.Region, Account: account}, home, second, function)
 		}
 	}
+}
+
+// source adds what one source needs, in one Region.
+func (p *printer) source(scope iam.Scope, home string, ref refsyntax.Ref, function string) {
+	switch ref.Scheme {
+	case refsyntax.KMS:
+		p.ciphertext(scope, home, ref, function)
+	case refsyntax.SSM:
+		p.parameter(scope, home, ref)
+	case refsyntax.SecretsManager:
+		p.secret(scope, home, ref)
+	}
+}
+
+// enter goes on with the policy of a role that the function assumes.
+func (p *printer) enter(role, function string) {
+	if p.roles == nil {
+		p.roles, p.trusts = map[string]*policy{}, map[string]string{}
+	}
+	if p.roles[role] == nil {
+		p.roles[role] = &policy{Version: "2012-10-17", account: accountOf(role)}
+	}
+	p.into, p.trusts[role] = p.roles[role], function
+}
+
+// accountOf is the account in an ARN.
+func accountOf(text string) string {
+	a, _ := arn.Parse(text)
+	return a.Account
+}
+
+// trust is the trust policy of a role that the function assumes.
+func trust(function string) any {
+	return map[string]any{"Version": "2012-10-17", "Statement": []any{map[string]any{
+		"Effect": "Allow", "Principal": map[string]string{"AWS": function}, "Action": "sts:AssumeRole",
+	}}}
+}
+
+// all are the policies: the function's, then those of roles.
+func (p *printer) all() []*policy {
+	all := []*policy{&p.policy}
+	for _, role := range slices.Sorted(maps.Keys(p.roles)) {
+		all = append(all, p.roles[role])
+	}
+	return all
 }
 
 // escapes writes characters that have a meaning in a pattern.
@@ -116,6 +170,9 @@ func (p *printer) keysIn(region, home string) (keys []string) {
 	for _, key := range p.keys {
 		in, id := home, key
 		if f := strings.SplitN(key, ":", 6); len(f) == 6 {
+			if p.into != &p.policy && f[4] != p.into.account {
+				continue // a role of another account reads what is under keys there
+			}
 			in, id = f[3], strings.TrimPrefix(f[5], "key/")
 		}
 		switch {
@@ -182,7 +239,7 @@ func (p *printer) through(sid string, need iam.Need) {
 // allow adds a statement, or a resource to the one with the same actions and conditions, or, where the resource is
 // there already, a value to its conditions.
 func (p *printer) allow(sid string, c condition, resource string, actions ...string) {
-	for _, s := range p.policy.Statement {
+	for _, s := range p.into.Statement {
 		if s.Sid != sid {
 			continue
 		}
@@ -196,7 +253,7 @@ func (p *printer) allow(sid string, c condition, resource string, actions ...str
 			return
 		}
 	}
-	p.policy.Statement = append(p.policy.Statement, &statement{sid, "Allow", actions, []string{resource}, c})
+	p.into.Statement = append(p.into.Statement, &statement{sid, "Allow", actions, []string{resource}, c})
 }
 
 // merge adds the encryption contexts of d, if both are through the same service. Each names one ARN, so any pair of
@@ -216,9 +273,9 @@ func (c condition) merge(d condition) bool {
 }
 
 // trim takes out what another part of the policy allows already.
-func (p *printer) trim() {
+func (p *policy) trim() {
 	const context = "kms:EncryptionContext:LambdaFunctionName"
-	for _, s := range p.policy.Statement {
+	for _, s := range p.Statement {
 		s.Resource = uncovered(s.Resource)
 		for key, values := range s.Condition["StringLike"] {
 			s.Condition["StringLike"][key] = uncovered(values)
@@ -228,16 +285,16 @@ func (p *printer) trim() {
 			continue
 		}
 		// The statement for both tries of the default covers one without a context, and one with the function's name.
-		for _, other := range p.policy.Statement {
+		for _, other := range p.Statement {
 			stated := other.Condition["StringEquals"]
 			if other.Condition["Null"] != nil || len(stated) == 1 && slices.Equal(stated[context], function) {
 				other.Resource = slices.DeleteFunc(other.Resource, func(r string) bool { return slices.Contains(s.Resource, r) })
 			}
 		}
 	}
-	p.policy.Statement = slices.DeleteFunc(p.policy.Statement, func(s *statement) bool { return len(s.Resource) == 0 })
+	p.Statement = slices.DeleteFunc(p.Statement, func(s *statement) bool { return len(s.Resource) == 0 })
 	count := map[string]int{}
-	for _, s := range p.policy.Statement {
+	for _, s := range p.Statement {
 		if count[s.Sid]++; count[s.Sid] > 1 { // Sids are unique in a policy
 			s.Sid += fmt.Sprint(count[s.Sid])
 		}
@@ -297,7 +354,21 @@ func (p *printer) notes() []string {
 	if len(p.usedKeys) == 0 && p.encrypted {
 		notes = append(notes, "parameters and secrets under a customer managed key need kms:Decrypt besides: run again with -key")
 	}
-	b, _ := json.Marshal(p.policy) // strings only
+	for i, role := range slices.Sorted(maps.Keys(p.roles)) {
+		notes = append(notes, fmt.Sprintf("document %d is for %s: what it may do; document %d is its trust policy", 2*i+2, role, 2*i+3))
+		if strings.HasSuffix(p.trusts[role], ":role/FUNCTION-ROLE") {
+			notes = append(notes, "replace FUNCTION-ROLE: the function's role (or run again with -role)")
+		}
+	}
+	for _, one := range p.all() {
+		notes = append(notes, one.size()...)
+	}
+	return notes
+}
+
+// size says whether the policy is larger than IAM takes.
+func (p *policy) size() (notes []string) {
+	b, _ := json.Marshal(p) // strings only
 	switch n := len([]rune(string(b))); {
 	case n > inlineLimit:
 		notes = append(notes, fmt.Sprintf("the policy has %d characters: more than the inline policies of a role (%d) or a "+
@@ -311,11 +382,13 @@ func (p *printer) notes() []string {
 
 // text is every resource and condition value.
 func (p *printer) text() (all []string) {
-	for _, s := range p.policy.Statement {
-		all = append(all, s.Resource...)
-		for _, keys := range s.Condition {
-			for _, values := range keys {
-				all = append(all, values...)
+	for _, one := range p.all() {
+		for _, s := range one.Statement {
+			all = append(all, s.Resource...)
+			for _, keys := range s.Condition {
+				for _, values := range keys {
+					all = append(all, values...)
+				}
 			}
 		}
 	}

@@ -24,6 +24,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/examples/internal/environ"
+	"github.com/lambdasecrets/secrets/internal/refsyntax"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 	"github.com/lambdasecrets/secrets/internal/testing/samples"
 )
@@ -58,7 +60,7 @@ func (p policy) document() string {
 
 // without returns p without its i-th statement.
 func (p policy) without(i int) policy {
-	return policy{p.Version, slices.Delete(slices.Clone(p.Statement), i, i+1)}
+	return policy{Version: p.Version, Statement: slices.Delete(slices.Clone(p.Statement), i, i+1)}
 }
 
 // failing warms an environment and returns the variables that are denied. Any other failure fails the test.
@@ -358,6 +360,61 @@ func TestGolden(t *testing.T) {
 		if want, err := os.ReadFile(name); err != nil || got != string(want) {
 			t.Errorf("%v: got\n%s\nwant\n%s", err, got, want)
 		}
+	}
+}
+
+// A reference with a second Region is allowed in both.
+func TestRegions(t *testing.T) {
+	t.Parallel()
+	ref, err := refsyntax.Parse("sm://own?region=eu-west-1,us-east-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := printer{account: "123456789012"}
+	p.add(environ.Environment{}, []environ.Reference{{Variable: "OWN", Ref: ref}})
+	want := []string{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:own-??????", "arn:aws:secretsmanager:us-east-1:123456789012:secret:own-??????"}
+	if got := p.policy.Statement[0].Resource; !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// A reference with a role of its own takes both sides.
+func TestRoles(t *testing.T) {
+	t.Parallel()
+	const role, other = "arn:aws:iam::210987654321:role/reader", "arn:aws:kms:eu-west-1:210987654321:key/11111111-2222-3333-4444-555555555555"
+	var out, notes bytes.Buffer
+	in := "THEIRS=sm://theirs?role=" + role + "\nTOO=ssm:///p?role=" + role + "\n"
+	args := []string{"-region", "eu-west-1", "-account", "123456789012", "-role", "arn:aws:iam::123456789012:role/orders", "-key", other}
+	if err := run(args, strings.NewReader(in), &out, &notes); err != nil {
+		t.Fatal(err)
+	}
+	var documents []string
+	d := json.NewDecoder(&out)
+	for d.More() {
+		var document struct {
+			Statement []struct {
+				Action    any
+				Resource  []string
+				Principal map[string]string
+			}
+		}
+		if err := d.Decode(&document); err != nil {
+			t.Fatal(err)
+		}
+		documents = append(documents, fmt.Sprint(document.Statement))
+	}
+	want := []string{
+		"[{[sts:AssumeRole] [" + role + "] map[]}]",
+		"[{[secretsmanager:GetSecretValue] [arn:aws:secretsmanager:eu-west-1:210987654321:secret:theirs-??????] map[]} " +
+			"{[kms:Decrypt] [" + other + "] map[]} {[ssm:GetParameter ssm:GetParameters] [arn:aws:ssm:eu-west-1:210987654321:parameter/p] map[]} " +
+			"{[kms:Decrypt] [" + other + "] map[]}]",
+		"[{sts:AssumeRole [] map[AWS:arn:aws:iam::123456789012:role/orders]}]",
+	}
+	if !slices.Equal(documents, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(documents, "\n"), strings.Join(want, "\n"))
+	}
+	if said := strings.Join(strings.Fields(notes.String()), " "); !strings.Contains(said, "document 2 is for "+role) || !strings.Contains(said, "document 3 is its trust policy") {
+		t.Errorf("the notes do not tell the documents apart:\n%s", notes.String())
 	}
 }
 

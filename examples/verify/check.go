@@ -17,6 +17,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/lambdasecrets/secrets/examples/internal/environ"
+	"github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/iam"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
@@ -55,8 +56,9 @@ func (c *checker) account() string {
 // place is where a reference is looked for.
 type place struct {
 	iam.Scope
-	ref refsyntax.Ref
-	res *result
+	ref  refsyntax.Ref
+	res  *result
+	role string // that reads it
 }
 
 func (c *checker) check(ctx context.Context, r environ.Reference) *result {
@@ -66,7 +68,26 @@ func (c *checker) check(ctx context.Context, r environ.Reference) *result {
 		ref.Region = c.region
 	}
 	res := newResult(c.env, r.Variable, ref.Shown())
-	p := place{iam.Scope{Region: cmp.Or(ref.Region, c.region), Account: c.account()}, ref, res}
+	p := place{iam.Scope{Region: cmp.Or(ref.Region, c.region), Account: c.account()}, ref, res, c.role}
+	if ref.Role != "" {
+		c.readable(ctx, p, []string{"sts:AssumeRole"}, ref.Role, nil)
+		p.role = ref.Role
+		if a, _ := arn.Parse(ref.Role); a.Account != p.Account {
+			res.set(&res.Exists, unchecked, "it is read with a role of account "+a.Account, "verify it there")
+			return res
+		}
+	}
+	c.source(ctx, p)
+	if second, ok := ref.InFailover(); ok {
+		p.ref, p.Region = second, second.Region
+		c.source(ctx, p)
+	}
+	return res
+}
+
+// source checks what is read in one Region.
+func (c *checker) source(ctx context.Context, p place) {
+	ref, res := p.ref, p.res
 	name, isSecret := iam.ReferenceSecret(ref.ID)
 	switch {
 	case p.Region == "":
@@ -86,7 +107,6 @@ func (c *checker) check(ctx context.Context, r environ.Reference) *result {
 	default:
 		c.parameter(ctx, p)
 	}
-	return res
 }
 
 // denied says that the credentials of whoever runs this do not suffice, or what else kept a check from being made.
@@ -279,13 +299,13 @@ func (c *checker) secretVersion(ctx context.Context, p place, secret *secretsman
 // readable asks the simulator whether the role may take actions on a resource.
 func (c *checker) readable(ctx context.Context, p place, actions []string, resource string, keys map[string][]string) {
 	res := p.res
-	if c.role == "" {
+	if p.role == "" {
 		res.set(&res.Role, unchecked, "the function's role is not known", "give -role")
 		return
 	}
-	verdicts, err := c.iam.simulate(ctx, c.role, actions, resource, keys)
+	verdicts, err := c.iam.simulate(ctx, p.role, actions, resource, keys)
 	if code := codeOf(err); code == "NoSuchEntity" {
-		res.set(&res.Role, failed, "there is no role "+c.role, "check -role")
+		res.set(&res.Role, failed, "there is no role "+p.role, "check its ARN")
 		return
 	} else if err != nil {
 		denied(res, &res.Role, "iam:SimulatePrincipalPolicy", err)

@@ -126,7 +126,7 @@ func (c *checker) usable(ctx context.Context, p place, key string, need iam.Need
 	default:
 		res.set(&res.Decrypts, failed, "its key "+arn+" cannot be used: "+string(state), "see the key's state in KMS")
 	}
-	if c.role == "" {
+	if p.role == "" {
 		c.readable(ctx, p, nil, "", nil) // says that the role is not known
 		return
 	}
@@ -135,7 +135,7 @@ func (c *checker) usable(ctx context.Context, p place, key string, need iam.Need
 		denied(res, &res.Decrypts, "kms:GetKeyPolicy", err)
 		return
 	}
-	switch says := judgeKeyPolicy(aws.ToString(policy.Policy), c.role); says {
+	switch says := judgeKeyPolicy(aws.ToString(policy.Policy), p.role); says {
 	case keyDenies:
 		res.set(&res.Decrypts, failed, "the policy of key "+arn+" denies the role kms:Decrypt", "take the role out of its Deny statement")
 	case keySilent:

@@ -17,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 
+	"github.com/lambdasecrets/secrets/examples/internal/environ"
+	"github.com/lambdasecrets/secrets/internal/refsyntax"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
@@ -54,6 +56,8 @@ func account(t *testing.T) (s *endpoint.Server, environ map[string]string, load 
 	put("/other/p", "")
 	put("/tree/a", key)
 	st.LabelParameter("/app/plain", 1, "prod")
+	s.Region("us-east-1").PutSecret("prod/both", "v")
+	st.PutSecret("prod/both", "v")
 	_, version := st.PutSecret("prod/db", "v")
 	st.PutSecret("prod/db", "v")
 	_, unstaged := st.PutSecret("prod/old", "v")
@@ -78,7 +82,7 @@ func account(t *testing.T) (s *endpoint.Server, environ map[string]string, load 
 		"ROLE_PARAMETER":    "ssm:///other/p", "ROLE_SECRET": "sm://other/secret",
 		"KEY_DENIES": seal(denying, nil), "KEY_SILENT": seal(silent, nil), "KEY_DISABLED": seal(disabled, nil), "KEY_OF_PARAMETER": "ssm:///app/disabled",
 		"KEY_PENDING": "sm://" + arn, "DELETED": "sm://prod/deleted", "CONTEXT": seal(key, map[string]string{"app": "x"}),
-		"UNDECLARED": arn,
+		"UNDECLARED": arn, "ROLE_ASSUMED": "sm://theirs?role=arn:aws:iam::210987654321:role/reader",
 	}
 	st.DisableKey(disabled)
 	st.ScheduleKeyDeletion(pending)
@@ -88,7 +92,7 @@ func account(t *testing.T) (s *endpoint.Server, environ map[string]string, load 
 	if err := s.AddRole(endpoint.Role{ARN: role, Policy: `{"Statement":[
 		{"Effect":"Allow","Action":["ssm:GetParameter","ssm:GetParameters"],"Resource":["` + ssmARN + `/app/*","` + ssmARN + `/aws/reference/secretsmanager/*"]},
 		{"Effect":"Allow","Action":"ssm:GetParametersByPath","Resource":"` + ssmARN + `/tree/*"},
-		{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"` + secARN + `prod/*"},
+		{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":["` + secARN + `prod/*","arn:aws:secretsmanager:us-east-1:*:secret:prod/*"]},
 		{"Effect":"Allow","Action":"kms:Decrypt","Resource":"*"}]}`}); err != nil {
 		t.Fatal(err)
 	}
@@ -124,7 +128,8 @@ func TestVerify(t *testing.T) {
 		"NO_VERSION": "version|no version 7: the newest is 1", "NO_LABEL": "version|no label dev", "NO_STAGE": "version|no version of it is AWSPENDING",
 		"NO_VALUE": "version|no version of it is AWSCURRENT", "NO_SECRET_VERSION": "version|no version 11111111",
 		"ROLE_PARAMETER": "role|may not ssm:GetParameter", "ROLE_SECRET": "role|may not secretsmanager:GetSecretValue",
-		"KEY_DENIES": "decrypts|denies the role", "KEY_SILENT": "decrypts|neither to the role", "KEY_DISABLED": "decrypts|disabled", "KEY_OF_PARAMETER": "decrypts|disabled",
+		"ROLE_ASSUMED": "role|may not sts:AssumeRole",
+		"KEY_DENIES":   "decrypts|denies the role", "KEY_SILENT": "decrypts|neither to the role", "KEY_DISABLED": "decrypts|disabled", "KEY_OF_PARAMETER": "decrypts|disabled",
 		"KEY_PENDING": "decrypts|pending deletion", "DELETED": "exists|marked for deletion", "CONTEXT": "decrypts|another encryption context",
 	}
 	for _, r := range results {
@@ -161,6 +166,23 @@ func TestVerify(t *testing.T) {
 	}
 	if notes.Len() > 0 {
 		t.Errorf("a progress line where there is no terminal: %q", notes.String())
+	}
+}
+
+// A reference with a second Region is checked in both.
+func TestVerify_Regions(t *testing.T) {
+	t.Parallel()
+	_, _, load := account(t)
+	cfg, _ := load(t.Context())
+	c := newChecker(cfg, environ.Environment{}, role, "", "", "")
+	for text, want := range map[string]status{"sm://prod/both?region=eu-west-1,us-east-1": ok, "sm://prod/db?region=eu-west-1,us-east-1": failed} {
+		ref, err := refsyntax.Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res := c.check(t.Context(), environ.Reference{Variable: "V", Ref: ref}); res.Status != want {
+			t.Errorf("%s: %+v, want %s", text, res, want)
+		}
 	}
 }
 
