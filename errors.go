@@ -83,7 +83,7 @@ type ResolveError struct {
 	// a transient failure.
 	outgrown bool
 
-	second *ResolveError // what the second Region said, where the reference states one and both failed
+	second *ResolveError // what the second Region said, where there is one and both failed
 }
 
 // Error returns one line: variable or reference, kind, operation, AWS code, request id.

@@ -89,8 +89,8 @@ func (v Value) RevealBytes() []byte { return []byte(v.Reveal()) }
 // Field returns one field of a JSON object or array as a Value of the same version and age. The
 // path is an exact key of the top object ("password", "a.b"), else a dotted path
 // ("db.hosts.0"), or a JSON Pointer where it begins with a slash ("/db/hosts/0"). Numbers keep
-// their digits, strings lose their quotes, objects and arrays stay JSON. Each call parses the
-// whole text: for fields read on every request, declare references with a #field.
+// their digits, strings lose their quotes, objects and arrays stay JSON. The first call reads the
+// whole text, and later ones look the field up.
 //
 // The error is an [ErrField] for a missing field, null, or a text that is not JSON, each in its
 // own words and none quoting the value.
