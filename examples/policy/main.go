@@ -88,8 +88,10 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 			if len(all) > 1 && e.Where != "" {
 				where = " of " + e.Where
 			}
-			left = append(left, wrap.Text("left out: ", "  ", l.Variable+where+": "+l.Problem)+
-				wrap.Text("  next: ", "    ", l.Next))
+			text := wrap.Text("left out: ", "  ", l.Variable+where+": "+l.Problem) + wrap.Text("  next: ", "    ", l.Next)
+			if !slices.Contains(left, text) { // a plan holds a function more than once
+				left = append(left, text)
+			}
 		}
 	}
 	for _, one := range p.all() {

@@ -79,11 +79,17 @@ func run(ctx context.Context, args []string, load func(context.Context) (aws.Con
 		return err
 	}
 	var results []*result
+	seen := map[[3]string]bool{} // a plan holds a function more than once
 	progress := newProgress(notes)
 	for _, e := range all {
 		c := newChecker(cfg, e, role, region, function, keys)
 		refs, left := e.References(declared)
 		for i, r := range refs {
+			at := [3]string{e.Where, r.Variable, r.Ref.Text()}
+			if seen[at] {
+				continue
+			}
+			seen[at] = true
 			progress.show(fmt.Sprintf("%d of %d: %s", i+1, len(refs), r.Variable))
 			results = append(results, c.check(ctx, r))
 		}

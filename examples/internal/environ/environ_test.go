@@ -3,6 +3,7 @@ package environ
 import (
 	"encoding/base64"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 	"unicode/utf16"
@@ -54,6 +55,8 @@ func TestRead(t *testing.T) {
 			"env(A=1) functions(name=f) (functions[0][0]=x B=2)"},
 		{"terraform, called environment", `{"environment": {"sensitive": false, "type": ["map", "string"], "value": {"B": "2"}}}`, "(B=2)"},
 		{"terraform plan", `{"planned_values":{"root_module":{"resources":[{"type":"aws_lambda_function","values":{"function_name":"f","environment":[{"variables":{"A":"1"}}]}}]}}}`, "f(A=1)"},
+		{"terraform plan, unknown", `{"resource_changes":[{"change":{"after":{"function_name":"f","environment":[{"variables":{"A":"1"}}]},"after_unknown":{"environment":[{"variables":{"B":true}}]}}}]}`,
+			"f(A=1) change(B=REF_B)"},
 		{"Lambda", `{"Environment": {"Variables": {"A": "1"}}, "FunctionName": "f"}`, "f(A=1)"},
 		{"Lambda, several", `{"Functions":[{"FunctionName":"f","Environment":{"Variables":{"A":"1"}}},{"FunctionName":"g"}]}`, "f(A=1)"},
 		{"SAM", `{"Globals":{"Function":{"Environment":{"Variables":{"A":"1"}}}},"Resources":{"F":{"Type":"AWS::Serverless::Function","Properties":{"Environment":{"Variables":{"B":"2"}}}}}}`,
@@ -79,6 +82,23 @@ func TestRead(t *testing.T) {
 	for _, in := range []string{"---\nA: 1\n", "Resources:\n  F:\n", "services:\n  f:\n    environment:\n      - A=1\n", "\"A\": x\n", "AWSTemplateFormatVersion: '2010-09-09'\n"} {
 		if _, err := Read([]byte(in)); err == nil || !strings.Contains(err.Error(), "YAML") {
 			t.Errorf("%q: %v, want an error that says YAML", in, err)
+		}
+	}
+}
+
+// Bare on a terminal it says what it waits for.
+func TestOpen_Terminal(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{os.DevNull: "Ctrl-D", "environ_test.go": ""} { // the one is a device
+		in, err := os.Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer in.Close()
+		var notes strings.Builder
+		Open(nil, in, &notes)
+		if got := notes.String(); (got != "") != (want != "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %q", name, got)
 		}
 	}
 }

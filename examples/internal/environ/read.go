@@ -128,6 +128,7 @@ func unquoted(value string) string {
 type reader struct {
 	template template
 	found    []Environment
+	unknown  bool // in the part of a Terraform plan that says what only applying it will tell
 }
 
 // readJSON takes the members that are called environment, wherever they stand: a configuration, a template, a plan and
@@ -167,6 +168,10 @@ func (r *reader) search(name string, v any) {
 				r.search(key, v[key])
 			case "properties", "values": // say nothing of whose they are
 				r.search(name, v[key])
+			case "after_unknown":
+				r.unknown = true
+				r.search(name, v[key])
+				r.unknown = false
 			default:
 				r.search(key, v[key])
 			}
@@ -191,6 +196,12 @@ func text(object map[string]any, names ...string) string {
 // NAME=value, or a list of these.
 func (r *reader) variables(name string, v any) (vars []Variable) {
 	switch v := output(v).(type) {
+	case bool:
+		if v && r.unknown && name != "" {
+			one := unknown("known after apply", name)
+			one.Name = name
+			return []Variable{one}
+		}
 	case string:
 		if name != "" {
 			return []Variable{{Name: name, Text: v}}
