@@ -206,7 +206,7 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 				_, err := env.Get(ctx, "TOKEN")
 				seen = append(seen, err, env.Refresh(ctx))
 				_, err = env.RevealAll(ctx)
-				seen = append(seen, err, env.Stats().Errors["TOKEN"], env.Refs()[0].Err)
+				seen = append(seen, err, failureOf(env, "TOKEN"), env.Refs()[0].Err)
 				for _, err := range seen {
 					if err == nil && passing {
 						continue // on a busy machine the time was up before the first answer, of which nothing is remembered

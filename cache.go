@@ -1,48 +1,54 @@
 package secrets
 
 import (
-	"cmp"
 	"context"
 	"errors"
-	"log/slog"
 	"math"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/deadline"
 	"github.com/lambdasecrets/secrets/internal/guard"
-	"github.com/lambdasecrets/secrets/internal/later"
+	"github.com/lambdasecrets/secrets/internal/jitter"
 )
 
 const (
-	patience   = time.Second      // how long a caller with a servable value waits for its refresh; doubled twice where it was too short
-	boundless  = 10 * time.Second // how long a caller without a deadline waits
-	maxBackoff = 2 * time.Second  // between the tries of one flight
-	maxWindow  = 30 * time.Second // in which a failure is remembered
-	longest    = 30 * time.Second // that a try takes
-	maxLoose   = 1000             // references that were built in code and are kept
-	maxBytes   = 4 << 20          // of one value, and of all values of such references together
-	forever    = time.Duration(math.MaxInt64)
+	staleTimeout   = time.Second      // how long a caller with an old value waits for its refresh
+	defaultTimeout = 10 * time.Second // how long a caller without a deadline waits
+	noticeAfter    = time.Second      // a caller with nothing to serve logs what it waits for
+	maxValue       = 4 << 20          // bytes of one value
+
+	forever = time.Duration(math.MaxInt64)
+
+	// maxLastWords is the moment that a provider gets to say what it knows when nobody can wait longer.
+	maxLastWords = 50 * time.Millisecond
 )
 
-// A Cache is a [Provider] in front of a Provider: it keeps what was fetched, for its TTL, shares one fetch among all who ask at once, and
-// serves the old value for a bounded time while a fetch fails. It knows nothing of AWS: it sees kinds of errors.
+// A Cache is a [Provider] in front of a Provider. It keeps what was fetched for its TTL, shares one
+// fetch among all callers of a source, and serves the old value for a bounded time while a fetch
+// fails. It knows nothing of AWS: it sees kinds of errors.
 //
-// It starts no goroutine that outlives the calls waiting for it, so it needs no closing. It is safe for concurrent use.
+// It starts no goroutine that outlives the calls waiting for it, so it needs no closing. It is safe
+// for concurrent use.
 type Cache struct {
 	next Provider
 	cacheConfig
 
-	mu       later.Mutex    // log lines are left to whoever unlocks it next
-	entries  map[Ref]*entry // source → entry
-	flights  uint64         // tries begun so far: the start number of the newest
-	searches uint64         // begun so far, see search
-	stats    Stats
+	mu      sync.Mutex         // no I/O, and no code of others but the clock, runs under it
+	entries map[Ref]*entry     // source → entry
+	groups  map[group][]*entry // the declared entries, by what leaves in one round
+	seq     uint64             // of the newest round
+	windows uint64             // number of the newest window
+	kept    keptList           // the entries that were not declared
+	stats   Stats              // see Env.Stats
+	journal journal            // log lines that are to be written
+	others  undeclaredFailures // of references that were not declared, for the log
 }
 
-// NewCache returns a Cache in front of next, with the defaults of its options; [Cache.Fetch] is how it is read. A nil next and options with wrong values are errors.
+// NewCache returns a Cache in front of next, with the defaults of its options. Read it with
+// [Cache.Fetch]. A nil next and options with wrong values are errors.
 func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 	cfg := newCacheConfig()
 	for _, o := range opts {
@@ -58,529 +64,717 @@ func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 }
 
 func newCache(next Provider, cfg cacheConfig) *Cache {
-	return &Cache{next: next, cacheConfig: cfg, entries: map[Ref]*entry{}, stats: Stats{Failures: map[string]uint64{}}}
+	return &Cache{next: next, cacheConfig: cfg, entries: map[Ref]*entry{},
+		groups: map[group][]*entry{}, stats: Stats{Failures: map[string]uint64{}}}
 }
 
 var _ Provider = (*Cache)(nil)
 
-// Fetch answers any mixture of references, of several schemes and Regions, with fields, TTLs and stale bounds. Where references share
-// a source, the shortest TTL and stale bound win. It blocks for fetches only, at most until ctx ends (10 s if it has no deadline), 1 s where an old value can
+// Fetch resolves any mixture of references, of several schemes and Regions, with fields, TTLs and
+// stale bounds. Where references share a source, the shortest TTL and stale bound win. It blocks for
+// fetches only, at most until ctx ends (10 s if it has no deadline), and 1 s where an old value can
 // be served.
 func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
-	results := make([]Result, len(refs))
-	asks := make(map[*entry]*ask, len(refs))
-	var order []*ask
-	of := make([]*ask, len(refs))
-	c.mu.Lock()
-	for i, ref := range refs {
-		if err := ref.invalid(); err != nil {
-			results[i].Err = err
-			continue
-		}
-		e := c.entry(ref, false)
-		if asks[e] == nil {
-			asks[e] = &ask{entry: e}
-			order = append(order, asks[e])
-		}
-		of[i] = asks[e]
+	r := c.newRequest(ctx, reading)
+	if renew, ok := ctx.Value(renewKey{}).(bool); ok && renew {
+		r.mode = renewing // the Cache in front of this one wants a newer value
 	}
-	c.mu.Unlock()
-	c.settle(ctx, order, reading)
-	c.evict(order)
-	for i, ref := range refs {
-		if of[i] == nil {
-			continue
+	results := make([]Result, len(refs))
+	wants := c.wantAll(r, refs, results)
+	c.resolveTogether(r)
+	now := c.now()
+	for i, w := range wants {
+		if w == nil {
+			continue // it is in results already
 		}
-		results[i].Value, results[i].Err = of[i].answer("", ref)
-		if g := of[i].gen; g != nil {
-			results[i].ARN = g.arn
+		results[i].Value, results[i].Err = w.result("", refs[i])
+		if w.gen != nil {
+			results[i].ARN, results[i].age = w.gen.arn, now.Since(w.gen.at)
 		}
 	}
 	return results
 }
 
+// wantAll adds what refs need to r. Invalid references and literals need nothing and get their result
+// at once.
+func (c *Cache) wantAll(r *request, refs []Ref, results []Result) []*want {
+	wants := make([]*want, len(refs))
+	bySource := make(map[*entry]*want, len(refs))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i, ref := range refs {
+		if err := ref.invalid(); err != nil {
+			results[i].Err = err
+			continue
+		}
+		if ref.Scheme() == Literal {
+			results[i].Value = ref.value()
+			continue
+		}
+		e := c.entryLocked(ref)
+		b := c.boundsOf(ref)
+		if e.declared {
+			b = b.tighter(e.bounds)
+		}
+		w := bySource[e]
+		if w == nil {
+			w = r.add(e, b)
+			bySource[e] = w
+		}
+		w.bounds = w.bounds.tighter(b)
+		wants[i] = w
+	}
+	return wants
+}
+
+// renewKey is the context key by which one Cache asks another behind it for a newer value.
+type renewKey struct{}
+
 // now reads both clocks.
 func (c *Cache) now() clock.Moment { return clock.At(c.clock()) }
 
-// A generation is what one fetch of a source brought. It is replaced whole, so fields of one secret cannot be torn apart.
-type generation struct {
-	number uint64 // 1, 2, 3, … per source, the same for the same content
-	values []slot // the whole, then entry.parts
-	arn    string
-	at     clock.Moment  // just before the request was sent
-	life   time.Duration // due at this age
-	soon   time.Duration // to be refreshed by the next reader from this age on
-	read   atomic.Bool   // since it was fetched
+// boundsOf returns the bounds that ref states, or the cache's.
+func (c *Cache) boundsOf(ref Ref) bounds {
+	ttl, maxStale := ref.data().Bounds(c.ttl, c.stale)
+	return bounds{ttl, maxStale}
 }
 
-type slot struct {
-	value Value
-	err   *ResolveError
-}
-
-// within reports whether g is younger than d, by both clocks.
-func (g *generation) within(d time.Duration, now clock.Moment) bool {
-	return g.life == forever || now.Within(d, g.at)
-}
-
-// living returns g with another lifetime.
-func (g *generation) living(life time.Duration) *generation {
-	h := &generation{number: g.number, values: g.values, arn: g.arn, at: g.at, life: life, soon: min(g.soon, life/10*9)}
-	h.read.Store(g.read.Load())
-	return h
-}
-
-// An entry is one source: what was fetched, and what is going on.
-type entry struct {
-	source, shown Ref      // what is fetched; the same, as the log may print it
-	parts         []part   // declared ones, fixed before the first read
-	names         []string // of declared variables, for the log
-	declared      bool
-	optional      bool                       // all of them are: absence is no news
-	gen           atomic.Pointer[generation] // nil: nothing to serve
-
-	// The rest stands under Cache.mu.
-	ttl, stale time.Duration
-	call       *call  // in the running flight that others may join, or nil
-	used       uint64 // start number of the last flight it was in, or of the first one it is to be in
-	newest     uint64 // start number of the newest try that brought a generation, or failed for a lasting reason
-	number     uint64 // of the last generation, as
-	at         clock.Moment
-	version    string   // of the last generation
-	fail       *failure // since the last success, or nil
-	wanted     bool     // by a warm that did not get it
-	search     *search  // for another value than one that was refused: the last, or nil
-	renewed    uint64   // the number of the last search that it was fetched for, and answered
-}
-
-// A failure is what is remembered between flights that fail.
-type failure struct {
-	err              *ResolveError
-	steps            int           // flights that failed and opened a window
-	at               clock.Moment  // when the last one did
-	window           time.Duration // from at, in which nobody tries
-	lasting          bool          // some failure was; since is the first
-	since            clock.Moment
-	cuts             int  // flights that were given up without an answer
-	reported, denied bool // secrets.stale was logged, secrets.denied
-}
-
-func (f *failure) resting(now clock.Moment) bool { return f != nil && now.Within(f.window, f.at) }
-
-// recent reports whether the backend is known to fail: one caller tries, the others need not wait with it.
-func (f *failure) recent(now clock.Moment) bool { return f != nil && now.Within(2*maxWindow, f.at) }
-
-// entry returns the entry of ref's source, a new one if need be, under mu.
-func (c *Cache) entry(ref Ref, declared bool) *entry {
+// entryLocked returns the entry of ref's source, a new one if need be.
+func (c *Cache) entryLocked(ref Ref) *entry {
 	source := ref.Source()
 	e := c.entries[source]
 	if e == nil {
-		e = &entry{source: source, shown: source, declared: declared, ttl: forever, stale: forever, used: c.flights + 1}
-		if ref.data().Unquoted {
-			e.shown = source.unquoted()
-		}
+		e = &entry{source: source, shown: source, group: groupOf(source), bounds: bounds{c.ttl, c.stale}}
 		c.entries[source] = e
 	}
-	ttl, stale := ref.data().Bounds(c.ttl, c.cacheConfig.stale)
-	e.ttl, e.stale = min(e.ttl, ttl), min(e.stale, stale)
-	if g := e.gen.Load(); g != nil && g.life != forever && g.life > e.ttl {
-		e.gen.Store(g.living(e.ttl)) // it was fetched for somebody with a longer TTL
+	if ref.data().Unquoted {
+		e.shown = source.unquoted()
 	}
 	return e
 }
 
-// evict keeps references built in code within bounds, after asks brought some more: the oldest fetched go, never a declared one.
-func (c *Cache) evict(asks []*ask) {
-	if !slices.ContainsFunc(asks, func(a *ask) bool { return !a.entry.declared && (a.call != nil || a.gen == nil) }) {
-		return // they brought nothing new
-	}
+// declare returns the entry of a variable's reference and the place of its part in generation.slots.
+// New declares all variables before the first read.
+func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	loose, bytes := c.loose(), 0
-	slices.SortFunc(loose, func(a, b *entry) int { return cmp.Compare(b.used, a.used) })
-	for i, e := range loose {
-		if bytes += e.size(); e.call == nil && (i >= maxLoose || bytes > maxBytes) {
-			delete(c.entries, e.source)
+	e = c.entryLocked(ref)
+	b := c.boundsOf(ref)
+	if e.declared {
+		e.bounds = e.bounds.tighter(b)
+	} else {
+		e.declared, e.bounds = true, b
+		c.groups[e.group] = append(c.groups[e.group], e)
+	}
+	e.optional = ref.optional() && (e.optional || len(e.names) == 0)
+	e.names = append(e.names, name)
+	if p := ref.part(); p != (part{}) {
+		if place = slices.Index(e.parts, p) + 1; place == 0 {
+			e.parts = append(e.parts, p)
+			place = len(e.parts)
 		}
 	}
+	if ref.Scheme() == Literal {
+		e.gen.Store(&generation{number: 1, fixed: true, refreshAfter: forever, at: c.now(),
+			slots: []slot{{value: ref.value()}}})
+	}
+	return e, place
 }
 
-// loose returns the sources that are not declared, under mu.
-func (c *Cache) loose() (loose []*entry) {
-	for _, e := range c.entries {
-		if !e.declared {
-			loose = append(loose, e)
-		}
-	}
-	return loose
+// A request is one caller's question for one or more sources.
+type request struct {
+	cache *Cache
+	ctx   context.Context
+	mode  mode
+	after uint64 // renewing: the result of a try with a higher number will do
+	wants []*want
+	began time.Time
+	until time.Time     // when it gives up, computed once
+	wake  chan struct{} // holds an element when ready does
+
+	// The rest is under Cache.mu.
+	arrived uint64    // number of the newest window when it came
+	ready   []*want   // something was booked for them
+	open    int       // wants that are not settled
+	own     int       // the same, without what was taken along
+	nextAt  time.Time // no want has anything to do before
+	ended   error     // of ctx
 }
 
-// size returns how many bytes of plaintext e keeps.
-func (e *entry) size() int {
-	if g := e.gen.Load(); g != nil {
-		return len(g.values[0].value.d.plain())
-	}
-	return 0
-}
+// A want is one source that a request wants, and later its result.
+type want struct {
+	request *request
+	entry   *entry
+	bounds  bounds
+	along   bool // a refresh takes it along: the caller did not ask for it
 
-// fresh returns the generation of e if there is nothing to think about: no lock, no allocation, two atomic loads, and one store per generation.
-func (e *entry) fresh(now clock.Moment) *generation {
-	g := e.gen.Load()
-	if g == nil || !g.within(g.soon, now) {
-		return nil
-	}
-	if !g.read.Load() {
-		g.read.Store(true)
-	}
-	return g
-}
-
-// A mode is what a caller wants of settle.
-type mode int
-
-const (
-	reading  mode = iota // what is valid, or refreshed
-	warming              // likewise; a passing failure opens no window, so that the first invocation tries at once
-	renewing             // fetched by a flight that begins now
-)
-
-// An ask is one caller's question for one source, and its answer.
-type ask struct {
-	entry  *entry
-	search uint64 // renewing: the number of a search; what was fetched for it, or a later one, will do
+	// The rest is under Cache.mu until the want is settled.
+	staleUntil time.Time // when it takes an old value
+	alongUntil time.Time // when its caller leaves what was taken along
+	persists   bool      // it tries again after a transient failure
+	try        *try      // the last one it waited for
+	waits      bool      // it counts among the waiters of try
+	needs      bool      // and among those who have no old value
+	closing    bool      // its time ends in a moment: the try is told to say what it knows
+	answered   bool      // something was booked since it waits
+	brought    *generation
+	outgrown   int       // values that were too old when they came
+	pauseUntil time.Time // see outgrown
+	isReady    bool
+	settled    bool
 
 	gen   *generation
 	stale bool
 	err   *ResolveError
-
-	call  *call
-	until time.Time
-	gone  error // why it stopped waiting for call, or nil
 }
 
-// answer returns what the ask brought for a reference to its source, which may be that of a variable.
-func (a *ask) answer(variable string, ref Ref) (Value, error) {
-	if a.gen == nil {
-		return Value{}, a.err.named(variable, ref)
+// newRequest returns a request without wants.
+func (c *Cache) newRequest(ctx context.Context, m mode) *request {
+	began := time.Now()
+	return &request{cache: c, ctx: ctx, mode: m, began: began,
+		until: began.Add(deadline.Left(ctx, defaultTimeout)), wake: make(chan struct{}, 1)}
+}
+
+// wantVariables adds the sources of variables, each once.
+func (r *request) wantVariables(vars []*variable) map[*entry]*want {
+	wants := make(map[*entry]*want, len(vars))
+	for _, v := range vars {
+		if wants[v.entry] == nil {
+			wants[v.entry] = r.add(v.entry, v.entry.bounds)
+		}
 	}
-	s := a.gen.slot(a.entry, ref.part())
+	return wants
+}
+
+// add adds a source. A request wants each source once.
+func (r *request) add(e *entry, b bounds) *want {
+	w := &want{request: r, entry: e, bounds: b}
+	r.wants = append(r.wants, w)
+	return w
+}
+
+// result returns what the want brought for a reference to its source, which may be that of a variable.
+func (w *want) result(variable string, ref Ref) (Value, error) {
+	if w.gen == nil {
+		return Value{}, w.err.forVariable(variable, ref)
+	}
+	s := w.gen.slot(w.entry, ref.part())
 	if s.err != nil {
-		return Value{}, s.err.named(variable, ref)
+		return Value{}, s.err.forVariable(variable, ref)
 	}
-	s.value.stale = s.value.stale || a.stale
+	s.value.stale = s.value.stale || w.stale
 	return s.value, nil
 }
 
-// slot returns the whole value, or a part of it.
-func (g *generation) slot(e *entry, p part) slot {
-	if p == (part{}) {
-		return g.values[0]
+// resolve settles all wants of r: begin, then wait and proceed until nothing is open. The log lines
+// that it caused are written before it returns, because the sandbox may be frozen then.
+func (c *Cache) resolve(r *request) {
+	defer c.leaveAll(r) // a logger that panics must leave nobody waiting
+	for done := c.begin(r); !done; {
+		timeUp, ended := r.sleep()
+		done = c.proceed(r, timeUp, ended)
+		c.writeLog(r.ctx)
 	}
-	if i := slices.Index(e.parts, p); i >= 0 {
-		return g.values[i+1]
-	}
-	v, err := g.values[0].value.part(e.source, p)
-	return slot{v, err}
+	c.writeLog(r.ctx)
 }
 
-// settle answers all asks, which are of distinct entries. It starts the flights that are needed, all at once, and waits for those that the asks are in.
-func (c *Cache) settle(ctx context.Context, asks []*ask, m mode) {
-	for len(asks) > 0 {
-		c.mu.Lock()
-		now := c.now()
-		var begin, waiting []*ask
-		for _, a := range asks {
-			if c.judge(ctx, a, m, now) {
-				begin = append(begin, a)
-			}
-		}
-		c.launch(ctx, begin, m, now)
-		c.mu.Unlock()
-		for _, a := range asks {
-			if a.call != nil {
-				a.wait(ctx)
-				waiting = append(waiting, a)
-			}
-		}
-		asks = c.leave(ctx, waiting, m)
-	}
-}
-
-// judge answers a from what is there, or joins it to a running flight, or reports that one must begin.
-func (c *Cache) judge(ctx context.Context, a *ask, m mode, now clock.Moment) (begin bool) {
-	e := a.entry
-	a.call, a.gone = nil, nil
-	g := c.servable(e, now)
-	if e.call != nil && now.Interrupted(e.call.flight.at, longest) {
-		c.abandon(e.call.flight) // its answer, if it comes, is from before
-	}
-	a.until = time.Now().Add(deadline.Left(ctx, boundless))
-	if g != nil && m != renewing {
-		wait := patience
-		if e.fail != nil {
-			wait <<= min(e.fail.cuts, 2)
-		}
-		if t := time.Now().Add(wait); t.Before(a.until) {
-			a.until = t
-		}
-	}
-	valid := g != nil && g.within(g.life, now)
-	switch {
-	case m == renewing && g != nil && (g.life == forever || a.search > 0 && e.renewed >= a.search):
-		c.serve(a, g, false, m, now)
-	case m == renewing && a.search > 0 && e.fail != nil && (e.renewed >= a.search || e.fail.resting(now)):
-		a.err = e.fail.err
-	case m == renewing && a.search > 0 && e.call != nil && e.call.flight.search >= a.search:
-		a.join(e.call)
-	case ctx.Err() != nil && (m == renewing || g == nil && !e.fail.resting(now)):
-		a.err = (*ResolveError)(nil).orGone(e.source, ctx.Err(), 0)
-	case m == renewing:
-		return true
-	case valid && g.within(g.soon, now), valid && (e.call != nil || e.fail.resting(now)):
-		c.serve(a, g, false, m, now)
-	case g != nil && (e.fail.resting(now) || e.call != nil && e.fail.recent(now)):
-		c.serve(a, g, true, m, now)
-	case e.call != nil:
-		a.join(e.call)
-		if m == warming {
-			e.call.flight.warm = true
-		}
-	case e.fail.resting(now):
-		a.err = e.fail.err
-	case ctx.Err() != nil:
-		c.serve(a, g, !valid, m, now)
-	default:
-		return true
-	}
-	return false
-}
-
-// serve answers a with g, which may be stale. What only a warm or a Refresh asked for is not in use yet, so that no refresh takes it along.
-func (c *Cache) serve(a *ask, g *generation, stale bool, m mode, now clock.Moment) {
-	a.gen, a.stale, a.err = g, stale, nil
-	if m == reading && !g.read.Load() {
-		g.read.Store(true)
-	}
-	if !stale {
-		return
-	}
-	c.stats.Stale++
-	if e := a.entry; e.fail != nil && !e.fail.reported {
-		e.fail.reported = true
-		c.note(slog.LevelWarn, "secrets.stale", e, e.fail.err, "age", now.Since(g.at).Round(time.Second).String())
-	}
-}
-
-func (a *ask) join(call *call) {
-	a.call = call
-	call.flight.waiters++
-	if a.until.After(call.flight.until) {
-		call.flight.until = a.until
-	}
-}
-
-// wait waits for a's call, until ctx ends or a's patience does.
-func (a *ask) wait(ctx context.Context) {
-	timer := time.NewTimer(time.Until(a.until))
-	defer timer.Stop()
-	select {
-	case <-a.call.done:
-	case <-ctx.Done():
-		a.gone = ctx.Err()
-	case <-timer.C:
-		a.gone = context.DeadlineExceeded
-	}
-}
-
-// leave ends the waiting of asks and answers them, but for those it returns, whose flight was abandoned and who have to ask anew.
-func (c *Cache) leave(ctx context.Context, asks []*ask, m mode) (again []*ask) {
+// leaveAll settles what is open, if a panic has ended resolve.
+func (c *Cache) leaveAll(r *request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	var silent []*flight
-	empty := false
-	for _, a := range asks {
-		f := a.call.flight
-		f.waiters--
-		if a.gone != nil {
-			f.gone = a.gone
-			empty = empty || a.entry.gen.Load() == nil
-		}
-		if f.waiters == 0 && !f.over && c.land(f) {
-			silent = append(silent, f)
+	for _, w := range r.wants {
+		if r.open > 0 && !w.settled {
+			c.settleLocked(w)
 		}
 	}
-	if empty && len(silent) > 0 {
-		// The provider knows what it was waiting for, and has been told to stop. Whoever gets nothing else gets that: give it a moment to say so.
-		c.mu.Release()
-		moment, cancel := context.WithTimeout(context.Background(), min(deadline.Reserve/5, deadline.Left(ctx, boundless)))
-		for _, f := range silent {
-			select {
-			case <-f.returned:
-			case <-moment.Done():
-			}
-		}
-		cancel()
-		c.mu.Lock()
-	}
+	c.evictLocked()
+}
+
+// begin takes the first step for every want.
+func (c *Cache) begin(r *request) (done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := c.now()
-	for _, a := range asks {
-		call := a.call
-		g := c.servable(a.entry, now)
-		switch {
-		case call.again && a.gone == nil:
-			again = append(again, a)
-		case call.gen != nil:
-			c.serve(a, call.gen, a.entry.fail != nil && !call.gen.within(call.gen.life, now), m, now)
-		case g != nil && m != renewing:
-			c.serve(a, g, !g.within(g.life, now), m, now)
-		default:
-			a.err = call.err.orGone(a.entry.source, a.gone, time.Since(call.flight.begun))
-		}
+	if r.mode >= renewing && r.after == 0 {
+		r.after = c.seq
 	}
-	return again
+	r.arrived, r.ended = c.windows, r.ctx.Err()
+	for _, w := range r.wants {
+		c.arriveLocked(w, now)
+	}
+	r.nextAt = r.until
+	return c.stepLocked(r, r.wants, now)
 }
 
-// servable returns the generation that may still be served, fresh or stale. What may not is dropped.
-func (c *Cache) servable(e *entry, now clock.Moment) *generation {
-	g := e.gen.Load()
-	if g == nil || g.life == forever {
-		return g
+// arriveLocked fixes how long a want waits and whether it tries again.
+func (c *Cache) arriveLocked(w *want, now clock.Moment) {
+	r, f := w.request, w.entry.failure
+	r.open, r.own = r.open+1, r.own+1
+	timeouts := 0
+	if f != nil {
+		timeouts = f.timeouts
 	}
-	why := ""
-	switch {
-	case e.fail != nil && e.fail.lasting && now.Since(e.fail.since) >= c.grace:
-		why = "its refresh has failed for the whole grace period"
-	case now.Since(g.at) >= e.stale && !g.within(g.life, now):
-		why = "it is older than its stale bound"
-	default:
-		return g
+	w.staleUntil = r.began.Add(staleTimeout << min(timeouts, 2))
+	_, state := w.entry.state(w.bounds, c.grace, now)
+	w.persists = r.mode >= renewing || state == missing || state == due && !f.recent(now)
+}
+
+// sleep returns when a want is ready, when one may have something to do (timeUp), or when the
+// caller's context ends.
+func (r *request) sleep() (timeUp bool, ended error) {
+	timer := time.NewTimer(time.Until(r.nextAt))
+	defer timer.Stop()
+	select {
+	case <-r.wake:
+		return false, nil
+	case <-timer.C:
+		return true, nil
+	case <-r.ctx.Done():
+		return true, r.ctx.Err()
 	}
-	e.gen.Store(nil)
-	if e.fail != nil {
-		c.note(slog.LevelError, "secrets.dropped", e, e.fail.err, "reason", why, "age", now.Since(g.at).Round(time.Second).String())
+}
+
+// proceed takes the next step for the wants that are ready, or for all if time is up for some.
+func (c *Cache) proceed(r *request, timeUp bool, ended error) (done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	r.ended = ended
+	wants := r.ready
+	r.ready = nil
+	for _, w := range wants {
+		w.isReady = false
+	}
+	if timeUp {
+		wants = slices.Clone(r.wants) // starting a try may add some
+		r.nextAt = r.until
+		c.noticeLocked(r)
+	}
+	return c.stepLocked(r, wants, now)
+}
+
+// stepLocked takes the next step for each of wants, and starts all tries that they need together.
+func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bool) {
+	var starts []*want
+	for _, w := range wants {
+		if w.settled {
+			continue
+		}
+		if w.along {
+			c.stepAlongLocked(w)
+			continue
+		}
+		if c.closeLocked(w) {
+			continue
+		}
+		g, s := c.situationLocked(w, now)
+		switch s.next() {
+		case serve:
+			c.serveLocked(w, g, s, now)
+		case fail:
+			c.failLocked(w, s, now)
+		case wait:
+			c.joinLocked(w, w.running(now))
+		case pause:
+			c.pauseLocked(w)
+		case start:
+			if w.outgrew() {
+				c.pauseLocked(w)
+				break
+			}
+			starts = append(starts, w)
+		}
+	}
+	c.startLocked(r, starts, now)
+	if r.own == 0 {
+		c.hurryLocked(r)
+	}
+	for _, w := range wants {
+		r.wakeAtLocked(w)
+	}
+	return r.open == 0
+}
+
+// situationLocked returns what is known of w's source and of w, and the generation that may be served.
+func (c *Cache) situationLocked(w *want, now clock.Moment) (*generation, situation) {
+	e, r := w.entry, w.request
+	c.dropLocked(e, now)
+	g, state := e.state(w.bounds, c.grace, now)
+	if w.acceptable(now) {
+		g, state = w.brought, fresh
+	}
+	holds := state != missing && r.mode < renewing
+	s := situation{
+		mode: r.mode, value: state,
+		running: w.running(now) != nil,
+		failing: e.failure.recent(now),
+		pausing: w.pausing(),
+		joined:  w.waits, answered: w.answered, persists: w.persists,
+		over: w.over(holds),
+	}
+	if f := e.failure; f != nil {
+		s.turnedAway = f.turnsAway(r.arrived, r.until.Sub(r.began), holds, now)
+		news := w.answered
+		if r.mode >= renewing {
+			news = f.seq > r.after
+		}
+		s.refused = news && !f.nature.transient
+	}
+	s.renewed = g != nil && (g.fixed || e.answered > r.after)
+	return g, s
+}
+
+// acceptable reports whether w takes the value that came while it waited, however short the TTL is.
+// What is later known has the last word, and a value that stood still on its way is as old as it is.
+func (w *want) acceptable(now clock.Moment) bool {
+	g := w.brought
+	if g == nil || w.entry.failure != nil {
+		return false
+	}
+	// A Cache behind this one that serves an old value could not refresh it either.
+	if !g.slots[0].value.stale && now.Interrupted(g.at, maxTry) {
+		return false
+	}
+	return w.try == nil || g.seq >= w.try.seq()
+}
+
+// outgrew reports whether w has to pause before its next try, because what came was too old when it
+// came: after a freeze it tries again at once, but not on and on under a clock that is broken.
+func (w *want) outgrew() bool {
+	if w.brought == nil {
+		return false
+	}
+	w.brought = nil
+	w.outgrown++
+	if w.outgrown == 1 {
+		return false
+	}
+	w.pauseUntil = time.Now().Add(min(maxBackoff, 100*time.Millisecond<<min(w.outgrown, 5)))
+	return true
+}
+
+// running returns the try that w waits for or may join, or nil. One that stood still over a freeze is
+// not joined: what it is waiting for may never come.
+func (w *want) running(now clock.Moment) *try {
+	if w.waits && w.mayWaitFor(w.try, now) {
+		return w.try
+	}
+	if t := w.entry.try; w.mayWaitFor(t, now) {
+		return t
 	}
 	return nil
 }
 
-// answer checks a result and parses its fields.
-func (e *entry) answer(r Result, at clock.Moment) answer {
-	if r.Err != nil {
-		err := providerError(e.source, r.Err)
-		if err == nil || err.kind == nil {
-			err = garbledError("", e.source, "the provider returned an empty *ResolveError")
-		}
-		return answer{err: err.named("", e.shown), ended: errors.Is(err, context.Canceled)}
+// mayWaitFor reports whether the result of t, which may be nil, will do for w.
+func (w *want) mayWaitFor(t *try, now clock.Moment) bool {
+	if t == nil || t.done || now.Interrupted(t.round.at, maxTry) {
+		return false
 	}
-	if r.Value.IsZero() {
-		return answer{err: garbledError("", e.source, "the provider returned neither a value nor an error")}
-	}
-	if len(r.Value.d.plain()) > maxBytes {
-		return answer{err: &ResolveError{Ref: e.source, kind: ErrInvalidReference, problem: "the value is larger than 4 MiB"}}
-	}
-	return answer{gen: e.generation(r, at)}
+	return w.request.mode < renewing || t.seq() > w.request.after
 }
 
-// generation makes a generation of a result.
-func (e *entry) generation(r Result, at clock.Moment) *generation {
-	g := &generation{arn: r.ARN, at: at, values: make([]slot, 1, 1+len(e.parts))}
-	g.values[0].value = r.Value.stamped(at)
-	for _, p := range e.parts {
-		v, err := g.values[0].value.part(e.source, p)
-		g.values = append(g.values, slot{v, err})
-	}
-	return g
+// pausing reports whether the next try has to wait.
+func (w *want) pausing() bool {
+	now := time.Now()
+	return now.Before(w.pauseUntil) || w.entry.failure != nil && now.Before(w.entry.failure.retryAt)
 }
 
-// install makes g what call's source serves, unless a later try was faster. It fails if that one dropped the source, or if g lacks a
-// declared field that the source had.
-func (c *Cache) install(call *call, g *generation, draw float64, now clock.Moment) *ResolveError {
-	e := call.entry
-	last, old := e.gen.Load(), c.servable(e, now)
-	if call.flight.start < e.newest {
-		if old != nil {
-			call.gen = old
-			return nil
-		}
-		if e.fail != nil {
-			return e.fail.err
-		}
+// limit returns when w gives up, which is sooner for who holds an old value.
+func (w *want) limit(holds bool) time.Time {
+	if holds && w.staleUntil.Before(w.request.until) {
+		return w.staleUntil
 	}
-	broken := false
-	for i, s := range g.values {
-		if s.err != nil && old != nil && old.values[i].err == nil {
-			return s.err
-		}
-		broken = broken || s.err != nil
-	}
-	part := 0.9 + 0.1*draw
-	if e.number == 0 || now.Parted(e.at) > e.ttl {
-		// A cold start, a restore or a long freeze: others had one at the same moment, and would all come back together.
-		part = 0.1 + 0.9*draw
-	}
-	g.life = time.Duration(part * float64(e.ttl))
-	switch {
-	case e.source.data().Fixed():
-		g.life = forever
-	case broken:
-		g.life = min(g.life, maxWindow) // a field is missing: look again soon
-	}
-	g.soon = g.life / 10 * 9
-	if last == nil || !last.values[0].value.same(g.values[0].value) {
-		e.number++
-	}
-	g.number, e.at = e.number, g.at
-	if v := g.values[0].value.Version(); e.version != v {
-		if e.number > 1 {
-			c.note(slog.LevelInfo, "secrets.version", e, nil, "old", e.version, "new", v)
-		}
-		e.version = v
-	}
-	e.newest, e.fail, e.wanted = call.flight.start, nil, false
-	e.gen.Store(g)
-	c.stats.Values++
-	call.gen = g
-	return nil
+	return w.request.until
 }
 
-// failed remembers that call's flight ended in call.err.
-func (c *Cache) failed(call *call, draw float64, now clock.Moment) {
-	e, err := call.entry, call.err
-	if call.flight.start < e.newest {
-		return // a later try knows better
-	}
-	if !err.passing() {
-		e.newest = call.flight.start
-	}
-	c.stats.Failures[err.kind.Error()]++
-	f := cmp.Or(e.fail, &failure{})
-	e.fail, f.err = f, err
-	if !err.passing() && !f.denied && !(e.optional && err.kind == ErrNotFound) {
-		f.denied = true
-		c.note(slog.LevelError, "secrets.denied", e, err)
-	}
-	if !err.passing() && !f.lasting {
-		f.lasting, f.since = true, now
-		if g := e.gen.Load(); g != nil && g.life != forever {
-			due := g.living(g.life)
-			due.soon = 0 // from now on readers come by judge, which keeps to the grace
-			e.gen.Store(due)
+// over reports whether w has to take what there is.
+func (w *want) over(holds bool) bool {
+	return w.request.ended != nil || w.closing && w.try.done || !time.Now().Before(w.limit(holds))
+}
+
+// lastWords is the moment before the end of a wait in which a provider is told to stop: it may say
+// what it was waiting for, or return what it has got.
+func (w *want) lastWords(limit time.Time) time.Duration {
+	return min(maxLastWords, limit.Sub(w.request.began)/10)
+}
+
+// holdsLocked reports whether w has an old value to take.
+func (c *Cache) holdsLocked(w *want) bool {
+	return w.request.mode < renewing && w.entry.gen.Load() != nil
+}
+
+// closeLocked lets w leave its try when its time is nearly up. If nobody else waits, or only callers
+// with an old value, who have been served long enough, the try is cancelled, and w gets what it says
+// in its last words: a provider that returns all results at once hands over what it has. It reports
+// whether w waits for those.
+func (c *Cache) closeLocked(w *want) (closing bool) {
+	holds := c.holdsLocked(w)
+	limit := w.limit(holds)
+	if w.waits && time.Until(limit) <= w.lastWords(limit) {
+		w.closing = true
+		c.leaveLocked(w)
+		if w.try.round.needed == 0 && !w.try.round.cancelled {
+			c.cancelLocked(w.try.round)
 		}
 	}
-	if call.flight.warm && err.passing() {
+	return w.closing && !w.over(holds)
+}
+
+// wakeAtLocked sees to it that r wakes up when w has something to do.
+func (r *request) wakeAtLocked(w *want) {
+	if w.settled {
 		return
 	}
-	f.steps++
-	f.at = now
-	f.window = time.Duration((1 - draw/4) * float64(min(maxWindow, time.Second<<min(f.steps-1, 5))))
+	limit := w.limit(r.cache.holdsLocked(w))
+	switch {
+	case w.along:
+		limit = w.alongUntil
+	case w.waits:
+		limit = limit.Add(-w.lastWords(limit))
+	case w.pausing():
+		limit = earlier(limit, later(w.pauseUntil, w.retryAt()))
+	}
+	r.nextAt = earlier(r.nextAt, limit)
+	if notice := r.began.Add(noticeAfter); time.Now().Before(notice) {
+		r.nextAt = earlier(r.nextAt, notice)
+	}
 }
 
-// note leaves a log line about e and err, which may be nil, to be written without the lock: loggers block, and Detail calls methods of errors that are not ours.
-func (c *Cache) note(level slog.Level, event string, e *entry, err *ResolveError, args ...any) {
-	args = append([]any{"reference", e.shown.String(), "variables", e.names}, args...)
-	c.mu.Do(func() {
-		if err != nil {
-			args = append(args, "error", err.named("", e.shown).detail())
+func (w *want) retryAt() (at time.Time) {
+	if f := w.entry.failure; f != nil {
+		at = f.retryAt
+	}
+	return at
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
+// joinLocked makes w wait for t.
+func (c *Cache) joinLocked(w *want, t *try) {
+	if w.waits && w.try == t {
+		return
+	}
+	c.leaveLocked(w)
+	w.try, w.waits, w.closing = t, true, false
+	t.waiters++
+	if t.waiters == 1 {
+		t.round.waited++
+	}
+	if w.needs = !w.along && !c.holdsLocked(w); w.needs {
+		t.round.needed++
+	}
+	c.registerLocked(w)
+}
+
+// pauseLocked makes w wait until its source may be tried again.
+func (c *Cache) pauseLocked(w *want) {
+	c.leaveLocked(w)
+	c.registerLocked(w)
+}
+
+// registerLocked adds w to those that are woken when something is booked for its source.
+func (c *Cache) registerLocked(w *want) {
+	if !slices.Contains(w.entry.waiting, w) {
+		w.entry.waiting = append(w.entry.waiting, w)
+	}
+}
+
+// leaveLocked ends w's waiting for its try, and cancels a round that nobody waits for any more.
+func (c *Cache) leaveLocked(w *want) {
+	if !w.waits {
+		return
+	}
+	w.waits = false
+	t := w.try
+	if w.needs {
+		t.round.needed--
+	}
+	t.waiters--
+	if t.waiters == 0 && !t.done {
+		c.unwaitLocked(t.round)
+	}
+}
+
+// wakeLocked makes all who wait for e look again.
+func (c *Cache) wakeLocked(e *entry) {
+	for _, w := range e.waiting {
+		w.answered = true
+		if w.isReady {
+			continue
 		}
-		c.logger().Log(context.Background(), level, event, args...)
-	})
+		w.isReady = true
+		w.request.ready = append(w.request.ready, w)
+		select {
+		case w.request.wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// settleLocked ends a want.
+func (c *Cache) settleLocked(w *want) {
+	c.leaveLocked(w)
+	e := w.entry
+	if i := slices.Index(e.waiting, w); i >= 0 {
+		e.waiting = slices.Delete(e.waiting, i, i+1)
+	}
+	if len(e.waiting) == 0 {
+		e.noticed = false
+		if e.failure != nil {
+			e.failure.retryAt = time.Time{} // it spaces the tries of callers who wait together
+		}
+	}
+	w.settled = true
+	w.request.open--
+	if !w.along {
+		w.request.own--
+		c.keepLocked(e)
+	}
+	c.forgetLocked(e)
+}
+
+// serveLocked settles w with g, which may be stale. What only a warm or a Refresh asked for is not in
+// use yet, so that no refresh takes it along.
+func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Moment) {
+	w.gen, w.err = g, nil
+	w.stale = g.stale(w.bounds, now) && !w.acceptable(now)
+	if w.request.mode == reading && !g.used.Load() {
+		g.used.Store(true)
+	}
+	if s.over && s.value != fresh {
+		c.partLocked(w, true, now)
+	}
+	if w.stale {
+		c.stats.Stale++
+		c.noteStaleLocked(w.entry, g, now)
+	}
+	c.settleLocked(w)
+}
+
+// failLocked settles w with an error.
+func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
+	e, r := w.entry, w.request
+	if s.over {
+		c.partLocked(w, e.gen.Load() != nil, now)
+	}
+	w.gen, w.err = nil, nil
+	if f := e.failure; f != nil {
+		w.err = f.err
+	}
+	// A failure that time did not cause is the whole truth. Otherwise the caller also learns that its
+	// time was up.
+	permanent := e.failure != nil && !e.failure.nature.transient
+	told := s.refused || s.turnedAway || permanent && r.mode < renewing
+	if s.over && !told || w.err == nil {
+		w.err = w.withTimeout(w.err)
+	}
+	c.settleLocked(w)
+}
+
+// withTimeout returns the error for a caller whose wait ended: the last failure if one is known,
+// joined with the context's error.
+func (w *want) withTimeout(known *ResolveError) *ResolveError {
+	gone := w.request.ended
+	if gone == nil {
+		gone = context.DeadlineExceeded
+	}
+	if w.try == nil && w.request.mode >= renewing {
+		known = nil // it was never tried: what is remembered is no result of a Refresh
+	}
+	if known == nil && w.try != nil {
+		known = w.try.lastWords
+	}
+	if known == nil {
+		return noAnswer(w.entry.source, gone, time.Since(w.request.began))
+	}
+	both := *known
+	both.cause = errors.Join(known.cause, gone)
+	return &both
+}
+
+// partLocked remembers what the leaving of w says of its source, see parting.
+func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
+	e, r := w.entry, w.request
+	p := parting{
+		holds: holds, warming: r.mode == warming,
+		cancelled: errors.Is(r.ended, context.Canceled),
+		tried:     w.try != nil,
+		known:     w.answered && e.failure != nil && e.failure.silence == 0,
+		waited:    time.Since(r.began),
+	}
+	e.wanted = e.wanted || r.mode == warming && !holds
+	switch p.says() {
+	case nothing:
+	case remember:
+		if holds && e.failure.opened > r.arrived {
+			e.failure.at = now // it opened while this caller tried again: the others come after it
+		}
+		c.openLocked(e.failure, jitter.Draw(), now)
+	case silent:
+		c.bookSilenceLocked(w, holds, now)
+	}
+}
+
+// openLocked opens the next window of a failure.
+func (c *Cache) openLocked(f *failure, draw float64, now clock.Moment) {
+	if !f.open(now) {
+		c.windows++
+		f.openWindow(c.windows, draw, now)
+	}
+}
+
+// bookSilenceLocked remembers that nothing came while w waited.
+func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
+	e := w.entry
+	waited := time.Since(w.request.began)
+	if e.failure == nil {
+		e.failure = &failure{seq: w.try.seq()}
+	}
+	f := e.failure
+	if f.silence < waited || !f.open(now) {
+		f.err, f.silence = w.withTimeout(nil), waited
+		f.nature = failureNature{transient: true, interrupted: true}
+	}
+	if holds && !w.try.timedOut {
+		w.try.timedOut = true
+		f.timeouts++
+	}
+	c.stats.Failures[f.err.kind.Error()]++
+	if waited < staleTimeout {
+		f.windows = 0 // who had so little time learned little: the window does not grow
+	}
+	c.openLocked(f, jitter.Draw(), now)
+}
+
+// noAnswer returns the error of a caller who got none.
+func noAnswer(source Ref, gone error, waited time.Duration) *ResolveError {
+	problem := "no answer within " + waited.Round(time.Millisecond).String()
+	if waited < time.Millisecond {
+		problem = "the context had ended before a call could be made"
+	}
+	return &ResolveError{Ref: source, kind: ErrUnavailable, cause: gone, problem: problem}
+}
+
+// dropLocked drops a value that may not be served any more.
+func (c *Cache) dropLocked(e *entry, now clock.Moment) {
+	g := e.gen.Load()
+	if g == nil {
+		return
+	}
+	if why := e.dropReason(g, e.bounds, c.grace, now); why != "" && e.declared {
+		e.gen.Store(nil)
+		c.noteDroppedLocked(e, g, why, now)
+	}
 }

@@ -2,8 +2,6 @@ package secrets
 
 import (
 	"context"
-	"strconv"
-	"strings"
 
 	"github.com/lambdasecrets/secrets/internal/refcount"
 )
@@ -15,38 +13,45 @@ type Derived[T any] struct {
 	holder *refcount.Holder[Value, T]
 }
 
-// Derive returns a holder for what build makes of a variable's value. Nothing happens until [Derived.Do]. The context that build gets is that of the caller who needs the
-// result: it must not be kept in what is built. An error of build is logged: the whole value is taken out of it, but it must not quote parts of it, as those of many parsers do. close, which may be nil, is called
-// once for everything that was built and replaced, when its last user is done.
+// Derive returns a holder for what build makes of a variable's value. Nothing happens until
+// [Derived.Do]. The context that build gets is that of the caller who needs the result: it must not be
+// kept in what is built. close, which may be nil, is called once for everything that was built and
+// replaced, when its last user is done.
 //
-// Where a library asks for the password per connection (pgx.BeforeConnect, driver.Connector), give it [Env.Get] instead: that needs no rebuild.
-func Derive[T any](env *Env, name string, build func(ctx context.Context, v Value) (T, error), close func(T)) *Derived[T] {
+// An error of build is logged as secrets.derive. The value is taken out of its text: whole, and each
+// string of a JSON value, as it is, quoted, and escaped for URLs.
+//
+// Where a library asks for the password per connection (pgx.BeforeConnect, driver.Connector), give it
+// [Env.Get] instead: that needs no rebuild.
+func Derive[T any](env *Env, name string, build func(ctx context.Context, v Value) (T, error),
+	close func(T)) *Derived[T] {
 	if close == nil {
 		close = func(T) {}
 	}
-	return &Derived[T]{env: env, name: name, holder: refcount.New(build, close, func(v Value, err error) {
-		text := Detail(err)
-		if plain := v.Reveal(); len(plain) > 3 { // shorter ones are in every other word
-			quoted := strconv.Quote(plain) // as %q writes it, whose quotes stay
-			text = strings.NewReplacer(plain, redacted, quoted[1:len(quoted)-1], redacted).Replace(text)
-		}
-		env.config.logger().Error("secrets.derive", "variable", name, "version", v.Version(), "error", text)
-	}, Value.before)}
+	failed := func(ctx context.Context, v Value, err error) {
+		env.config.logger().ErrorContext(context.WithoutCancel(ctx), "secrets.derive", "variable", name,
+			"version", v.Version(), "error", v.withoutPlaintext(Detail(err)))
+	}
+	return &Derived[T]{env: env, name: name, holder: refcount.New(build, close, failed, Value.before)}
 }
 
-// Do runs f with what was built from the value, building it first where there is none. When the value has changed, one caller rebuilds while the others go on with the
-// old one; a rebuild that fails keeps the old one, logs secrets.derive, and is tried again after 1 second, doubling to 30. If f says that the credential was refused, as in
-// [Env.Do], Do rebuilds from the newer value and runs f again.
+// Do runs f with what was built from the value, building it first where there is none. When the value
+// has changed, one caller rebuilds while the others go on with the old one; a rebuild that fails keeps
+// the old one, logs secrets.derive, and is tried again after 1 second, doubling to 30. If f says that
+// the credential was refused, as in [Env.Do], Do rebuilds from the newer value and runs f again.
+//
+// Do blocks as [Env.Do] does, and for build and close, but for those not past the deadline of ctx.
 func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
-	return d.env.do(ctx, d.name, func(v Value, again bool) error {
-		from, err := d.holder.Use(ctx, v, again, f)
-		if d.env.config.isRejected(err) && !from.Equal(v) {
-			_, err = d.holder.Use(ctx, v, true, f) // it was the old one that was refused
+	return d.env.do(ctx, d.name, func(v Value, again bool) (Value, error) {
+		used, err := d.holder.Use(ctx, v, again, f)
+		older := used.before(v) && !used.holds(v.d.plain())
+		if older && d.env.config.isRejected(err) {
+			return d.holder.Use(ctx, v, true, f)
 		}
-		return err
+		return used, err
 	})
 }
 
-// Close closes what was built: at once, or when the last Do that uses it is done, for which it does not wait. A later Do builds anew, and so does one that runs if its credential is
-// refused then.
+// Close closes what was built: at once, or when the last Do that uses it is done, for which it does
+// not wait. A later Do builds anew, and so does one that runs if its credential is refused then.
 func (d *Derived[T]) Close() { d.holder.Close() }

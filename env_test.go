@@ -73,12 +73,12 @@ func TestNoReferencesNoCalls(t *testing.T) {
 	if err := env.Warm(patient(t)); err != nil {
 		t.Error(err)
 	}
-	if n := env.Stats().Rounds; n != 0 || len(env.Refs()) != 0 {
+	if n := env.Stats().Fetches; n != 0 || len(env.Refs()) != 0 {
 		t.Errorf("%d rounds, %d references", n, len(env.Refs()))
 	}
 }
 
-func TestRevealAllAndMutate(t *testing.T) {
+func TestRevealAll(t *testing.T) {
 	_, st, cfg := start(t)
 	st.PutSecret("db", `{"password":"p"}`)
 	env := newEnv(t, cfg, map[string]string{"DB": "sm://db#password", "PORT": "8080", "GONE": "ssm:///gone?optional", "RAW": "sm://db"},
@@ -89,18 +89,6 @@ func TestRevealAllAndMutate(t *testing.T) {
 	}
 	if want := map[string]string{"DB": "p", "PORT": "8080", "RAW": "sm://db"}; !maps.Equal(all, want) {
 		t.Errorf("got %v, want %v", all, want)
-	}
-	for key, want := range map[string]string{"DB": "p", "PORT": "8080"} {
-		got, stop, err := env.EnvMutate(t.Context(), key, key, "", map[string]string{"DB": "sm://db#password", "PORT": "8080"}[key])
-		if got != want || stop || err != nil {
-			t.Errorf("EnvMutate(%s) = %q, %t, %v", key, got, stop, err)
-		}
-	}
-	if _, _, err := env.EnvMutate(t.Context(), "OTHER", "OTHER", "", "sm://db"); err == nil {
-		t.Error("a reference that the Env does not know passed as a value")
-	}
-	if _, _, err := env.EnvMutate(t.Context(), "GONE", "GONE", "", "ssm:///gone?optional"); !errors.Is(err, secrets.ErrNotFound) {
-		t.Errorf("an absent optional one: %v", err)
 	}
 }
 

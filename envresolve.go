@@ -24,15 +24,16 @@ type Env struct {
 	config *config
 	home   string // the function's Region, or "" where only the SDK's configuration knows
 
-	warmed atomic.Bool // Warm was called
-	owed   atomic.Bool // Warm was called while a snapshot is made: the first read does its work
+	warmed      atomic.Bool // Warm was called
+	warmPending atomic.Bool // Warm was called while a snapshot is made: the first read does its work
+	restored    atomic.Bool // something was read, so the snapshot is made
 }
 
 type variable struct {
 	name  string
 	ref   Ref // as written, and as errors may print it
 	entry *entry
-	slot  int // in generation.values
+	slot  int // of its part, in generation.slots
 }
 
 // New reads the environment and the options, and makes no call and no client. Everything that
@@ -41,11 +42,7 @@ type variable struct {
 // reference of another tool for the same stores, is such an error: it never becomes a plain
 // value.
 func New(opts ...Option) (*Env, error) {
-	c := &config{
-		cacheConfig: newCacheConfig(), vars: map[string]Scheme{}, refs: map[string]Ref{},
-		providers: map[Scheme]Provider{}, contexts: map[string]map[string]string{},
-		roles: map[string]string{},
-	}
+	c := newConfig()
 	for _, o := range opts {
 		o.apply(c)
 	}
@@ -339,24 +336,8 @@ func (e *Env) undeclared() (errs []*ResolveError) {
 
 // declare makes a variable of a name and its reference.
 func (e *Env) declare(name string, ref Ref) {
-	c := e.cache
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	entry := c.entry(ref.inRegion(e.home), true)
-	entry.optional = ref.optional() && (entry.optional || len(entry.names) == 0)
-	entry.names = append(entry.names, name)
-	v := &variable{name: name, ref: ref, entry: entry}
-	if p := ref.part(); p != (part{}) {
-		if v.slot = slices.Index(entry.parts, p) + 1; v.slot == 0 {
-			entry.parts = append(entry.parts, p)
-			v.slot = len(entry.parts)
-		}
-	}
-	if ref.Scheme() == Literal {
-		entry.gen.Store(&generation{
-			number: 1, life: forever, soon: forever, at: c.now(),
-			values: []slot{{value: ref.value()}}})
-	}
+	v := &variable{name: name, ref: ref}
+	v.entry, v.slot = e.cache.declare(name, ref.inRegion(e.home))
 	e.vars[name] = v
 	e.order = append(e.order, v)
 }

@@ -16,7 +16,7 @@ import (
 // The kinds of failure, for errors.Is. The retryable ones may be cured by a retry
 // ([Retryable]); the [Cache] serves an old value through them for up to [WithMaxStale].
 // The others are permanent: they last until somebody changes something, and an old
-// value is served through them for [WithDeniedGrace] only.
+// value is served through them for [WithGrace] only.
 var (
 	// ErrNotFound: the parameter, secret, version or stage does not exist, or is marked
 	// for deletion.
@@ -167,12 +167,20 @@ func (e *ResolveError) interrupted() bool {
 	return errors.Is(e.cause, context.DeadlineExceeded) || errors.Is(e.cause, context.Canceled)
 }
 
-// named and passing are forVariable and transient, for callers that are being
-// rewritten.
-func (e *ResolveError) named(variable string, ref Ref) *ResolveError {
-	return e.forVariable(variable, ref)
+// givenUp reports whether e says only that the call was cancelled.
+func (e *ResolveError) givenUp() bool {
+	var apiErr *awserr.Error
+	if errors.As(e.cause, &apiErr) {
+		return apiErr.Reason == awserr.GivenUp
+	}
+	return errors.Is(e.cause, context.Canceled)
 }
-func (e *ResolveError) passing() bool { return e.transient() }
+
+// blamesRequest reports whether e is an answer with a status of 4xx, which an outage hardly gives.
+func (e *ResolveError) blamesRequest() bool {
+	var apiErr *awserr.Error
+	return errors.As(e.cause, &apiErr) && apiErr.Status >= 400 && apiErr.Status < 500
+}
 
 // failures is every failure of one New, Warm, Refresh or RevealAll, sorted by variable.
 type failures struct {

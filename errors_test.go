@@ -503,7 +503,7 @@ func TestLogKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	key := regexp.MustCompile(`"(secrets\.(?:[a-z]+))", ?(?:e,|")`)
+	key := regexp.MustCompile(`"(secrets\.(?:[a-mo-z]|n[a-np-z])[a-z]*)"`) // not the build tags, secrets.no…
 	documented := regexp.MustCompile("(?m)^\\| `(secrets\\.[a-z]+)` \\|")
 	keys := func(re *regexp.Regexp, text []byte, into map[string]bool) {
 		for _, m := range re.FindAllSubmatch(text, -1) {

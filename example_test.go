@@ -176,7 +176,7 @@ func ExampleEnv_Stats() {
 		"API_KEY": "ssm:///app/api-key", "HOST": "ssm:///app/host", "DB": "sm://prod/db",
 	}))
 	s := env.Stats()
-	fmt.Println("fetches:", s.Rounds, "values:", s.Values, "stale reads:", s.Stale)
+	fmt.Println("fetches:", s.Fetches, "values:", s.Values, "stale reads:", s.Stale)
 	// Output: fetches: 2 values: 3 stale reads: 0
 }
 
@@ -480,7 +480,7 @@ func ExampleWithTTL() {
 }
 
 // With no grace a denial ends a value at once, and so does every blink of a policy.
-func ExampleWithDeniedGrace() {
+func ExampleWithGrace() {
 	ctx := context.Background()
 	var denied error
 	provider := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
@@ -488,8 +488,8 @@ func ExampleWithDeniedGrace() {
 	})
 	env := secrets.MustWarm(ctx, secrets.WithProvider(provider),
 		secrets.WithLogger(slog.New(slog.DiscardHandler)),
-		secrets.WithTTL(0),         // every read fetches
-		secrets.WithDeniedGrace(0), // 5 minutes by default
+		secrets.WithTTL(0),   // every read fetches
+		secrets.WithGrace(0), // 5 minutes by default
 		secrets.WithEnviron(map[string]string{"API_KEY": "ssm:///app/api-key"}))
 	denied = secrets.ErrAccessDenied
 	_, err := env.Get(ctx, "API_KEY")

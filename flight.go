@@ -1,280 +1,646 @@
 package secrets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"slices"
 	"time"
 
-	"github.com/lambdasecrets/secrets/internal/awsclient"
 	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/deadline"
-	"github.com/lambdasecrets/secrets/internal/guard"
+	"github.com/lambdasecrets/secrets/internal/jitter"
+	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
-// group is what leaves in one flight: one scheme and Region, and the good apart from the failed.
+const (
+	maxTry     = 30 * time.Second // a try that takes longer stood still
+	maxBackoff = 2 * time.Second  // between the tries of callers who wait
+	minAlong   = 50 * time.Millisecond
+	maxAlong   = time.Second
+)
+
+// A group is what may leave in one round: one scheme, Region and role.
 type group struct {
-	scheme  Scheme
-	region  string
-	passing bool   // the last flight failed for a passing reason
-	alone   *entry // the last flight failed for a lasting one: what AWS refuses would take a batch of good ones down with it
+	scheme       Scheme
+	region, role string
 }
 
-func groupOf(e *entry) group {
-	g := group{scheme: e.source.Scheme(), region: e.source.Region()}
-	if e.fail != nil {
-		if g.passing = e.fail.err.passing(); !g.passing {
-			g.alone = e
-		}
-	}
-	return g
+func groupOf(source Ref) group {
+	return group{source.Scheme(), source.Region(), source.Role()}
 }
 
-// launch starts a flight per group for the asks that need one. A flight takes along what else of its group is due, or soon, and in use.
-func (c *Cache) launch(ctx context.Context, asks []*ask, m mode, now clock.Moment) {
-	flights := map[group]*flight{}
-	for _, a := range asks {
-		key := groupOf(a.entry)
-		f := flights[key]
-		if f == nil {
-			c.flights++
-			f = &flight{cache: c, start: c.flights, at: now, begun: time.Now(), search: a.search, warm: m == warming, once: m == reading, returned: make(chan struct{})}
-			flights[key] = f
-		}
-		f.add(a.entry)
-		a.join(a.entry.call)
+// A round is the tries of one group that left together. It draws its random numbers once, because
+// numbers per source would spread what can be fetched together.
+type round struct {
+	cache  *Cache
+	seq    uint64 // results are ordered by it
+	at     clock.Moment
+	began  time.Time
+	draw   float64 // of lifetimes, windows and backoff
+	retry  bool    // by a caller who has seen the last try fail
+	renews bool    // by a Refresh or a search, whose answers come from the first Region
+	tries  []*try
+	cancel context.CancelFunc
+
+	// The rest is under Cache.mu.
+	waited    int       // tries that somebody waits for
+	needed    int       // callers who wait and have no old value
+	retryAt   time.Time // the next tries of what failed leave together, too
+	cancelled bool
+}
+
+// A try is one attempt to fetch one source. It belongs to nobody: who began it may leave first.
+type try struct {
+	round *round
+	entry *entry
+	call  *call
+	again bool // it replaces a try that stood still over a freeze
+
+	// The rest is under Cache.mu.
+	waiters  int
+	done     bool // its result is booked, or was dropped
+	timedOut bool // a caller with an old value gave up
+	// lastWords are what the provider said when it was cancelled, or nil.
+	lastWords *ResolveError
+	held      []*entry // these wait for its result, see suspicion
+}
+
+func (t *try) seq() uint64 { return t.round.seq }
+
+// A call is what the provider gets in one piece.
+type call struct {
+	tries    []*try
+	answered int // tries with a value, under Cache.mu
+}
+
+// Suspicion is how far the search is for a name that makes a whole call fail. Such a failure is
+// either an outage, where every further call is a burden, or the fault of one name, which must not
+// keep its neighbours from their values. So one name is asked alone, and its neighbours only once it
+// was answered.
+const (
+	trusted    = iota // it leaves with all others
+	failedOnce        // its call failed as a whole: it leaves with others like it
+	probing           // again: one name of those is asked alone, and the others wait for its result
+	cleared           // that one was answered: the others leave together once more
+	apart             // that call failed, too: each is asked alone
+)
+
+// startLocked begins a try for each of wants, in one round per group.
+func (c *Cache) startLocked(r *request, wants []*want, now clock.Moment) {
+	byGroup := map[group][]*want{}
+	for _, w := range wants {
+		byGroup[w.entry.group] = append(byGroup[w.entry.group], w)
 	}
-	for key, f := range flights {
-		if m != renewing && key.alone == nil {
-			for _, e := range c.entries {
-				if e.call == nil && groupOf(e) == key && e.inUse(now) && !e.fail.resting(now) {
-					f.add(e)
-				}
-			}
+	for g, wants := range byGroup {
+		c.seq++
+		round := &round{cache: c, seq: c.seq, at: now, began: time.Now(), draw: jitter.Draw(),
+			retry: wants[0].answered, renews: r.mode >= renewing}
+		var ctx context.Context
+		ctx, round.cancel = context.WithCancel(context.WithoutCancel(r.ctx))
+		if r.mode >= renewing {
+			ctx = context.WithValue(ctx, renewKey{}, true)
 		}
-		flightCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
-		f.cancel = cancel
-		go f.run(flightCtx)
+		leaving, along := c.departuresLocked(r, g, wants, now)
+		calls := c.collectLocked(round, leaving)
+		for _, w := range slices.Concat(wants, along) {
+			c.joinLocked(w, w.entry.try)
+		}
+		c.stats.Fetches += uint64(len(calls))
+		go round.run(ctx, calls)
 	}
 }
 
-// inUse reports whether a flight of e's group should take e along.
-func (e *entry) inUse(now clock.Moment) bool {
+// departuresLocked returns the entries that leave in a round: those of wants, those of the group
+// whose callers pause before their next try, and those that a refresh takes along. For the last it
+// adds wants to r.
+func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.Moment) (
+	leaving []*entry, along []*want,
+) {
+	failing, known := false, false
+	for _, w := range wants {
+		leaving = append(leaving, w.entry)
+		failing = failing || w.entry.failure != nil
+		known = known || w.entry.declared || w.entry.gen.Load() != nil
+	}
+	if r.mode >= renewing || !known {
+		return leaving, nil // a Refresh asks for what it names; a new name brings no old ones
+	}
+	isIn := map[*entry]bool{}
+	for _, e := range leaving {
+		isIn[e] = true
+	}
+	c.eachOf(g, !wants[0].entry.declared, func(e *entry) {
+		switch {
+		case isIn[e] || e.tryRuns(now):
+		case failing && e.pausingCallers():
+			leaving = append(leaving, e)
+		case e.comesAlong(failing, now):
+			leaving = append(leaving, e)
+			along = append(along, r.takeAlongLocked(e))
+		}
+	})
+	return leaving, along
+}
+
+// eachOf calls f for the declared entries of a group, and with others also for all others.
+func (c *Cache) eachOf(g group, others bool, f func(*entry)) {
+	for _, e := range c.groups[g] {
+		f(e)
+	}
+	if !others {
+		return
+	}
+	c.kept.each(func(e *entry) {
+		if e.group == g {
+			f(e)
+		}
+	})
+}
+
+// tryRuns reports whether a try of e runs that did not stand still.
+func (e *entry) tryRuns(now clock.Moment) bool {
+	return e.try != nil && !now.Interrupted(e.try.round.at, maxTry)
+}
+
+// pausingCallers reports whether callers wait for e's next try after a transient failure.
+func (e *entry) pausingCallers() bool {
+	return len(e.waiting) > 0 && e.failure != nil && e.failure.nature.transient
+}
+
+// comesAlong reports whether a refresh of its neighbours takes e along: it is due, or will be soon,
+// and in use. What fails comes along only with what fails, so that it delays no good one.
+func (e *entry) comesAlong(failing bool, now clock.Moment) bool {
+	if f := e.failure; f != nil && (!failing || !f.nature.transient || f.open(now)) {
+		return false
+	}
 	g := e.gen.Load()
 	if g == nil {
 		return e.wanted
 	}
-	return g.read.Load() && !g.within(g.soon, now)
+	return g.used.Load() && !g.within(refreshAt(g.life(e.bounds.ttl)), now)
 }
 
-// A flight is one running fetch of several sources of one scheme and Region, on behalf of the callers that wait for them. It belongs to nobody: who
-// began it may leave first.
-type flight struct {
-	cache    *Cache
-	begun    time.Time
-	search   uint64 // the number of the one it was begun for, or 0
-	cancel   context.CancelFunc
-	returned chan struct{} // closed when run returned
-
-	// The rest stands under Cache.mu.
-	start   uint64       // of the running try: answers are ordered by it
-	at      clock.Moment // likewise
-	calls   []*call      // that are not settled
-	waiters int
-	until   time.Time // when the most patient of them leaves
-	warm    bool      // a warm waits: a passing failure opens no window
-	once    bool      // no second try: old values are in hand, and good yet or the backend is known to fail
-	over    bool      // nobody waits any more, or all is settled: answers are dropped
-	gone    error     // why the last caller with a reason left
+// takeAlongLocked adds e to r. Nothing runs unless a caller waits, so r waits for it as well, but not
+// much longer than for its own.
+func (r *request) takeAlongLocked(e *entry) *want {
+	w := r.add(e, e.bounds)
+	w.along = true
+	w.alongUntil = earlier(r.until, time.Now().Add(maxAlong))
+	r.open++
+	r.nextAt = earlier(r.nextAt, w.alongUntil)
+	return w
 }
 
-// A call is one source's part of a flight.
-type call struct {
-	entry  *entry
-	flight *flight
-	done   chan struct{} // closed when it is settled
-	gen    *generation
-	err    *ResolveError // of the last try
-	again  bool          // abandoned: who waits must ask anew
-	cut    bool          // given up without an answer; err says only that
-}
-
-func (f *flight) add(e *entry) {
-	g := e.gen.Load()
-	f.once = f.once && g != nil && (e.fail != nil || g.within(g.life, f.at))
-	e.call, e.used = &call{entry: e, flight: f, done: make(chan struct{})}, f.start
-	f.calls = append(f.calls, e.call)
-}
-
-// run fetches until every call is settled or nobody waits any more.
-func (f *flight) run(ctx context.Context) {
-	c := f.cache
-	defer close(f.returned)
-	defer f.cancel()
-	open, thawed := f.calls, false
-	for try := 0; ; try++ {
-		at := c.now() // before the request is sent: an answer that waited in a socket while the sandbox was frozen is as old as its question
-		c.mu.Lock()
-		c.flights++
-		f.start, f.at = c.flights, at
-		c.stats.Rounds++
-		c.mu.Release()
-		answers, draw := c.fetch(ctx, open, at), awsclient.Rand()
-		c.mu.Lock()
-		now := c.now()
-		if f.over {
-			for i, call := range open {
-				call.late(answers[i])
-			}
-			c.mu.Release()
-			return
-		}
-		if now.Interrupted(at, longest) && !thawed {
-			thawed = true // ask once more: it is from before the freeze
-			c.mu.Release()
+// hurryLocked limits how long r, which has its own results, waits for what it took along: as long
+// again as it took so far, at least 50 ms and at most 1 s from the start.
+func (c *Cache) hurryLocked(r *request) {
+	for _, w := range r.wants {
+		if w.settled || w.try == nil {
 			continue
 		}
-		open = f.take(open, answers, draw, now)
-		f.calls, f.over = open, len(open) == 0
-		left := time.Until(f.until) - deadline.Reserve
-		c.mu.Release() // what is to be logged is written by those who wait, before they return: the sandbox may be frozen then
-		if len(open) == 0 {
-			return
-		}
-		backoff := awsclient.Jitter(min(maxBackoff, 100*time.Millisecond<<min(try, 5)), 0.5)
-		if backoff > left && left > deadline.Reserve {
-			backoff = awsclient.Jitter(left, 0.2) // a last try, while there is somebody to wait for it
-		}
-		pause := time.NewTimer(backoff)
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			pause.Stop()
-			return
-		}
+		began := w.try.round.began
+		limit := began.Add(min(maxAlong, max(minAlong, 2*time.Since(began))))
+		w.alongUntil = earlier(w.alongUntil, limit)
+		r.nextAt = earlier(r.nextAt, w.alongUntil)
 	}
 }
 
-// take settles the calls that have their answer, under mu, and returns the others, which are to be tried again.
-func (f *flight) take(open []*call, answers []answer, draw float64, now clock.Moment) (retry []*call) {
-	c := f.cache
-	for i, call := range open {
-		if call.err = answers[i].err; call.err == nil {
-			call.err = c.install(call, answers[i].gen, draw, now)
+// stepAlongLocked settles what was taken along when it has its result, or when its time is up. What
+// did not come in time is not taken along again until somebody reads it.
+func (c *Cache) stepAlongLocked(w *want) {
+	switch {
+	case w.try == nil || w.try.done:
+		c.settleLocked(w)
+	case w.request.ended != nil || !time.Now().Before(w.alongUntil):
+		if g := w.entry.gen.Load(); g != nil {
+			g.used.Store(false)
 		}
-		if call.err == nil || call.err.kind == ErrNotFound {
-			call.entry.renewed = max(call.entry.renewed, f.search)
-		}
+		w.entry.wanted = false
+		c.settleLocked(w)
+	}
+}
+
+// collectLocked makes a try for each entry and divides the tries into calls. What failed on its own
+// leaves alone, so that it takes no good one down with it.
+func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
+	var good, suspects call
+	var probes []*entry
+	for _, e := range leaving {
 		switch {
-		case call.err == nil:
-			call.settle()
-		case call.err.passing() && !f.once:
-			retry = append(retry, call)
+		case e.suspect == probing:
+			probes = append(probes, e)
+		case e.suspect == apart || e.failedAlone():
+			calls = append(calls, c.tryLocked(r, e, &call{}))
+		case e.suspect == trusted:
+			c.tryLocked(r, e, &good)
 		default:
-			c.failed(call, draw, now)
-			call.settle()
+			c.tryLocked(r, e, &suspects)
 		}
 	}
-	return retry
-}
-
-// settle ends the call, under mu.
-func (call *call) settle() {
-	if call.entry.call == call {
-		call.entry.call = nil
-	}
-	close(call.done)
-}
-
-// An answer is what a try brought for one source: a generation or an error.
-type answer struct {
-	gen   *generation
-	err   *ResolveError
-	ended bool // err says that ctx was cancelled
-}
-
-// fetch asks the provider, and parses what it brings, without a lock. A provider that panics or miscounts fails these references and takes nothing down.
-func (c *Cache) fetch(ctx context.Context, calls []*call, at clock.Moment) []answer {
-	refs, answers := make([]Ref, len(calls)), make([]answer, len(calls))
-	for i, call := range calls {
-		refs[i] = call.entry.source
-	}
-	problem := guard.Call(func() string {
-		results := c.next.Fetch(ctx, refs)
-		if len(results) != len(calls) {
-			return fmt.Sprintf("the provider returned %d results for %d references", len(results), len(calls))
+	for _, batch := range []*call{&good, &suspects} {
+		if len(batch.tries) > 0 {
+			calls = append(calls, batch)
 		}
-		for i, r := range results {
-			answers[i] = calls[i].entry.answer(r, at)
+	}
+	if len(probes) > 0 {
+		calls = append(calls, c.probeLocked(r, probes))
+	}
+	return calls
+}
+
+// failedAlone reports whether e failed for a reason that is its own: not by a throttle, a time-out or
+// a lost connection, which say nothing of a name, nor with its whole call.
+func (e *entry) failedAlone() bool {
+	f := e.failure
+	return f != nil && !f.nature.interrupted && !f.nature.whole && f.silence == 0
+}
+
+// tryLocked makes a try of e in a call, and lets everybody wait for it who has no other.
+func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
+	t := &try{round: r, entry: e, call: in}
+	in.tries = append(in.tries, t)
+	r.tries = append(r.tries, t)
+	if old := e.try; old != nil && !old.done && r.at.Interrupted(old.round.at, maxTry) {
+		t.again = true
+	}
+	c.adoptWaitersLocked(e, t)
+	return in
+}
+
+// adoptWaitersLocked makes t the try of e: those who pause, or wait for one that stood still, wait
+// for t.
+func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
+	e.try = t
+	for _, w := range e.waiting {
+		frozen := w.try != nil && t.round.at.Interrupted(w.try.round.at, maxTry)
+		if !w.closing && (!w.waits || frozen) {
+			c.joinLocked(w, t)
 		}
-		return ""
+	}
+}
+
+// probeLocked asks one of the entries alone, the one that was so asked longest ago. The others wait
+// for its result.
+func (c *Cache) probeLocked(r *round, entries []*entry) *call {
+	first := slices.MinFunc(entries, func(a, b *entry) int { return cmp.Compare(a.probed, b.probed) })
+	first.probed = r.seq
+	in := c.tryLocked(r, first, &call{})
+	t := in.tries[0]
+	for _, e := range entries {
+		if e != first {
+			t.held = append(t.held, e)
+			c.adoptWaitersLocked(e, t)
+		}
+	}
+	return in
+}
+
+// run makes the calls of a round, as many at once as the width of ctx. Each result is booked when it
+// comes.
+func (r *round) run(ctx context.Context, calls []*call) {
+	defer r.cancel()
+	if !r.renews {
+		ctx = withFailover(ctx, r.nothingToServe)
+	}
+	parallel.Do(ctx, len(calls), func(i int) {
+		tries := calls[i].tries
+		refs := make([]Ref, len(tries))
+		for k, t := range tries {
+			refs[k] = t.entry.source
+		}
+		stream(ctx, r.cache.next, refs, func(k int, res Result) { r.cache.deliver(tries[k], res) })
 	})
-	if problem != "" {
-		for i, call := range calls {
-			answers[i] = answer{err: garbledError("", call.entry.source, problem)}
-		}
-	}
-	return answers
 }
 
-// land ends a flight that nobody waits for any more, under mu. It reports whether the provider has not said yet what is wrong.
-func (c *Cache) land(f *flight) (silent bool) {
-	f.over = true
-	f.cancel()
-	now, draw, after := c.now(), awsclient.Rand(), time.Since(f.begun)
-	for _, call := range f.calls {
-		e := call.entry
-		switch {
-		case f.gone == context.Canceled && call.err == nil:
-			// Whoever asked changed their mind. That says nothing about the backend.
-		case call.err != nil:
-			c.failed(call, draw, now)
-		case c.servable(e, now) != nil || after >= patience:
-			call.err, call.cut = call.err.orGone(e.source, context.DeadlineExceeded, after), true
-			c.failed(call, draw, now)
-			if e.fail != nil {
-				e.fail.cuts++
+// nothingToServe reports whether the second Region of a source may be asked: an old value is better
+// than one from there.
+func (r *round) nothingToServe(source Ref) bool {
+	i := slices.IndexFunc(r.tries, func(t *try) bool { return t.entry.source == source })
+	return i >= 0 && r.tries[i].entry.gen.Load() == nil
+}
+
+// cancelLocked ends a round that nobody waits for any more. Values that it still brings are kept.
+func (c *Cache) cancelLocked(r *round) {
+	r.cancelled = true
+	r.cancel()
+	for _, t := range r.tries {
+		for _, e := range append(t.held, t.entry) {
+			if e.try == t {
+				e.try = nil
 			}
-			silent = true
-		default:
-			silent = f.gone != nil
 		}
-		e.wanted = e.wanted || f.warm && e.gen.Load() == nil
-		call.settle()
-	}
-	return silent
-}
-
-// late takes what the provider said after the flight was given up, which is more than that nobody could wait, under mu.
-func (call *call) late(a answer) {
-	if a.err == nil || call.err != nil && !call.cut || a.ended {
-		return // that it was cancelled, by us, is no news
-	}
-	if f := call.entry.fail; f != nil && f.err == call.err && call.cut {
-		f.err = a.err
-	}
-	call.err = a.err
-}
-
-// abandon ends a flight that was frozen half-way, under mu. Those that wait for it ask anew.
-func (c *Cache) abandon(f *flight) {
-	f.over = true
-	f.cancel()
-	for _, call := range f.calls {
-		call.again = true
-		call.settle()
 	}
 }
 
-// orGone returns what a caller is told that could not wait any longer: the last failure, if one is known, and that time was up.
-func (e *ResolveError) orGone(source Ref, gone error, after time.Duration) *ResolveError {
-	if gone == nil {
-		return e
+// An outcome is what a try brought: a generation, or a failure and what it means. All that calls code
+// of others (errors of providers) is done before the lock is taken.
+type outcome struct {
+	gen *generation
+	err *ResolveError
+	failureNature
+}
+
+// failureNature is what a failure means for the source and its neighbours.
+type failureNature struct {
+	transient   bool // a retry may cure it
+	interrupted bool // it says nothing of the names in the call
+	whole       bool // its call failed as a whole
+	refused     bool // by an answer that an outage hardly gives
+	givenUp     bool // it says only that the call was cancelled
+	cancelled   bool // the same, and nothing else
+}
+
+// natureOf returns what a failure means.
+func natureOf(err *ResolveError) failureNature {
+	return failureNature{transient: err.transient(), interrupted: err.interrupted(),
+		whole: err.wholeCall, refused: err.blamesRequest(), givenUp: err.givenUp(),
+		cancelled: errors.Is(err, context.Canceled)}
+}
+
+// outcomeOf returns what a result means for e. An error whose methods panic, as those of a nil pointer
+// may, is a garbled answer.
+func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			problem := fmt.Sprintf("the provider's error panicked with a %T", p)
+			o = outcome{err: garbledError("", e.source, problem)}
+			o.failureNature = natureOf(o.err)
+		}
+	}()
+	o.gen, o.err = e.parse(res, asked, now)
+	if o.err == nil {
+		o.err = o.gen.lacks(e.gen.Load())
 	}
-	if e == nil {
-		return &ResolveError{Ref: source, kind: ErrUnavailable, cause: gone, problem: fmt.Sprintf("no answer within %v", after.Round(time.Millisecond))}
+	if o.err != nil {
+		o.gen, o.failureNature = nil, natureOf(o.err)
 	}
-	told := *e
-	told.cause = errors.Join(e.cause, gone)
-	return &told
+	return o
+}
+
+// deliver books a result.
+func (c *Cache) deliver(t *try, res Result) {
+	now := c.now()
+	o := outcomeOf(t.entry, res, t.round.at, now)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if t.done {
+		return
+	}
+	t.done = true
+	if t.entry.try == t {
+		t.entry.try = nil
+	}
+	if o.gen != nil {
+		c.installLocked(t, o.gen)
+	} else {
+		c.bookFailureLocked(t, o, now)
+	}
+	c.releaseHeldLocked(t, o, now)
+	c.wakeLocked(t.entry)
+	c.keepLocked(t.entry)
+	if t.waiters > 0 {
+		c.unwaitLocked(t.round)
+	}
+}
+
+// unwaitLocked takes note that one try less of a round is waited for. When there is none, what still
+// runs is cancelled.
+func (c *Cache) unwaitLocked(r *round) {
+	r.waited--
+	if r.waited == 0 {
+		c.cancelLocked(r)
+	}
+}
+
+// parse checks a result and parses its fields.
+func (e *entry) parse(res Result, asked, now clock.Moment) (*generation, *ResolveError) {
+	switch {
+	case res.Err != nil:
+		err := providerError(e.source, res.Err)
+		if err == nil || err.kind == nil {
+			err = garbledError("", e.source, "the provider returned an empty *ResolveError")
+		}
+		return nil, err.forVariable("", e.shown)
+	case res.Value.IsZero():
+		return nil, garbledError("", e.source, "the provider returned neither a value nor an error")
+	case len(res.Value.d.plain()) > maxValue:
+		return nil, &ResolveError{Ref: e.source, kind: ErrInvalidReference,
+			problem: "the value is larger than 4 MiB"}
+	}
+	if res.age > 0 { // it comes from a Cache, which knows how old it is
+		asked = clock.Moment{Wall: now.Wall - int64(res.age), Mono: now.Mono - int64(res.age)}
+	}
+	return e.generation(res, asked), nil
+}
+
+// generation makes a generation of a result, without what installing it decides.
+func (e *entry) generation(res Result, at clock.Moment) *generation {
+	g := &generation{arn: res.ARN, at: at, warning: res.warning, region: res.region,
+		fixed: e.source.data().Fixed(),
+		slots: make([]slot, 1, 1+len(e.parts))}
+	g.slots[0].value = res.Value.stamped(at)
+	for _, p := range e.parts {
+		v, err := g.slots[0].value.part(e.source, p)
+		g.slots = append(g.slots, slot{v, err})
+		g.broken = g.broken || err != nil
+	}
+	return g
+}
+
+// installLocked makes g the value of t's source, unless a later try has brought one, or a permanent
+// failure.
+func (c *Cache) installLocked(t *try, g *generation) {
+	e := t.entry
+	t.call.answered++
+	e.answered = max(e.answered, t.seq())
+	if t.seq() <= e.booked {
+		return
+	}
+	g.seq = t.seq()
+	c.setLocked(e, g, t.round.draw)
+	e.suspect = t.suspicionAfterValue()
+	if !g.slots[0].value.stale { // else another Cache could not refresh it
+		e.failure, e.wanted = nil, false
+		c.stats.Values++
+	}
+	for _, w := range e.waiting {
+		w.brought = g
+	}
+}
+
+// setLocked gives g its lifetime and its number, and serves it from now on.
+func (c *Cache) setLocked(e *entry, g *generation, draw float64) {
+	// A cold start, a restore or a long freeze: others had one at the same moment.
+	together := e.content == 0 || g.at.Parted(e.last) > e.bounds.ttl
+	g.share = drawLife(draw, together)
+	g.refreshAfter = refreshAt(g.life(e.bounds.ttl))
+	if g.fixed {
+		g.refreshAfter = forever
+	}
+	if g.warning != "" && g.warning != e.warned {
+		c.noteLocked(slog.LevelWarn, "secrets.tree", e, nil, "warning", g.warning)
+	}
+	e.warned = g.warning
+	c.noteRegionLocked(e, g)
+	if old := e.gen.Load(); old == nil || !old.slots[0].value.same(g.slots[0].value) {
+		e.content++
+	}
+	g.number, e.last, e.booked = e.content, g.at, g.seq
+	c.noteVersionLocked(e, g)
+	e.gen.Store(g)
+}
+
+// suspicionAfterValue returns how far a source is trusted that was answered. One that was asked alone
+// may be asked with others again, but after the first failure of such a call it is asked alone at
+// once.
+func (t *try) suspicionAfterValue() int {
+	if len(t.call.tries) == 1 && t.entry.suspect >= probing {
+		return cleared
+	}
+	return trusted
+}
+
+// bookFailureLocked remembers that t failed, if that is news: see the cases.
+func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) {
+	e := t.entry
+	switch {
+	case t.seq() <= e.booked, e.failure != nil && t.seq() < e.failure.seq:
+		return // a later try knows better
+	case o.givenUp && t.round.cancelled:
+		c.bookUnansweredLocked(t, o)
+		return
+	case now.Interrupted(t.round.at, maxTry) && !t.again:
+		return // an error across a freeze is about the freeze: who waits tries again
+	case o.transient && len(e.waiting) == 0 && len(t.held) == 0:
+		return // nobody waits: a late error is no news
+	}
+	c.recordLocked(e, t, o, now)
+}
+
+// bookUnansweredLocked: t was cancelled, which says nothing of the source, but perhaps which host did
+// not answer. If its neighbours in the same call were answered, it is asked alone from now on.
+func (c *Cache) bookUnansweredLocked(t *try, o outcome) {
+	if !o.cancelled {
+		t.lastWords = o.err
+	}
+	if t.call.answered > 0 {
+		t.entry.suspect = apart
+	}
+}
+
+// recordLocked makes the outcome of t the failure of e.
+func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
+	c.stats.Failures[o.err.kind.Error()]++
+	if e.failure == nil {
+		e.failure = &failure{}
+	}
+	f := e.failure
+	f.err, f.seq, f.silence, f.nature = o.err, t.seq(), 0, o.failureNature
+	f.tries++
+	if !o.transient {
+		e.booked = t.seq()
+		c.recordPermanentLocked(e, o.err, now)
+	}
+	atOnce := e.suspectWhole(o.failureNature)
+	f.retryAt = c.retryAtLocked(e, t.round, atOnce)
+	switch holds := e.gen.Load() != nil; {
+	case atOnce || !holds && o.transient:
+	case t.round.retry && f.windows > 0:
+		f.at = now // callers who were there tried again: the window begins anew and does not grow
+	default:
+		c.openLocked(f, t.round.draw, now)
+	}
+	if !e.declared {
+		c.noteUndeclaredLocked(e, o.err, now)
+	}
+}
+
+// recordPermanentLocked begins the grace, and logs the failure unless it is the absence of what is
+// optional.
+func (c *Cache) recordPermanentLocked(e *entry, err *ResolveError, now clock.Moment) {
+	f := e.failure
+	if !f.deniedLogged && !(e.optional && err.kind == ErrNotFound) {
+		f.deniedLogged = true
+		c.noteLocked(slog.LevelError, "secrets.denied", e, err)
+	}
+	if f.permanent {
+		return
+	}
+	f.permanent, f.since = true, now
+	if g := e.gen.Load(); g != nil && !g.fixed {
+		e.gen.Store(g.guarded())
+	}
+}
+
+// suspectWhole moves the search for the name that fails whole calls one step on, and reports whether
+// the next step should be taken at once. An unknown 4xx is hardly an outage; a 5xx may be, and gets a
+// second chance.
+func (e *entry) suspectWhole(n failureNature) (atOnce bool) {
+	if !n.whole {
+		return false
+	}
+	switch {
+	case e.suspect == trusted && !n.refused:
+		e.suspect = failedOnce
+		return false
+	case e.suspect == trusted:
+		e.suspect = probing
+		return true
+	case e.suspect == failedOnce:
+		e.suspect = probing
+		return false
+	case e.suspect == cleared:
+		e.suspect = apart
+		return true
+	}
+	return false
+}
+
+// retryAtLocked returns when callers who wait may try e again: after a backoff that the round drew,
+// or a little earlier if that is the last chance of one of them.
+func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
+	if atOnce {
+		return time.Time{}
+	}
+	now := time.Now()
+	if now.Before(r.retryAt) {
+		return r.retryAt
+	}
+	longest := min(maxBackoff, 100*time.Millisecond<<min(e.failure.tries-1, 5))
+	backoff := jitter.LessBy(longest, 0.5, r.draw)
+	for _, w := range e.waiting {
+		left := w.request.until.Sub(now) - deadline.Reserve
+		if w.persists && backoff > left && left > deadline.Reserve {
+			backoff = jitter.LessBy(left, 0.2, r.draw)
+		}
+	}
+	r.retryAt = now.Add(backoff)
+	return r.retryAt
+}
+
+// releaseHeldLocked tells the entries that waited for a probe its result: they may leave together if
+// it was answered, and share its failure if not.
+func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
+	answered := o.gen != nil || !o.transient
+	for _, e := range t.held {
+		if e.try == t {
+			e.try = nil
+		}
+		switch {
+		case answered && e.probed > 0:
+			e.suspect = apart // it was asked alone before, and failed
+		case answered:
+			e.suspect = cleared
+		case len(e.waiting) > 0 && t.seq() > e.booked && !(o.givenUp && t.round.cancelled):
+			c.recordLocked(e, t, o, now)
+		}
+		if answered && e.failure != nil {
+			e.failure.retryAt, e.failure.window = time.Time{}, 0
+		}
+		c.wakeLocked(e)
+	}
+	t.held = nil
 }

@@ -39,7 +39,7 @@ func TestWarmBudget(t *testing.T) {
 		{"on demand", "on-demand", 0, 1500 * time.Millisecond, 2 * time.Second},
 		{"provisioned concurrency", "provisioned-concurrency", 0, 29 * time.Second, 30 * time.Second},
 		{"managed instances", "lambda-managed-instances", 0, 29 * time.Second, 30 * time.Second},
-		{"a shorter deadline", "on-demand", 400 * time.Millisecond, 300 * time.Millisecond, 400 * time.Millisecond},
+		{"a shorter deadline", "on-demand", 400 * time.Millisecond, 270 * time.Millisecond, 400 * time.Millisecond},
 		{"a longer deadline", "on-demand", 10 * time.Second, 9 * time.Second, 10 * time.Second},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -202,7 +202,6 @@ func TestSnapStart(t *testing.T) {
 		},
 		"RevealAll": func(ctx context.Context, env *secrets.Env) error { _, err := env.RevealAll(ctx); return err },
 		"Snapshot":  func(ctx context.Context, env *secrets.Env) error { _, err := env.Snapshot(ctx).Get("A"); return err },
-		"Warm":      func(ctx context.Context, env *secrets.Env) error { return env.Warm(ctx) },
 	}
 	clocks := map[string]struct{ wall, mono time.Duration }{
 		"at once":                             {},
@@ -219,8 +218,10 @@ func TestSnapStart(t *testing.T) {
 					vars := on("snap-start")
 					vars["C"] = "sm://c"
 					env := p.env(t, vars, secrets.WithClock(clock.now))
-					if err := env.Warm(t.Context()); err != nil || p.count() != 0 {
-						t.Fatalf("before the snapshot: %v, %d calls", err, p.count())
+					for range 2 { // two packages may warm
+						if err := env.Warm(t.Context()); err != nil || p.count() != 0 {
+							t.Fatalf("before the snapshot: %v, %d calls", err, p.count())
+						}
 					}
 					clock.shift(shift.wall, shift.mono)
 					p.set(100*time.Millisecond, nil)
@@ -299,7 +300,7 @@ func TestSnapStartHang(t *testing.T) {
 			}
 		})
 		took(t, "the second", 0, 0, func() { expect(t, env, "a") })
-		took(t, "a later one of what hangs", 750*time.Millisecond, 800*time.Millisecond, func() {
+		took(t, "a later one of what hangs", 700*time.Millisecond, 750*time.Millisecond, func() {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			env.Get(ctx, "B")

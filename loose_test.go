@@ -264,7 +264,7 @@ func TestRefOfRefsIsTheSameSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := cache.Fetch(t.Context(), []secrets.Ref{ref})[0]
-	if text := secrets.Detail(r.Err) + log.String(); !strings.Contains(text, "secrets.denied") || strings.Contains(text, "app-name") {
+	if text := secrets.Detail(r.Err) + log.String(); !strings.Contains(text, "secrets.undeclared") || strings.Contains(text, "app-name") {
 		t.Error(text)
 	}
 }

@@ -141,3 +141,13 @@ func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // textLog returns a logger that writes to w.
 func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// failureOf returns the error of a variable's last fetch, if that failed.
+func failureOf(env *secrets.Env, name string) error {
+	for _, r := range env.Refs() {
+		if r.Variable == name {
+			return r.Err
+		}
+	}
+	return nil
+}

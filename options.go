@@ -80,11 +80,11 @@ func WithMaxStale(d time.Duration) CacheOption {
 	return cacheOption(func(c *cacheConfig) { c.duration("WithMaxStale", d, &c.stale) })
 }
 
-// WithDeniedGrace sets for how long, from the first such failure, a value is still served while its refreshes fail for lasting reasons (denied, not found,
+// WithGrace sets for how long, from the first such failure, a value is still served while its refreshes fail for lasting reasons (denied, not found,
 // cannot decrypt, no such field). The default is 5 minutes, since policies and grants blink while they are replaced. With 0 the first such failure drops
 // the value.
-func WithDeniedGrace(d time.Duration) CacheOption {
-	return cacheOption(func(c *cacheConfig) { c.duration("WithDeniedGrace", d, &c.grace) })
+func WithGrace(d time.Duration) CacheOption {
+	return cacheOption(func(c *cacheConfig) { c.duration("WithGrace", d, &c.grace) })
 }
 
 // WithLogger sets where state changes go: secrets.warm, secrets.stale, secrets.denied, secrets.dropped, secrets.version, secrets.derive,
@@ -108,6 +108,12 @@ func WithClock(clock Clock) CacheOption {
 		}
 		c.clock = clock
 	})
+}
+
+func newConfig() *config {
+	return &config{cacheConfig: newCacheConfig(), vars: map[string]Scheme{}, refs: map[string]Ref{},
+		providers: map[Scheme]Provider{}, contexts: map[string]map[string]string{},
+		roles: map[string]string{}}
 }
 
 func newCacheConfig() cacheConfig {

@@ -184,9 +184,6 @@ func TestBugsOfPeers(t *testing.T) {
 			if all, err := env.RevealAll(t.Context()); err == nil || all != nil {
 				t.Error("RevealAll returned a map")
 			}
-			if v, _, err := env.EnvMutate(t.Context(), "A", "A", "sm://a", "sm://a"); err == nil || v != "" {
-				t.Errorf("EnvMutate returned %s", v)
-			}
 			if err := new(secrets.Value).UnmarshalText([]byte("sm://a")); err == nil {
 				t.Error("a Value holds a reference")
 			}
@@ -337,7 +334,6 @@ func TestEveryMethodAtOnce(t *testing.T) {
 			func(int) { env.Stats() },
 			func(int) { _, err := env.RevealAll(ctx); must(err) },
 			func(int) { _, err := env.Snapshot(ctx).Get("P"); must(err) },
-			func(int) { _, _, err := env.EnvMutate(ctx, "A", "A", "", ""); must(err) },
 			func(i int) { _, err := env.Resolve(ctx, secrets.Secret(fmt.Sprint("r", i%3))); must(err) },
 			func(i int) {
 				must(c.Fetch(ctx, []secrets.Ref{secrets.Secret("a"), secrets.Secret(fmt.Sprint(i % 4))})[1].Err)

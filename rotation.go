@@ -10,11 +10,16 @@ import (
 	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
-// fruitless is for how long a source is not fetched again because of rejections, after a search that brought nothing new, and twice that after the
-// second one in a row: a password that is simply wrong must not become a flood of requests.
-const fruitless = 10 * time.Second
+const (
+	// searchInterval is the time between two searches for another value that brought none that works,
+	// and half the time from the second one in a row on: a password that is simply wrong must not
+	// become a flood of requests.
+	searchInterval = 10 * time.Second
+	maxRuns        = 4 // of the function of one Do
+)
 
-// Rejected marks err as the refusal of a credential, for [Env.Do] and [Derived.Do]. Rejected(nil) is nil.
+// Rejected marks err as the refusal of a credential, for [Env.Do] and [Derived.Do]. Rejected(nil) is
+// nil.
 func Rejected(err error) error {
 	if err == nil {
 		return nil
@@ -26,8 +31,8 @@ type rejected struct{ error }
 
 func (r *rejected) Unwrap() error { return r.error }
 
-// WithRejected tells [Env.Do] and [Derived.Do] which errors mean that the credential was refused, so that they need not be marked by [Rejected]: a
-// PostgreSQL error with code 28P01, an HTTP 401.
+// WithRejected tells [Env.Do] and [Derived.Do] which errors mean that the credential was refused, in
+// place of marking them by [Rejected]: a PostgreSQL error with code 28P01, an HTTP 401.
 func WithRejected(is func(error) bool) Option {
 	return option(func(c *config) {
 		if is == nil {
@@ -42,19 +47,25 @@ func (c *config) isRejected(err error) bool {
 	return err != nil && (errors.As(err, &r) || c.rejected != nil && c.rejected(err))
 }
 
-// Do runs f with the value of a variable. If f says that the credential was refused, by [Rejected] or [WithRejected], Do looks for another plaintext and runs f again
-// with it: a newer one that the cache has meanwhile; else one that it fetches, once for all who were refused; else, for a secret without a
-// stated stage, the one under AWSPENDING, because a single-user rotation changes the database before it moves AWSCURRENT. A pending value that
-// works is kept for everybody. If there is nothing else, Do returns f's own error, at once where the last such search, less than 10 seconds ago (20 from the second
-// on), brought nothing.
+// Do runs f with the value of a variable. If f says that the credential was refused, by [Rejected] or
+// [WithRejected], Do looks for another plaintext and runs f again with it: a newer one that the cache
+// has meanwhile; else one that it fetches, once for all callers that were refused; else, for a secret
+// without a stated stage, the one under AWSPENDING, because a single-user rotation changes the
+// database before it moves AWSCURRENT. A pending value that works is kept for everybody. If there is
+// nothing else, Do returns f's own error.
 //
-// Do blocks as [Env.Get] does, and for f, which may run up to four times.
+// A search that brings no value that works is repeated after 10 seconds, and after 20 from the second
+// one on; until then Do returns f's error at once.
+//
+// Do blocks as [Env.Get] does, and for f, which runs up to four times. f does not run again after ctx
+// has ended.
 func (e *Env) Do(ctx context.Context, name string, f func(Value) error) error {
-	return e.do(ctx, name, func(v Value, _ bool) error { return f(v) })
+	return e.do(ctx, name, func(v Value, _ bool) (Value, error) { return v, f(v) })
 }
 
-// do is Do for an f that is also told whether v replaces a value that was refused.
-func (e *Env) do(ctx context.Context, name string, f func(v Value, again bool) error) error {
+// do is Do for an f that is also told whether v replaces a value that was refused, and that says which
+// value it used.
+func (e *Env) do(ctx context.Context, name string, f func(v Value, again bool) (Value, error)) error {
 	v := e.vars[name]
 	if v == nil {
 		return e.unknown(name)
@@ -63,18 +74,19 @@ func (e *Env) do(ctx context.Context, name string, f func(v Value, again bool) e
 	if err != nil {
 		return err
 	}
-	seen, tried := g.number, []Value{value}
-	for err = f(value, false); e.config.isRejected(err); {
-		next, from := e.newer(ctx, v, seen, tried)
-		if next == nil {
+	t := &trial{env: e, variable: v, seen: g.number, gen: g, from: v.entry}
+	used, err := f(value, false)
+	if err == nil && v.entry.searching.Load() {
+		t.accepted(nil)
+	}
+	for runs := 1; e.config.isRejected(err) && runs < maxRuns; runs++ {
+		t.refused(value, used)
+		if ctx.Err() != nil || !t.find(ctx) {
 			break
 		}
-		value = next.slot(from, v.ref.part()).value
-		tried = append(tried, value)
-		if err = f(value, true); from == v.entry {
-			seen = next.number
-		} else if err == nil {
-			e.cache.adopt(v.entry, seen, next)
+		value = t.found()
+		if used, err = f(value, true); !e.config.isRejected(err) {
+			t.accepted(err)
 		}
 	}
 	if mark, ok := err.(*rejected); ok {
@@ -83,100 +95,192 @@ func (e *Env) do(ctx context.Context, name string, f func(v Value, again bool) e
 	return err
 }
 
-// A search is for another value than one that was refused, by all who were refused with it.
-type search struct {
-	number  uint64 // what was fetched for it, or for one with a higher number, is its answer
-	of      uint64 // the generation that was refused
-	begun   clock.Moment
-	pending *entry // the secret's pending version, if it may have one
-	over    bool   // in vain
-	vain    int    // searches of the same generation that were
+// A trial is one Do after a refusal: what was tried, and what was found.
+type trial struct {
+	env      *Env
+	variable *variable
+	tried    []Value
+	seen     uint64      // number of the newest own generation that was tried
+	gen      *generation // what was found, or read at first
+	from     *entry      // and where: the variable's own entry, or that of the pending version
 }
 
-// newer returns a generation whose value for v is none of those that were tried, and its entry: v's own, or that of the pending version. It returns nil
-// if there is none. The last generation of v's own that was tried has the number seen.
-func (e *Env) newer(ctx context.Context, v *variable, seen uint64, tried []Value) (*generation, *entry) {
-	c, own := e.cache, v.entry
-	differs := func(g *generation, from *entry) bool {
-		if g == nil {
-			return false
-		}
-		s := g.slot(from, v.ref.part())
-		return s.err == nil && !slices.ContainsFunc(tried, s.value.same)
-	}
-	if g := own.gen.Load(); differs(g, own) {
-		return g, own
-	}
-	if own.source.data().Fixed() || len(tried) > 3 || ctx.Err() != nil {
-		return nil, nil
-	}
-	s := c.seek(own, seen)
-	if s == nil {
-		return nil, nil
-	}
-	ctx = parallel.WithWidth(ctx, e.config.environ().Width(false))
-	look := func(from *entry, number uint64) (*generation, *ResolveError) {
-		a := &ask{entry: from, search: number}
-		if c.settle(ctx, []*ask{a}, renewing); differs(a.gen, from) {
-			return a.gen, nil
-		}
-		return nil, a.err
-	}
-	g, err := look(own, s.number)
-	if g == nil && err == nil && s.pending != nil {
-		if g, err = look(s.pending, s.number); g != nil {
-			return g, s.pending
-		}
-		if err != nil && err.kind == ErrNotFound {
-			g, err = look(own, s.number+1) // the rotation may have ended, and taken AWSPENDING away, since the first look
+// refused remembers values that were refused.
+func (t *trial) refused(values ...Value) {
+	for _, v := range values {
+		if !slices.ContainsFunc(t.tried, v.same) {
+			t.tried = append(t.tried, v)
 		}
 	}
-	if g == nil && (err == nil || !err.passing()) {
-		c.mu.Lock()
-		if !s.over {
-			s.over, s.vain = true, s.vain+1
-		}
-		c.mu.Unlock()
-	}
-	return g, own
 }
 
-// seek returns the search for another value than e's generation of: the one that goes on, or a new one; nil while the last one that was in vain is too recent.
-func (c *Cache) seek(e *entry, of uint64) *search {
+// found returns the value that was found.
+func (t *trial) found() Value { return t.gen.slot(t.from, t.variable.ref.part()).value }
+
+// accepted notes that the value works, if f came to its end, and keeps a pending one for everybody.
+func (t *trial) accepted(err error) {
+	if err != nil {
+		return // it failed for another reason, which says nothing of the credential
+	}
+	c, own := t.env.cache, t.variable.entry
+	pending := t.from != own
+	if pending {
+		c.adopt(own, t.seen, t.gen)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now, s := c.now(), &search{of: of}
-	if last := e.search; last != nil && last.of == of {
-		rest := fruitless
-		if last.vain > 1 {
-			rest *= 2
+	if s := own.search; s != nil && (pending || t.gen.number > s.of) {
+		s.accepted = true
+		own.searching.Store(false)
+	}
+}
+
+// takes reports whether g holds a value that was not tried, and takes it if so.
+func (t *trial) takes(g *generation, from *entry) bool {
+	if g == nil {
+		return false
+	}
+	s := g.slot(from, t.variable.ref.part())
+	if s.err != nil || slices.ContainsFunc(t.tried, s.value.same) {
+		return false
+	}
+	t.gen, t.from = g, from
+	return true
+}
+
+// find finds a value that was not tried: the one that the cache has, the one that a search brings, the
+// pending one, and once more the own one, because the rotation may have ended between those two.
+func (t *trial) find(ctx context.Context) bool {
+	own, c := t.variable.entry, t.env.cache
+	g := own.gen.Load()
+	if t.takes(g, own) {
+		return true
+	}
+	if g != nil {
+		t.seen = g.number // it was tried, perhaps by way of what was built from it
+	}
+	if own.source.data().Fixed() {
+		return false
+	}
+	s := c.joinSearch(own, t.seen)
+	if s == nil {
+		return false
+	}
+	ctx = parallel.WithWidth(ctx, t.env.config.environ().Width(false))
+	found, err := t.look(ctx, own, s.after)
+	if !found && err == nil && s.pending != nil {
+		found, err = t.look(ctx, s.pending, s.after)
+		if err != nil && err.kind == ErrNotFound {
+			found, err = t.look(ctx, own, c.lookAgain(s))
 		}
-		switch recent := now.Since(last.begun) < rest; {
-		case recent && last.over:
-			return nil
-		case recent:
+	}
+	if !found && (err == nil || !err.transient()) {
+		c.endSearch(s)
+	}
+	return found
+}
+
+// look fetches an entry by a try later than after, and takes its value if it was not tried.
+func (t *trial) look(ctx context.Context, from *entry, after uint64) (bool, *ResolveError) {
+	c := t.env.cache
+	r := c.newRequest(ctx, searching)
+	r.after = after
+	w := r.add(from, from.bounds)
+	c.resolve(r)
+	if t.takes(w.gen, from) {
+		return true, nil
+	}
+	return false, w.err
+}
+
+// A search is for another value than one that was refused. All callers that were refused with that
+// value share it.
+type search struct {
+	after    uint64 // the results of tries with higher numbers are its own
+	again    uint64 // the same for its second look, or 0
+	of       uint64 // the number of the generation that was refused
+	begun    clock.Moment
+	pending  *entry // the secret's pending version, if it may have one
+	accepted bool   // what it brought works
+	ended    bool   // it brought nothing
+	vain     int    // searches in a row, this one included, that brought nothing that works
+}
+
+// joinSearch returns the search for another value than the generation of e with that number: the one
+// that goes on, or a new one; nil while the last one that brought nothing is too recent. What it
+// brought may be refused as well, because rotations follow each other, so a search for something newer
+// begins at once; but credentials that are always new and never right must not become a flood either.
+func (c *Cache) joinSearch(e *entry, of uint64) *search {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, last := c.now(), e.search
+	s := &search{of: of, begun: now, after: c.seq, vain: 1}
+	if last != nil && !last.accepted {
+		recent := now.Since(last.begun) < last.interval()
+		switch same := last.of == of; {
+		case recent && same && !last.ended:
 			return last
+		case recent && (same || last.vain >= maxRuns):
+			return nil
 		}
-		s.vain = last.vain
+		s.vain = last.vain + 1
 	}
-	c.searches += 2 // it may look twice
-	s.number, s.begun = c.searches, now
-	if e.source.Scheme() == SecretsManager && e.source.Stage() == "" {
-		// Not one of c.entries: it is asked for by nobody else, and gone after the rotation.
-		s.pending = &entry{source: e.source.With("stage", "AWSPENDING"), shown: e.shown.With("stage", "AWSPENDING"), names: e.names, optional: true, ttl: e.ttl, stale: e.stale}
-	}
+	s.pending = c.pendingOf(e)
 	e.search = s
+	e.searching.Store(true)
 	return s
 }
 
-// adopt makes what another reference brought the generation of e, in place of the one with the number refused: the pending password that turned out to be the one that
-// works. It will be AWSCURRENT soon; if not, the next refresh brings the old one back.
-func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
-	g := e.generation(Result{Value: from.values[0].value, ARN: from.arn}, from.at)
+// interval returns for how long a search that brought nothing that works is not repeated.
+func (s *search) interval() time.Duration {
+	if s.vain > 1 {
+		return 2 * searchInterval
+	}
+	return searchInterval
+}
+
+// pendingOf returns an entry of the secret's pending version, or nil. It is none of c.entries: nobody
+// else asks for it, and it goes with the search.
+func (c *Cache) pendingOf(e *entry) *entry {
+	if e.source.Scheme() != SecretsManager || e.source.Stage() != "" {
+		return nil
+	}
+	source := e.source.With("stage", "AWSPENDING")
+	return &entry{source: source, shown: e.shown.With("stage", "AWSPENDING"), group: groupOf(source),
+		names: e.names, declared: true, optional: true, bounds: e.bounds}
+}
+
+// lookAgain returns the number that the tries of a second look must exceed, the same for all.
+func (c *Cache) lookAgain(s *search) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if g0 := e.gen.Load(); g0 != nil && g0.number == refused { // else somebody was faster, or AWSCURRENT has moved on
-		c.flights++
-		c.install(&call{entry: e, flight: &flight{start: c.flights}}, g, 0, c.now())
+	if s.again == 0 {
+		s.again = c.seq
 	}
+	return s.again
+}
+
+// endSearch notes that a search brought nothing.
+func (c *Cache) endSearch(s *search) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s.ended = true
+}
+
+// adopt makes what another reference brought the value of e, in place of the generation with the
+// number refused: the pending password that turned out to work. It will be AWSCURRENT soon; if not,
+// the next refresh brings the old one back.
+func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
+	g := e.generation(Result{Value: from.slots[0].value, ARN: from.arn}, from.at)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	old := e.gen.Load()
+	if old == nil || old.number != refused || g.lacks(old) != nil {
+		return // somebody was faster, or AWSCURRENT has moved on
+	}
+	c.seq++
+	g.seq = c.seq
+	e.failure = nil
+	c.setLocked(e, g, 0)
+	c.wakeLocked(e)
 }

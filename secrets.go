@@ -44,7 +44,7 @@
 //
 // A value is refreshed when a caller reads it and it is older than its TTL ([WithTTL], 5 minutes), by the wall clock or the monotonic one,
 // since a frozen sandbox stops the latter. Nothing runs in the background. A ciphertext and a pinned version never change and are never fetched
-// again. While a refresh fails, the old value is served, marked [Value.Stale], within [WithMaxStale] and [WithDeniedGrace].
+// again. While a refresh fails, the old value is served, marked [Value.Stale], within [WithMaxStale] and [WithGrace].
 //
 // # Providers
 //
@@ -60,6 +60,7 @@ package secrets
 
 import (
 	"context"
+	"time"
 
 	"github.com/lambdasecrets/secrets/internal/guard"
 	"github.com/lambdasecrets/secrets/internal/parallel"
@@ -80,8 +81,9 @@ type Result struct {
 	ARN   string // of the parameter, secret or key that the value came from, for Env.Refs; may be ""
 	Err   error  // why there is no Value, or nil
 
-	region  string // the second Region that the reference states, if the Value came from there
-	warning string // about the Value, for the log: that it is about to outgrow a limit; or ""
+	region  string        // the second Region that the reference states, if the Value came from there
+	warning string        // about the Value, for the log: that it is about to outgrow a limit; or ""
+	age     time.Duration // of a Value that was in a Cache already
 }
 
 // A ProviderFunc is a [Provider] that fetches one reference at a time, up to 32 at once.

@@ -2,29 +2,32 @@ package secrets
 
 import (
 	"context"
-	"maps"
-	"slices"
 
+	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
-// A Snapshot is one reading of all variables, with one generation per source: user and password of one secret belong together even while it rotates. Reading it asks no
-// clock and takes no lock. Use one per invocation; it does not follow rotation.
+// A Snapshot is one reading of all variables, with one generation per source: user and password of one
+// secret belong together even while it rotates. Reading it asks no clock and takes no lock. Use one
+// per invocation; it does not follow rotation.
 type Snapshot struct {
-	env  *Env
-	asks map[*entry]*ask // source → its answer
+	env   *Env
+	wants map[*entry]*want // source → its result
 }
 
-// Snapshot refreshes what is due, and returns every variable's value or error. It blocks as [Env.Get] does, and never fails as a whole.
+// Snapshot refreshes what is due, and returns every variable's value or error. It blocks as [Env.Get]
+// does, and never fails as a whole.
 func (e *Env) Snapshot(ctx context.Context) Snapshot {
 	ctx = parallel.WithWidth(ctx, e.config.environ().Width(false))
-	e.payOff(ctx)
-	asks := asksFor(e.order)
-	e.cache.settle(ctx, slices.Collect(maps.Values(asks)), reading)
-	return Snapshot{e, asks}
+	e.warmAfterRestore(ctx)
+	r := e.cache.newRequest(ctx, reading)
+	wants := r.wantVariables(e.order)
+	e.cache.resolveTogether(r)
+	return Snapshot{e, wants}
 }
 
-// Get returns the value of a variable as it was when the snapshot was taken, or the error of its fetch.
+// Get returns the value of a variable as it was when the snapshot was taken, or the error of its
+// fetch.
 func (s Snapshot) Get(name string) (Value, error) {
 	if s.env == nil {
 		return Value{}, &ResolveError{Variable: name, kind: ErrNotReference, problem: "the Snapshot is zero"}
@@ -33,11 +36,64 @@ func (s Snapshot) Get(name string) (Value, error) {
 	if v == nil {
 		return Value{}, s.env.unknown(name)
 	}
-	a := s.asks[v.entry]
-	if a.gen != nil && a.gen.values[v.slot].err == nil { // without a look at the reference, which costs more than the rest
-		value := a.gen.values[v.slot].value
-		value.stale = value.stale || a.stale
+	w := s.wants[v.entry]
+	// Without a look at the reference, which costs more than the rest.
+	if w.gen != nil && w.gen.slots[v.slot].err == nil {
+		value := w.gen.slots[v.slot].value
+		value.stale = value.stale || w.stale
 		return value, nil
 	}
-	return a.answer(v.name, v.ref)
+	return w.result(v.name, v.ref)
+}
+
+// resolveTogether is resolve for several sources whose results are used together. Some were in hand
+// while the caller waited for others: they are judged once more at the end. What has outgrown its
+// bounds is asked for again, once, and is an error after that.
+func (c *Cache) resolveTogether(r *request) {
+	c.resolve(r)
+	outgrown := c.judgeAgain(r.wants)
+	if len(outgrown) == 0 {
+		return
+	}
+	second := c.newRequest(r.ctx, r.mode)
+	second.until = r.until
+	for _, w := range outgrown {
+		second.add(w.entry, w.bounds)
+	}
+	c.resolve(second)
+	for _, w := range c.judgeAgain(second.wants) {
+		w.gen, w.err = nil, outgrownError(w.entry)
+	}
+	for i, w := range outgrown {
+		again := second.wants[i]
+		w.gen, w.stale, w.err, w.brought = again.gen, again.stale, again.err, again.brought
+	}
+}
+
+// judgeAgain marks the results that have outlived their TTL meanwhile, and returns those that may not
+// be served any more.
+func (c *Cache) judgeAgain(wants []*want) (outgrown []*want) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	for _, w := range wants {
+		switch {
+		case w.along || w.gen == nil || w.gen.fixed || w.waitedFor(now):
+		case w.entry.dropReason(w.gen, w.bounds, c.grace, now) != "":
+			outgrown = append(outgrown, w)
+		default:
+			w.stale = w.stale || w.gen.stale(w.bounds, now)
+		}
+	}
+	return outgrown
+}
+
+// waitedFor reports whether w's value came while its caller waited, and not over a freeze.
+func (w *want) waitedFor(now clock.Moment) bool {
+	return w.gen == w.brought && !now.Interrupted(w.gen.at, maxTry)
+}
+
+func outgrownError(e *entry) *ResolveError {
+	return &ResolveError{Ref: e.source, kind: ErrUnavailable,
+		problem: "the value outlived its stale bound while others were fetched"}
 }

@@ -22,7 +22,7 @@ import (
 const redacted = "[REDACTED]"
 
 // A Value is a plaintext that does not leak. The plaintext comes out only through methods whose
-// names begin with Reveal (and [Env.RevealAll], [Env.EnvMutate]): grep Reveal is the audit.
+// names begin with Reveal (and [Env.RevealAll]): grep Reveal is the audit.
 // Everything else, fmt with every verb, JSON, XML, text, log/slog, prints [REDACTED]; where Go
 // may not call methods (a Value in an unexported field) it prints an address. Comparing Values
 // with ==, using them as map keys and encoding them with gob do not compile or fail; use
@@ -218,7 +218,7 @@ func (v Value) FetchedAt() time.Time {
 func (v Value) before(w Value) bool { return v.d.at.Mono < w.d.at.Mono }
 
 // Stale reports whether this Value outlived its TTL because its refresh failed: it was current
-// at FetchedAt, and is served under the bounds of [WithMaxStale] and [WithDeniedGrace].
+// at FetchedAt, and is served under the bounds of [WithMaxStale] and [WithGrace].
 func (v Value) Stale() bool { return v.stale }
 
 // stamped returns v as the cache keeps it: fetched at that moment, unless it comes out of

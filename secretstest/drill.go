@@ -378,7 +378,7 @@ func denial(d *drill) {
 	d.rotate()
 	time.Sleep(backoff)
 	if d.expect(d.invoke(), "30 s after the policy was mended") {
-		d.t.Log("production would have seen: the old value for the 5 minutes of WithDeniedGrace, then failed invocations until the policy was mended, then the new value")
+		d.t.Log("production would have seen: the old value for the 5 minutes of WithGrace, then failed invocations until the policy was mended, then the new value")
 	}
 }
 

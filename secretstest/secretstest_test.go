@@ -245,7 +245,7 @@ func TestEndpoint(t *testing.T) {
 		ep := secretstest.StartEndpoint(t)
 		ep.PutSecret("prod/db", "one")
 		ep.PutParameter("/app/url", "https://example.com")
-		env, err := secrets.New(secrets.WithAWSConfig(ep.Config()), secrets.WithTTL(0), secrets.WithMaxStale(0), secrets.WithDeniedGrace(0), secrets.WithEnviron(map[string]string{
+		env, err := secrets.New(secrets.WithAWSConfig(ep.Config()), secrets.WithTTL(0), secrets.WithMaxStale(0), secrets.WithGrace(0), secrets.WithEnviron(map[string]string{
 			"DB": "sm://prod/db", "URL": "ssm:///app/url",
 			"KEY": ep.Encrypt("decrypted", map[string]string{"tenant": "a&b=c"}), "BARE": ep.Encrypt("bare", nil),
 		}))

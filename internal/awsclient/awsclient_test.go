@@ -104,15 +104,3 @@ func TestOneClientPerRegion(t *testing.T) {
 		t.Errorf("after new credentials, clients made: %v", made)
 	}
 }
-
-func TestJitter(t *testing.T) {
-	t.Parallel()
-	low, high := 100, 0
-	for range 1000 {
-		d := int(Jitter(100, 0.5))
-		low, high = min(low, d), max(high, d)
-	}
-	if low < 50 || low > 55 || high < 95 || high > 100 {
-		t.Errorf("from %d to %d, want 50 to 100", low, high)
-	}
-}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"io"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -13,6 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"github.com/lambdasecrets/secrets/internal/jitter"
 )
 
 // newRetryer retries, quickly, what another attempt on the spot can heal: a connection that
@@ -25,7 +27,7 @@ func newRetryer() aws.Retryer {
 		o.MaxAttempts = 3
 		o.RateLimiter = ratelimit.None
 		o.Backoff = retry.BackoffDelayerFunc(func(attempt int, _ error) (time.Duration, error) {
-			return Jitter(20*time.Millisecond<<min(attempt, 4), 0.5), nil
+			return jitter.Less(20*time.Millisecond<<min(attempt, 4), 0.5), nil
 		})
 		o.Retryables = []retry.IsErrorRetryable{retry.IsErrorRetryableFunc(heals)}
 	})
@@ -35,8 +37,6 @@ func newRetryer() aws.Retryer {
 // to its end in time is not one that arrived garbled, although the SDK reports it as such.
 func heals(err error) aws.Ternary {
 	var refused *Refusal
-	var garbled *smithy.DeserializationError
-	var status interface{ HTTPStatusCode() int }
 	var send *smithyhttp.RequestSendError
 	var network net.Error
 	var skewed interface{ RetryableError() bool } // the SDK says that the clock is off by minutes
@@ -46,11 +46,11 @@ func heals(err error) aws.Ternary {
 		return aws.FalseTernary
 	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return aws.FalseTernary
+	case errors.Is(err, io.ErrUnexpectedEOF): // the answer was cut short
+		return aws.TrueTernary
 	case errors.As(err, &skewed) && skewed.RetryableError(),
 		errors.As(err, &api) && clockOff[api.ErrorCode()]:
 		return aws.TrueTernary
-	case errors.As(err, &garbled):
-		return aws.BoolTernary(errors.As(err, &status) && status.HTTPStatusCode() == http.StatusOK)
 	}
 	var untrusted *tls.CertificateVerificationError
 	return aws.BoolTernary(errors.As(err, &send) && !errors.As(err, &untrusted))

@@ -22,8 +22,8 @@ func TestRetries(t *testing.T) {
 	}{
 		{"half an answer", endpoint.Fault{Do: endpoint.Truncated}, 3, time.Second},
 		{"half a JSON text", endpoint.Fault{Do: endpoint.TruncatedJSON}, 3, time.Second},
-		{"no JSON", endpoint.Fault{Do: endpoint.Garbled}, 3, time.Second},
-		{"wrong types", endpoint.Fault{Do: endpoint.WrongTypes}, 3, time.Second},
+		{"no JSON", endpoint.Fault{Do: endpoint.Garbled}, 1, time.Millisecond},
+		{"wrong types", endpoint.Fault{Do: endpoint.WrongTypes}, 1, time.Millisecond},
 		{"closed", endpoint.Fault{Do: endpoint.CutFIN}, 3, time.Second},
 		{"reset", endpoint.Fault{Do: endpoint.CutRST}, 3, time.Second},
 		{"throttled", endpoint.Fault{Do: endpoint.Throttle}, 1, time.Millisecond},

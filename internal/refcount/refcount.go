@@ -1,8 +1,10 @@
-// Package refcount keeps what is built from a value that changes: built on first use, rebuilt when the value is another one, the old one closed when its last user is done.
+// Package refcount keeps what is built from a value that changes: built on first use, rebuilt when the
+// value is another one, the old one closed when its last user is done.
 package refcount
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -16,18 +18,20 @@ const maxPause = 30 * time.Second
 type Holder[V value[V], T any] struct {
 	build  func(context.Context, V) (T, error)
 	end    func(T)
-	failed func(V, error)
+	failed func(context.Context, V, error)
 	before func(V, V) bool
 
-	mu      sync.Mutex
-	current *built[V, T]
-	going   *building[V, T] // or nil
-	fails   int             // builds that failed since the last success
-	retry   time.Time       // no build before, while there is an old one to use
+	mu       sync.Mutex
+	current  *built[V, T]
+	running  *building[V, T] // or nil
+	failures int             // builds that failed since the last success
+	retryAt  time.Time       // no build before, while there is an old one to use
+	told     *building[V, T] // the last build whose failure was reported, or nil
 }
 
 type value[V any] interface{ Equal(V) bool }
 
+// built is the result of a build.
 type built[V value[V], T any] struct {
 	it      T
 	from    V
@@ -35,30 +39,37 @@ type built[V value[V], T any] struct {
 	retired bool // to be closed by its last user
 }
 
-// A building is a build that is going on.
+// A building is a build that runs.
 type building[V value[V], T any] struct {
 	from    V
-	waiters int           // those who will be users of the result
-	done    chan struct{} // closed when it is over
+	waiters int           // those who become users of the result
+	done    chan struct{} // closed when it has ended
 	b       *built[V, T]  // the result, or nil
 	err     error         // why it failed, unless its caller's time was up
 	closed  bool          // Close came meanwhile
 }
 
-// New returns a Holder that builds by build, closes each result once by end, and tells failed when a build begins to fail while there is an old
-// one to use. Before reports whether the one value is older than the other.
-func New[V value[V], T any](build func(context.Context, V) (T, error), end func(T), failed func(V, error), before func(V, V) bool) *Holder[V, T] {
+// New returns a Holder that builds by build, closes each result once by end, and tells failed, once per
+// value, when a build fails while there is an old one to use. Before reports whether one value is older than the
+// other.
+func New[V value[V], T any](build func(context.Context, V) (T, error), end func(T),
+	failed func(context.Context, V, error), before func(V, V) bool) *Holder[V, T] {
 	return &Holder[V, T]{build: build, end: end, failed: failed, before: before}
 }
 
-// Use runs f with what was built from v, building it first where there is none, and returns the value it was built from. Unless need, f may get what was built from
-// another value: while somebody else builds, and for 1 second after a build that failed, doubling to 30.
-func (h *Holder[V, T]) Use(ctx context.Context, v V, need bool, f func(T) error) (from V, err error) {
-	b, err := h.acquire(ctx, v, need)
+// Use runs f with what was built from v, building it first where there is none, and returns the value
+// it was built from. Unless need, f may get what was built from another value: while somebody else
+// builds, and for 1 second after a build that failed, doubling to 30.
+//
+// What Use replaces, or uses last, it closes after f, and waits for that until ctx's deadline less the
+// reserve.
+func (h *Holder[V, T]) Use(ctx context.Context, v V, need bool, f func(T) error) (used V, err error) {
+	b, replaced, err := h.acquire(ctx, v, need)
 	if err != nil {
 		return v, err
 	}
-	defer h.release(b)
+	defer h.close(ctx, replaced)
+	defer h.release(ctx, b)
 	return b.from, f(b.it)
 }
 
@@ -67,133 +78,208 @@ func (h *Holder[V, T]) Close() {
 	h.mu.Lock()
 	b := h.current
 	h.current = nil
-	if h.going != nil {
-		h.going.closed = true
+	if h.running != nil {
+		h.running.closed = true
 	}
+	idle := retire(b)
 	h.mu.Unlock()
-	h.retire(b)
+	h.close(context.Background(), idle)
 }
 
-// acquire returns what was built from v, or, unless need, from another value while one from v is not to be had.
-func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (*built[V, T], error) {
+// acquire returns what was built from v, or, unless need, from another value while one from v is not
+// to be had. The caller becomes its user, and closes what it replaced.
+func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (b, replaced *built[V, T], err error) {
 	for {
 		h.mu.Lock()
-		b, going := h.current, h.going
-		if b != nil && (h.fits(b, v, need) || !need && (going != nil || ctx.Err() != nil || time.Now().Before(h.retry))) {
+		if b := h.current; b != nil && h.usable(ctx, b, v, need) {
 			b.users++
 			h.mu.Unlock()
-			return b, nil
+			return b, nil, nil
 		}
-		if going == nil {
-			spare := b != nil && !need
-			going = &building[V, T]{from: v, done: make(chan struct{})}
-			h.going = going
+		if h.running == nil {
+			spare := h.current != nil && !need
+			running := &building[V, T]{from: v, done: make(chan struct{})}
+			h.running = running
 			h.mu.Unlock()
-			b, err := h.rebuild(ctx, going, spare)
+			b, replaced, err := h.rebuild(ctx, running, spare)
 			if err == nil || !spare {
-				return b, err
+				return b, replaced, err
 			}
 			continue // with the old one
 		}
-		going.waiters++
+		running := h.running
+		running.waiters++
 		h.mu.Unlock()
-		b, err := h.wait(ctx, going)
+		b, err := h.wait(ctx, running)
 		switch {
 		case b != nil && h.fits(b, v, need):
-			return b, nil
+			return b, nil, nil
 		case b != nil:
-			h.release(b)
-		case err != nil && (ctx.Err() != nil || going.from.Equal(v)):
-			return nil, err
+			h.release(ctx, b)
+		case ctx.Err() != nil, err != nil && running.from.Equal(v) && !isTimeout(err):
+			return nil, nil, err
 		}
 	}
 }
 
-// fits reports whether b will do for v. Who read the value before it changed, and does not need it, must not turn the clock back.
+// isTimeout reports whether err says that a builder had no more time, which is no fault of the value:
+// who waited with more time builds for itself.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// usable reports whether the caller takes b now: it fits, or a better one is not to be had.
+func (h *Holder[V, T]) usable(ctx context.Context, b *built[V, T], v V, need bool) bool {
+	if h.fits(b, v, need) {
+		return true
+	}
+	busy := h.running != nil || time.Now().Before(h.retryAt)
+	return !need && (busy || ctx.Err() != nil)
+}
+
+// fits reports whether b will do for v. Who read the value before it changed, and does not need it,
+// must not turn the clock back.
 func (h *Holder[V, T]) fits(b *built[V, T], v V, need bool) bool {
 	return b.from.Equal(v) || !need && h.before(v, b.from)
 }
 
 // wait returns the result of a build, of which the caller is a user then, or why there is none.
-func (h *Holder[V, T]) wait(ctx context.Context, going *building[V, T]) (*built[V, T], error) {
+func (h *Holder[V, T]) wait(ctx context.Context, running *building[V, T]) (*built[V, T], error) {
+	limited, cancel := within(ctx)
+	defer cancel()
 	select {
-	case <-going.done:
-		return going.b, going.err
-	case <-ctx.Done():
+	case <-running.done:
+		return running.b, running.err
+	case <-limited.Done():
 	}
 	h.mu.Lock()
-	going.waiters--
-	b := going.b // it was finished at the same moment
+	running.waiters--
+	b := running.b // it was finished at the same moment
 	h.mu.Unlock()
 	if b != nil {
-		h.release(b)
+		return b, nil
 	}
-	return nil, ctx.Err()
+	return nil, limited.Err()
 }
 
-// rebuild builds and replaces what there is. The caller becomes a user of the result. With spare it has an old one to go on with, and must have time to.
-func (h *Holder[V, T]) rebuild(ctx context.Context, going *building[V, T], spare bool) (b *built[V, T], err error) {
-	if _, ok := ctx.Deadline(); ok && spare { // the old one is there, and of no use to a caller whose time is up
+// within returns ctx with its deadline less the reserve.
+func within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); !ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, deadline.Left(ctx, 0))
+}
+
+// rebuild builds and replaces what there is, which it returns if the caller has to close it. The
+// caller becomes a user of the result. With spare it has an old one to go on with, and must have time
+// to.
+func (h *Holder[V, T]) rebuild(ctx context.Context, running *building[V, T], spare bool) (
+	b, replaced *built[V, T], err error,
+) {
+	limited := ctx
+	if spare {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, deadline.Left(ctx, 0))
+		limited, cancel = within(ctx)
 		defer cancel()
 	}
 	defer func() { // also when build panics
-		var old *built[V, T]
-		report := false
-		gone := ctx.Err()
-		h.mu.Lock()
-		switch {
-		case b != nil:
-			b.users += going.waiters
-			if going.b = b; going.closed {
-				b.retired = true // nobody else gets it
-			} else {
-				old, h.current, h.fails, h.retry = h.current, b, 0, time.Time{}
-			}
-		case gone != context.Canceled:
-			h.retry = time.Now().Add(min(maxPause, time.Second<<min(h.fails, 5)))
-			h.fails++
-			report = err != nil && h.fails == 1 && h.current != nil
-			if gone == nil {
-				going.err = err
-			}
-		}
-		h.going = nil
-		close(going.done)
-		h.mu.Unlock()
-		h.retire(old)
-		if report {
-			h.failed(going.from, err)
+		replaced = h.finish(limited, running, b, err)
+		if err != nil && spare && limited.Err() != context.Canceled && h.isNews(running) {
+			h.failed(ctx, running.from, err)
 		}
 	}()
-	it, err := h.build(ctx, going.from)
+	it, err := h.build(limited, running.from)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return &built[V, T]{it: it, from: going.from, users: 1}, nil
+	return &built[V, T]{it: it, from: running.from, users: 1}, nil, nil
 }
 
-// retire closes b now, or leaves it to its last user.
-func (h *Holder[V, T]) retire(b *built[V, T]) {
-	if b == nil {
-		return
-	}
+// isNews reports whether no failure was reported of the value of a build.
+func (h *Holder[V, T]) isNews(running *building[V, T]) bool {
 	h.mu.Lock()
-	b.retired = true
-	idle := b.users == 0
-	h.mu.Unlock()
-	if idle {
-		h.end(b.it)
+	defer h.mu.Unlock()
+	if h.told != nil && h.told.from.Equal(running.from) {
+		return false
 	}
+	h.told = running
+	return true
 }
 
-func (h *Holder[V, T]) release(b *built[V, T]) {
+// finish ends a build whose result is b, or nil, and returns what it replaced and nobody uses.
+func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *built[V, T], err error) (
+	replaced *built[V, T],
+) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch {
+	case b != nil:
+		b.users += running.waiters
+		running.b = b
+		if running.closed {
+			b.retired = true // nobody else gets it
+			break
+		}
+		replaced = retire(h.current)
+		h.current, h.failures, h.retryAt, h.told = b, 0, time.Time{}, nil
+	case ctx.Err() != context.Canceled:
+		h.retryAt = time.Now().Add(min(maxPause, time.Second<<min(h.failures, 5)))
+		h.failures++
+		if ctx.Err() == nil {
+			running.err = err
+		}
+	}
+	h.running = nil
+	close(running.done)
+	return replaced
+}
+
+// retire leaves b, which may be nil, to its last user, or returns it if there is none.
+func retire[V value[V], T any](b *built[V, T]) (idle *built[V, T]) {
+	if b == nil {
+		return nil
+	}
+	b.retired = true
+	if b.users > 0 {
+		return nil
+	}
+	return b
+}
+
+// release ends the use of b.
+func (h *Holder[V, T]) release(ctx context.Context, b *built[V, T]) {
 	h.mu.Lock()
 	b.users--
 	last := b.retired && b.users == 0
 	h.mu.Unlock()
 	if last {
+		h.close(ctx, b)
+	}
+}
+
+// close ends what was built. A pool waits for its connections when it is closed: a caller with a
+// deadline does not wait longer than it has time.
+func (h *Holder[V, T]) close(ctx context.Context, b *built[V, T]) {
+	if b == nil {
+		return
+	}
+	if _, ok := ctx.Deadline(); !ok {
 		h.end(b.it)
+		return
+	}
+	limited, cancel := within(ctx)
+	defer cancel()
+	ended := make(chan any, 1)
+	go func() {
+		defer func() { ended <- recover() }()
+		h.end(b.it)
+	}()
+	select {
+	case p := <-ended:
+		if p != nil {
+			panic(p)
+		}
+	case <-limited.Done():
 	}
 }

@@ -61,7 +61,7 @@ func TestPauses(t *testing.T) {
 			builds++
 			giveUp()
 			return 0, errors.Join(errors.New("broken"), ctx.Err())
-		}, func(int) {}, func(version, error) { reports++ }, version.before)
+		}, func(int) {}, func(context.Context, version, error) { reports++ }, version.before)
 		use := func(ctx context.Context, v version) {
 			if _, err := h.Use(ctx, v, false, func(int) error { return nil }); err != nil {
 				t.Error(err)
@@ -96,7 +96,7 @@ func TestHangingRebuild(t *testing.T) {
 				<-ctx.Done()
 			}
 			return v, ctx.Err()
-		}, func(version) {}, func(version, error) { reports++ }, version.before)
+		}, func(version) {}, func(context.Context, version, error) { reports++ }, version.before)
 		invoke := func(v version) (took time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()

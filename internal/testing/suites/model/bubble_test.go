@@ -32,7 +32,7 @@ func bubble(t *testing.T, f func(t *testing.T)) {
 }
 
 // withGrace is the option that bounds how long a value outlives permanent failures.
-func withGrace(d time.Duration) secrets.CacheOption { return secrets.WithDeniedGrace(d) }
+func withGrace(d time.Duration) secrets.CacheOption { return secrets.WithGrace(d) }
 
 // A twoClock is the bubble's clock with two sides that a test moves apart.
 type twoClock struct {

@@ -35,7 +35,7 @@ var readers = map[string]func(t *testing.T, cfg aws.Config, ttl time.Duration) r
 			secrets.WithAWSConfig(cfg),
 			secrets.WithEnviron(map[string]string{"DB": "sm://prod/db"}),
 			secrets.WithTTL(ttl),
-			secrets.WithDeniedGrace(ttl),
+			secrets.WithGrace(ttl),
 		)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,110 @@
+package secrets
+
+const (
+	maxUndeclared = 1000 // values of references that were not declared
+	// maxKept bounds, in bytes, all that is kept of references that were not declared: 4 MiB of
+	// values, and what belongs to them.
+	maxKept = 4<<20 + 512<<10
+	// keptOverhead is what an entry takes beside its texts, failures included.
+	keptOverhead = 400
+)
+
+// kept is the place of an entry in a keptList.
+type kept struct {
+	newer, older *entry
+	size         int
+	isIn, value  bool
+}
+
+// A keptList is the entries of references that were not declared, in the order of their last use. The
+// oldest go when there are too many. Each step costs the same, however many there are.
+type keptList struct {
+	newest, oldest *entry
+	size, values   int
+}
+
+// each calls f for all entries, the newest first.
+func (l *keptList) each(f func(*entry)) {
+	for e := l.newest; e != nil; e = e.kept.older {
+		f(e)
+	}
+}
+
+// put makes e the newest.
+func (l *keptList) put(e *entry) {
+	l.remove(e)
+	e.kept = kept{older: l.newest, size: e.size(), isIn: true, value: e.gen.Load() != nil}
+	if l.newest != nil {
+		l.newest.kept.newer = e
+	} else {
+		l.oldest = e
+	}
+	l.newest = e
+	l.size += e.kept.size
+	if e.kept.value {
+		l.values++
+	}
+}
+
+// remove takes e out, if it is in.
+func (l *keptList) remove(e *entry) {
+	k := e.kept
+	if !k.isIn {
+		return
+	}
+	if k.newer != nil {
+		k.newer.kept.older = k.older
+	} else {
+		l.newest = k.older
+	}
+	if k.older != nil {
+		k.older.kept.newer = k.newer
+	} else {
+		l.oldest = k.newer
+	}
+	l.size -= k.size
+	if k.value {
+		l.values--
+	}
+	e.kept = kept{}
+}
+
+// size returns how many bytes e keeps.
+func (e *entry) size() int {
+	size := keptOverhead + len(e.source.ID())
+	if g := e.gen.Load(); g != nil {
+		v := g.slots[0].value
+		size += len(v.d.plain()) + len(v.Version()) + len(g.arn)
+	}
+	return size
+}
+
+// keepLocked moves an entry that was not declared to the newest.
+func (c *Cache) keepLocked(e *entry) {
+	known := e.gen.Load() != nil || e.failure != nil
+	if !e.declared && known && c.entries[e.source] == e {
+		c.kept.put(e)
+	}
+}
+
+// evictLocked lets the oldest entries go that are too many. What somebody waits for stays.
+func (c *Cache) evictLocked() {
+	l := &c.kept
+	for e := l.oldest; e != nil && (l.values > maxUndeclared || l.size > maxKept); {
+		newer := e.kept.newer
+		if len(e.waiting) == 0 && e.try == nil {
+			l.remove(e)
+			delete(c.entries, e.source)
+		}
+		e = newer
+	}
+}
+
+// forgetLocked removes an entry of which nothing is known and for which nobody waits, so that callers
+// who gave up leave nothing behind.
+func (c *Cache) forgetLocked(e *entry) {
+	idle := len(e.waiting) == 0 && e.try == nil
+	if idle && !e.declared && e.gen.Load() == nil && e.failure == nil && c.entries[e.source] == e {
+		delete(c.entries, e.source)
+	}
+}
