@@ -202,7 +202,7 @@ func TestExamples(t *testing.T) {
 		return true
 	})
 	// What prints a Value or a Ref is used by fmt, log/slog and encoding/json, and so in every Example.
-	for _, name := range []string{"Format", "GoString", "LogValue", "MarshalText", "String", "UnmarshalText", "Error", "Unwrap", "EnvMutate"} {
+	for _, name := range []string{"Format", "GoString", "LogValue", "MarshalText", "String", "UnmarshalText", "Error", "Unwrap"} {
 		used[name] = true
 	}
 	golden, err := os.ReadFile("testdata/api.golden")

@@ -274,8 +274,8 @@ func ExampleDerive() {
 	// signing with key 1
 	// signing with key 1
 	// built
-	// closed
 	// signing with key 2
+	// closed
 }
 
 // The sender of webhooks changes the signing secret at its own time. Accept the current and the
