@@ -65,9 +65,9 @@ func (a *answer) Read(p []byte) (int, error) {
 	a.read += int64(n)
 	switch sum := running.Add(int64(n)); {
 	case a.read > a.limit:
-		n, a.err = 0, tooLarge("the answer is", a.limit)
+		n, a.err = 0, tooLarge("the answer is larger than", a.limit)
 	case sum > maxRunning:
-		n, a.err = 0, tooLarge("the answers at this time are", maxRunning)
+		n, a.err = 0, tooLarge("the answers that are read now are larger than", maxRunning)
 	case a.text != nil:
 		// Nothing from the fault on: a decoder that has the whole value does not look at the
 		// error.
@@ -79,7 +79,7 @@ func (a *answer) Read(p []byte) (int, error) {
 }
 
 func tooLarge(what string, limit int64) error {
-	return &Refusal{Problem: fmt.Sprintf("%s larger than %d KiB", what, limit>>10)}
+	return &Refusal{Problem: fmt.Sprintf("%s %d KiB", what, limit>>10)}
 }
 
 func (a *answer) Close() error { return a.body.Close() }
