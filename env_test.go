@@ -1,11 +1,17 @@
 package secrets_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -156,4 +162,393 @@ func TestWithRefNames(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// Promise 8 of the design: what a warm does before the first event. internal/testing/probe shows the same in a real process.
+
+// on returns an environment of A, which reads sm://a, and B, which reads ssm:///b, under an initialization type.
+func on(kind string) map[string]string {
+	return map[string]string{"A": "sm://a", "B": "ssm:///b", "AWS_LAMBDA_INITIALIZATION_TYPE": kind}
+}
+
+// hang is what a backend does that nobody can reach.
+func hang(ctx context.Context, _ int, _ string) (string, error) {
+	<-ctx.Done()
+	return "", ctx.Err()
+}
+
+func TestWarmBudget(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name, kind  string
+		deadline    time.Duration // of the context, or 0
+		least, most time.Duration
+	}{
+		{"not on Lambda", "", 0, 1500 * time.Millisecond, 2 * time.Second},
+		{"on demand", "on-demand", 0, 1500 * time.Millisecond, 2 * time.Second},
+		{"provisioned concurrency", "provisioned-concurrency", 0, 29 * time.Second, 30 * time.Second},
+		{"managed instances", "lambda-managed-instances", 0, 29 * time.Second, 30 * time.Second},
+		{"a shorter deadline", "on-demand", 400 * time.Millisecond, 270 * time.Millisecond, 400 * time.Millisecond},
+		{"a longer deadline", "on-demand", 10 * time.Second, 9 * time.Second, 10 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
+					switch id {
+					case "a":
+						return "a", nil
+					case "none":
+						return "", secrets.ErrNotFound
+					}
+					return hang(ctx, call, id)
+				}}
+				var log bytes.Buffer
+				vars := on(test.kind)
+				vars["NONE"] = "sm://none?optional" // it has its answer, so nobody waits for it
+				env := p.env(t, vars, secrets.WithLogger(textLog(&log)))
+				ctx := t.Context()
+				if test.deadline > 0 {
+					c, cancel := context.WithTimeout(ctx, test.deadline)
+					defer cancel()
+					ctx = c
+				}
+				var err error
+				took(t, "the warm", test.least, test.most, func() { err = env.Warm(ctx) })
+				if !secrets.Retryable(err) || !strings.Contains(err.Error(), "B: unavailable") || strings.Contains(err.Error(), "A:") {
+					t.Errorf("the error is %v, want one for B", err)
+				}
+				if says := strings.Contains(log.String(), "waiting=[B]"); says != (test.least > time.Second) {
+					t.Errorf("after 1 s it says what it waits for: %v\n%s", says, log.String())
+				}
+				took(t, "Get of what resolved", 0, 0, func() { expect(t, env, "a") })
+			})
+		})
+	}
+}
+
+// A backend that fails for a second and then answers: the warm succeeds within its budget, whatever pauses are drawn.
+func TestWarmOutlastsASecond(t *testing.T) {
+	t.Parallel()
+	for range 200 {
+		synctest.Test(t, func(t *testing.T) {
+			began := time.Now()
+			p := &script{delay: 10 * time.Millisecond, answer: func(context.Context, int, string) (string, error) {
+				if time.Since(began) < time.Second {
+					return "", secrets.ErrThrottled
+				}
+				return "v", nil
+			}}
+			if err := p.env(t, on("on-demand")).Warm(t.Context()); err != nil {
+				t.Errorf("after %v and %d calls: %v", time.Since(began), p.count(), err)
+			}
+			if n := p.count(); n > 16 {
+				t.Errorf("%d calls for two references", n)
+			}
+		})
+	}
+}
+
+// What failed for good is not waited for any more, and one such failure among passing ones decides: a retry cannot cure the whole.
+func TestWarmOfEverything(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
+			switch id {
+			case "denied":
+				return "", secrets.ErrAccessDenied
+			case "throttled":
+				return "", secrets.ErrThrottled
+			case "/hangs":
+				return hang(ctx, call, id)
+			}
+			return id, nil
+		}}
+		var log bytes.Buffer
+		vars := map[string]string{"A": "sm://a", "DENIED": "sm://denied", "THROTTLED": "sm://throttled", "HANGS": "ssm:///hangs"}
+		env := p.env(t, vars, secrets.WithLogger(textLog(&log)))
+		var err error
+		took(t, "the warm", 1500*time.Millisecond, 2*time.Second, func() { err = env.Warm(t.Context()) })
+		for _, want := range []error{secrets.ErrAccessDenied, secrets.ErrThrottled, secrets.ErrUnavailable} {
+			if !errors.Is(err, want) {
+				t.Errorf("the error says nothing of %q: %v", want, err)
+			}
+		}
+		if secrets.Retryable(err) {
+			t.Error("a denial is retryable")
+		}
+		if !strings.Contains(log.String(), `waiting="[HANGS THROTTLED]"`) {
+			t.Errorf("what it waits for:\n%s", log.String())
+		}
+		took(t, "Get of what resolved", 0, 0, func() { expect(t, env, "a") })
+		defer func() {
+			if text := fmt.Sprint(recover()); !strings.Contains(text, "DENIED: access denied") || !strings.Contains(text, "THROTTLED: throttled") || !strings.Contains(text, "HANGS: unavailable") {
+				t.Errorf("MustWarm panicked with %s", text)
+			}
+		}()
+		secrets.MustWarm(t.Context(), secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+	})
+}
+
+// A warm that was quick has nothing to say later.
+func TestQuickWarmIsSilent(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		journal, logger := newJournal()
+		if err := (&script{delay: 900 * time.Millisecond}).env(t, on(""), logger).Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if events := journal.events(); len(events) != 0 {
+			t.Errorf("logged %v", events)
+		}
+	})
+}
+
+// MustWarm panics where a retry cannot help, and only there.
+func TestMustWarm(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name   string
+		fail   error
+		vars   map[string]string
+		panics string
+	}{
+		{"throttled", secrets.ErrThrottled, on(""), ""},
+		{"unavailable", errors.New("connection reset"), on(""), ""},
+		{"denied", secrets.ErrAccessDenied, on(""), "access denied; 2 variables: A, B"},
+		{"not found", secrets.ErrNotFound, on(""), "not found; 2 variables: A, B"},
+		{"not found, optional", secrets.ErrNotFound, map[string]string{"A": "sm://a?optional"}, ""},
+		{"denied, optional", secrets.ErrAccessDenied, map[string]string{"A": "sm://a?optional"}, "A: access denied"},
+		{"a bad reference", nil, map[string]string{"A": "SM://a"}, "A: invalid reference"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				p.fail(test.fail)
+				defer func() {
+					switch v := recover(); {
+					case v == nil && test.panics != "":
+						t.Errorf("it returned, want a panic with %q", test.panics)
+					case v != nil && (test.panics == "" || !strings.Contains(fmt.Sprint(v), test.panics)):
+						t.Errorf("it panicked with %v, want %q", v, test.panics)
+					}
+				}()
+				secrets.MustWarm(t.Context(), secrets.WithEnviron(test.vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+			})
+		})
+	}
+}
+
+// Before a snapshot nothing is fetched. The first read of any kind after the restore, whatever the clocks say then, fetches everything at once.
+func TestSnapStart(t *testing.T) {
+	t.Parallel()
+	reads := map[string]func(context.Context, *secrets.Env) error{
+		"Get": func(ctx context.Context, env *secrets.Env) error { _, err := env.Get(ctx, "A"); return err },
+		"Do": func(ctx context.Context, env *secrets.Env) error {
+			return env.Do(ctx, "A", func(secrets.Value) error { return nil })
+		},
+		"RevealAll": func(ctx context.Context, env *secrets.Env) error { _, err := env.RevealAll(ctx); return err },
+		"Snapshot":  func(ctx context.Context, env *secrets.Env) error { _, err := env.Snapshot(ctx).Get("A"); return err },
+	}
+	clocks := map[string]struct{ wall, mono time.Duration }{
+		"at once":                             {},
+		"a week later":                        {7 * 24 * time.Hour, 0},
+		"with a monotonic clock that is back": {7 * 24 * time.Hour, -time.Hour},
+		"with a wall clock that is behind":    {-time.Minute, 0},
+	}
+	for name, first := range reads {
+		for when, shift := range clocks {
+			t.Run(name+" "+when, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					clock, p := newClocks(), &script{}
+					vars := on("snap-start")
+					vars["C"] = "sm://c"
+					env := p.env(t, vars, secrets.WithClock(clock.now))
+					for range 2 { // two packages may warm
+						if err := env.Warm(t.Context()); err != nil || p.count() != 0 {
+							t.Fatalf("before the snapshot: %v, %d calls", err, p.count())
+						}
+					}
+					clock.shift(shift.wall, shift.mono)
+					p.set(100*time.Millisecond, nil)
+					took(t, "the first read", 100*time.Millisecond, 100*time.Millisecond, func() {
+						if err := first(t.Context(), env); err != nil {
+							t.Error(secrets.Detail(err))
+						}
+					})
+					for _, name := range []string{"A", "B", "C"} {
+						mustGet(t, env, name)
+					}
+					if n := p.count(); n != 2 { // one to each of the two backends
+						t.Errorf("%d calls, want 2", n)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Readers who come together after a restore share the round: one that comes before the first has begun it takes along all of its scheme.
+func TestSnapStartTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		vars := on("snap-start")
+		vars["C"], vars["D"] = "ssm:///c", "ssm:///d"
+		env := p.env(t, vars)
+		if err := env.Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx := &asked{Context: t.Context(), ask: sync.OnceFunc(func() { mustGet(t, env, "B") })}
+		if _, err := env.Get(ctx, "C"); err != nil {
+			t.Error(err)
+		}
+		for _, name := range []string{"A", "B", "C", "D"} {
+			mustGet(t, env, name)
+		}
+		if n := p.count(); n != 2 {
+			t.Errorf("%d calls, want one for each scheme", n)
+		}
+	})
+}
+
+// asked is a context that calls ask when it is asked for its deadline, which a first read does before it begins anything.
+type asked struct {
+	context.Context
+	ask func()
+}
+
+func (a *asked) Deadline() (time.Time, bool) {
+	a.ask()
+	return a.Context.Deadline()
+}
+
+// After a restore, a backend that hangs takes from the first read what it would take from a warm, and nothing from later ones.
+func TestSnapStartHang(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
+			if id == "a" {
+				return "a", nil
+			}
+			return hang(ctx, call, id)
+		}}
+		var log bytes.Buffer
+		env := p.env(t, on("snap-start"), secrets.WithLogger(textLog(&log)))
+		if err := env.Warm(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
+		defer cancel()
+		took(t, "the first read", 1500*time.Millisecond, 2*time.Second, func() {
+			if v, err := env.Get(ctx, "A"); err != nil || v.Reveal() != "a" {
+				t.Errorf("Get(A): %v", err)
+			}
+		})
+		took(t, "the second", 0, 0, func() { expect(t, env, "a") })
+		took(t, "a later one of what hangs", 700*time.Millisecond, 750*time.Millisecond, func() {
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			env.Get(ctx, "B")
+		})
+		if n := strings.Count(log.String(), "level=ERROR msg=secrets.warm"); n != 1 {
+			t.Errorf("the round that was owed was made %d times", n)
+		}
+		if !strings.Contains(log.String(), "waiting=[B]") || !strings.Contains(log.String(), "B: unavailable") {
+			t.Errorf("the log does not say what the first read waited for:\n%s", log.String())
+		}
+	})
+}
+
+// In an on-demand init a call leaves for every reference at once. Where the CPU follows the memory size, as many as that can open connections for.
+func TestWidth(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		kind, memory string
+		want         int
+	}{
+		{"on-demand", "128", 32},
+		{"", "", 32},
+		{"provisioned-concurrency", "128", 5},
+		{"provisioned-concurrency", "1769", 18},
+		{"provisioned-concurrency", "10240", 32},
+		{"snap-start", "128", 5},
+		{"lambda-managed-instances", "2048", 20},
+	} {
+		t.Run(test.kind+" "+test.memory, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var mu sync.Mutex
+				now, most := 0, 0
+				p := secrets.ProviderFunc(func(ctx context.Context, _ secrets.Ref) (secrets.Value, error) {
+					mu.Lock()
+					now++
+					most = max(most, now)
+					mu.Unlock()
+					defer func() { mu.Lock(); now--; mu.Unlock() }()
+					return secrets.NewValue("v", ""), pause(ctx, 10*time.Millisecond)
+				})
+				vars := map[string]string{"AWS_LAMBDA_INITIALIZATION_TYPE": test.kind, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": test.memory}
+				for i := range 60 {
+					vars[fmt.Sprint("S", i)] = fmt.Sprint("sm://s", i)
+				}
+				env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := env.Warm(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				mustGet(t, env, "S0")
+				if most != test.want {
+					t.Errorf("%d calls at once, want %d", most, test.want)
+				}
+			})
+		})
+	}
+}
+
+// Inside invocations the width follows the memory size, whatever it is that fetches.
+func TestWidthOfReads(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		p := secrets.ProviderFunc(func(ctx context.Context, _ secrets.Ref) (secrets.Value, error) {
+			if n := now.Add(1); n > most.Load() {
+				most.Store(n)
+			}
+			defer now.Add(-1)
+			return secrets.NewValue("v", ""), pause(ctx, 10*time.Millisecond)
+		})
+		vars := map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}
+		for i := range 40 {
+			vars[fmt.Sprint("S", i)] = fmt.Sprint("sm://s", i)
+		}
+		env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, read := range []struct {
+			name string
+			do   func() error
+		}{
+			{"Snapshot", func() error { _, err := env.Snapshot(t.Context()).Get("S0"); return err }},
+			{"Refresh", func() error { return env.Refresh(t.Context()) }},
+			{"Get", func() error { _, err := env.Get(t.Context(), "S0"); return err }},
+			{"Resolve", func() error { _, err := env.Resolve(t.Context(), secrets.Secret("s0")); return err }},
+		} {
+			env.Snapshot(t.Context()) // all are in use, so that a refresh of one takes the others along
+			time.Sleep(time.Hour)
+			most.Store(0)
+			if err := read.do(); err != nil {
+				t.Fatal(err)
+			}
+			if n := most.Load(); n != 5 {
+				t.Errorf("%s makes %d calls at once, want 5", read.name, n)
+			}
+		}
+	})
 }

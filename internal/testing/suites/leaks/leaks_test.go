@@ -1,4 +1,4 @@
-package secrets_test
+package leaks_test
 
 import (
 	"bytes"
@@ -7,7 +7,6 @@ import (
 	"encoding"
 	"encoding/base64"
 	"encoding/gob"
-	"encoding/hex"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -17,12 +16,10 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"html"
 	htmltemplate "html/template"
 	"io"
 	"log"
 	"log/slog"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -36,7 +33,6 @@ import (
 	"testing/synctest"
 	texttemplate "text/template"
 	"time"
-	"unsafe"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -44,39 +40,8 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/leak"
 )
-
-// forms returns the ways in which text may show itself: as it is, and as encoders, escapers and dumps of bytes write it.
-func forms(text string) []string {
-	b := []byte(text)
-	quoted := strconv.Quote(text)
-	ascii := strconv.QuoteToASCII(text)
-	inJSON, _ := json.Marshal(text)
-	var inXML bytes.Buffer
-	xml.EscapeText(&inXML, b)
-	all := []string{text, quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], string(inJSON[1 : len(inJSON)-1]), inXML.String(), html.EscapeString(text),
-		url.QueryEscape(text), url.PathEscape(text), hex.EncodeToString(b), strings.ToUpper(hex.EncodeToString(b)),
-		strings.Trim(fmt.Sprint(b), "[]"), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", b), "[]byte{"), "}"), fmt.Sprintf("% x", b)}
-	for shift := range 3 { // base64 of a longer text that holds it, at each of the three alignments
-		s := base64.RawStdEncoding.EncodeToString(append(bytes.Repeat([]byte{'x'}, shift), b...))
-		s = s[(shift*8+5)/6 : len(s)-2]
-		all = append(all, s, strings.NewReplacer("+", "-", "/", "_").Replace(s))
-	}
-	slices.Sort(all)
-	return slices.Compact(all)
-}
-
-// leaks returns the form of one of the secrets that text holds, or "".
-func leaks(text string, secrets ...string) string {
-	for _, s := range secrets {
-		for _, f := range forms(s) {
-			if strings.Contains(text, f) {
-				return f
-			}
-		}
-	}
-	return ""
-}
 
 // The detector itself: each of these is a leak.
 func TestLeakDetector(t *testing.T) {
@@ -84,9 +49,9 @@ func TestLeakDetector(t *testing.T) {
 	for name, text := range map[string]string{
 		"plain": canary, "quoted": strconv.Quote(canary), "hex": fmt.Sprintf("%x", canary), "bytes": fmt.Sprint([]byte(canary)), "Go": fmt.Sprintf("%#v", []byte(canary)),
 		"base64": base64.StdEncoding.EncodeToString([]byte("password=" + canary + "!")), "base64, shifted": base64.URLEncoding.EncodeToString([]byte("12" + canary)),
-		"walked": walk(struct{ p *struct{ s string } }{&struct{ s string }{canary}}), "walked bytes": walk([]any{map[string][]byte{"k": []byte(canary)}}),
+		"walked": leak.Walk(struct{ p *struct{ s string } }{&struct{ s string }{canary}}), "walked bytes": leak.Walk([]any{map[string][]byte{"k": []byte(canary)}}),
 	} {
-		if leaks("before "+text+" after", canary) == "" {
+		if leak.In("before "+text+" after", canary) == "" {
 			t.Errorf("%s: not detected", name)
 		}
 	}
@@ -94,51 +59,6 @@ func TestLeakDetector(t *testing.T) {
 
 // canary has something for every escaper to change.
 const canary = "Canary-7f3a\"9c<&>\\/+é%d\n-end"
-
-// walk prints what v reaches as a debugger would: without calling methods, through unexported fields, pointers, maps and interfaces.
-func walk(v any) string {
-	var b strings.Builder
-	seen := map[unsafe.Pointer]bool{}
-	var step func(v reflect.Value, depth int)
-	step = func(v reflect.Value, depth int) {
-		if depth > 30 || b.Len() > 1<<22 {
-			return
-		}
-		switch v.Kind() {
-		case reflect.String:
-			b.WriteString(v.String() + "\n")
-		case reflect.Pointer:
-			if !v.IsNil() && !seen[v.UnsafePointer()] {
-				seen[v.UnsafePointer()] = true
-				step(v.Elem(), depth+1)
-			}
-		case reflect.UnsafePointer: // what atomic.Pointer holds; its type is gone, so nothing can follow it
-		case reflect.Interface:
-			if !v.IsNil() {
-				step(v.Elem(), depth+1)
-			}
-		case reflect.Struct:
-			for i := range v.NumField() {
-				step(v.Field(i), depth+1)
-			}
-		case reflect.Array, reflect.Slice:
-			if v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Uint8 {
-				b.WriteString(string(v.Bytes()) + "\n")
-				return
-			}
-			for i := range v.Len() {
-				step(v.Index(i), depth+1)
-			}
-		case reflect.Map:
-			for _, k := range v.MapKeys() {
-				step(k, depth+1)
-				step(v.MapIndex(k), depth+1)
-			}
-		}
-	}
-	step(reflect.ValueOf(v), 0)
-	return b.String()
-}
 
 // exits is every way that we know by which a program shows what it holds.
 var exits = map[string]func(v any) string{
@@ -166,7 +86,7 @@ var exits = map[string]func(v any) string{
 		return executed(htmltemplate.Must(htmltemplate.New("").Parse(`<a href="{{.}}">{{.}}</a><script>x={{.}}</script>`)), v)
 	},
 	"expvar":     func(v any) string { return expvar.Func(func() any { return v }).String() },
-	"walk":       walk,
+	"walk":       leak.Walk,
 	"deep equal": func(v any) string { return fmt.Sprint(reflect.DeepEqual(v, "x"), reflect.ValueOf(v)) },
 	"sprint":     func(v any) string { return fmt.Sprint(v, " ", v) + fmt.Sprintln(v) },
 	"json error": func(v any) string { // no text: a Value would hold it from then on, and the other exits find no canary
@@ -248,7 +168,7 @@ func around(v secrets.Value) map[string]any {
 func checkExits(t *testing.T, name string, v any, hidden ...string) {
 	t.Helper()
 	for exit, f := range exits {
-		if form := leaks(f(v), hidden...); form != "" {
+		if form := leak.In(f(v), hidden...); form != "" {
 			t.Errorf("%s through %s shows %q", name, exit, form)
 		}
 	}
@@ -301,7 +221,7 @@ func TestEnvDoesNotLeak(t *testing.T) {
 		t.Helper()
 		checkExits(t, name, v, canary)
 		for _, exit := range []string{"json", "slog text", "slog json", "%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "error", "panic"} {
-			if form := leaks(exits[exit](v), hidden...); form != "" {
+			if form := leak.In(exits[exit](v), hidden...); form != "" {
 				t.Errorf("%s through %s shows %q", name, exit, form)
 			}
 		}
@@ -369,7 +289,7 @@ func TestEnvDoesNotLeak(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, exit := range []string{"%v", "%+v", "%#v", "json", "slog text"} {
-		if form := leaks(exits[exit](local), canary); form != "" {
+		if form := leak.In(exits[exit](local), canary); form != "" {
 			t.Errorf("an Env with local values through %s shows %q", exit, form)
 		}
 	}
@@ -380,7 +300,7 @@ func TestEnvDoesNotLeak(t *testing.T) {
 			t.Errorf("the log has no %s: what it may leak was not tested", event)
 		}
 	}
-	if form := leaks(out.String(), hidden...); form != "" {
+	if form := leak.In(out.String(), hidden...); form != "" {
 		t.Errorf("the log shows %q", form)
 	}
 }
@@ -434,22 +354,22 @@ func (f fetcher) Fetch(_ context.Context, refs []secrets.Ref) []secrets.Result {
 // The SDK told to log everything, over TLS, shows no body of ours.
 func TestSDKLoggingDoesNotLeak(t *testing.T) {
 	t.Parallel()
-	f := newFakeAWS(t)
+	s, st, cfg := startTLS(t)
 	var out bytes.Buffer
-	f.cfg.Logger = logging.NewStandardLogger(&locked{w: &out, mu: new(sync.Mutex)})
-	f.cfg.ClientLogMode = ^aws.ClientLogMode(0)
+	cfg.Logger = logging.NewStandardLogger(&locked{w: &out, mu: new(sync.Mutex)})
+	cfg.ClientLogMode = ^aws.ClientLogMode(0)
 	const session = "session-token-of-the-role"
-	f.cfg.Credentials = credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", session)
-	key := f.st.CreateKey()
-	blob := f.st.Encrypt(key, []byte(canary), nil)
-	f.st.PutParameter(endpoint.Parameter{Name: "/app/db", Type: "SecureString", Value: canary})
-	f.st.PutSecret("prod/db", canary)
+	cfg.Credentials = credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", session)
+	key := st.CreateKey()
+	blob := st.Encrypt(key, []byte(canary), nil)
+	st.PutParameter(endpoint.Parameter{Name: "/app/db", Type: "SecureString", Value: canary})
+	st.PutSecret("prod/db", canary)
 	for _, action := range []endpoint.Action{"", endpoint.Truncated, endpoint.TruncatedJSON, endpoint.WrongTypes, endpoint.Throttle} {
-		fault := f.Fault(endpoint.Fault{Do: action})
+		fault := s.Fault(endpoint.Fault{Do: action})
 		if action == "" {
 			fault.Remove()
 		}
-		env := newEnv(t, f.cfg, map[string]string{"P": "ssm:///app/db", "T": "ssm:///app/*", "S": "sm://prod/db", "K": kmsRef(blob)}, secrets.WithBatchGetSecretValue(), secrets.WithLogger(slog.New(slog.DiscardHandler)))
+		env := newEnv(t, cfg, map[string]string{"P": "ssm:///app/db", "T": "ssm:///app/*", "S": "sm://prod/db", "K": kmsRef(blob)}, secrets.WithBatchGetSecretValue(), secrets.WithLogger(slog.New(slog.DiscardHandler)))
 		patience := 300 * time.Millisecond
 		if action == "" {
 			patience = time.Minute
@@ -467,7 +387,7 @@ func TestSDKLoggingDoesNotLeak(t *testing.T) {
 	if strings.Contains(out.String(), session) {
 		t.Error("the SDK's log shows the session token")
 	}
-	if form := leaks(out.String(), canary, string(blob)); form != "" {
+	if form := leak.In(out.String(), canary, string(blob)); form != "" {
 		t.Errorf("the SDK's log shows %q", form)
 	}
 }
@@ -484,7 +404,7 @@ func TestWritesNothing(t *testing.T) {
 	dirs := []string{"."} // and those of ours that they import
 	for i := 0; i < len(dirs); i++ {
 		dir := dirs[i]
-		names, err := filepath.Glob(dir + "/*.go")
+		names, err := filepath.Glob(filepath.Join(root, dir, "*.go"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,4 +1,4 @@
-package secrets_test
+package peers_test
 
 import (
 	"context"

@@ -1,4 +1,4 @@
-package secrets_test
+package random_test
 
 import (
 	"bytes"

@@ -1,17 +1,27 @@
-package secrets_test
+package peers_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+)
+
+const region = "eu-west-1"
+
+var (
+	errThrottled = fmt.Errorf("rate exceeded: %w", secrets.ErrThrottled)
+	errDenied    = fmt.Errorf("no policy allows it: %w", secrets.ErrAccessDenied)
+	errOdd       = errors.New("an error of no known kind")
 )
 
 // A script is a Provider that a test directs: it takes delay for a call, unless ctx ends before, and then answers what answer
@@ -147,74 +157,48 @@ func took(t testing.TB, what string, least, most time.Duration, f func()) {
 	}
 }
 
-// A clocks is a Clock whose two sides are moved apart by hand; both go on with time.Now.
-type clocks struct {
-	mu         sync.Mutex
-	base       time.Time
-	wall, mono time.Duration // added to time.Now
+func mustGet(t testing.TB, env *secrets.Env, name string) secrets.Value {
+	t.Helper()
+	v, err := env.Get(t.Context(), name)
+	if err != nil {
+		t.Fatalf("Get(%s): %s", name, secrets.Detail(err))
+	}
+	return v
 }
 
-func newClocks() *clocks { return &clocks{base: time.Now()} }
+// quiet returns a logger that writes nothing.
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-func (c *clocks) now() (time.Time, time.Duration) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	now := time.Now()
-	return now.Round(0).Add(c.wall), now.Sub(c.base) + c.mono
+// textLog returns a logger that writes to w.
+func textLog(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
+
+// got is what one reader was given, and after how long.
+type got struct {
+	text  string
+	stale bool
+	err   error
+	took  time.Duration
 }
 
-func (c *clocks) shift(wall, mono time.Duration) {
-	c.mu.Lock()
-	c.wall, c.mono = c.wall+wall, c.mono+mono
-	c.mu.Unlock()
+// read starts a reader of name.
+func read(ctx context.Context, env *secrets.Env, name string) <-chan got {
+	c := make(chan got, 1)
+	began := time.Now()
+	go func() {
+		v, err := env.Get(ctx, name)
+		g := got{err: err, took: time.Since(began)}
+		if err == nil {
+			g.text, g.stale = v.Reveal(), v.Stale()
+		}
+		c <- g
+	}()
+	synctest.Wait()
+	return c
 }
 
-// A journal is a log handler that keeps the lines of each event.
-type journal struct {
-	mu    sync.Mutex
-	lines map[string][]string // event → its lines
-}
+// unhashable is a Provider that panics when it is compared or used as a key of a map.
+type unhashable struct{ _ []string }
 
-func newJournal() (*journal, secrets.Option) {
-	j := &journal{lines: map[string][]string{}}
-	return j, secrets.WithLogger(slog.New(j))
+func (p unhashable) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+	return make([]secrets.Result, len(refs))
 }
-
-func (j *journal) Enabled(context.Context, slog.Level) bool { return true }
-func (j *journal) WithAttrs([]slog.Attr) slog.Handler       { return j }
-func (j *journal) WithGroup(string) slog.Handler            { return j }
-func (j *journal) Handle(_ context.Context, r slog.Record) error {
-	line := r.Level.String()
-	r.Attrs(func(a slog.Attr) bool { line += " " + a.String(); return true })
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines[r.Message] = append(j.lines[r.Message], line)
-	return nil
-}
-
-func (j *journal) count(event string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return len(j.lines[event])
-}
-
-func (j *journal) events() []string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return slices.Sorted(maps.Keys(j.lines))
-}
-
-// loggerThat returns a logger to j that also calls f for each line.
-func loggerThat(j *journal, f func()) *slog.Logger { return slog.New(&calling{j, f}) }
-
-type calling struct {
-	*journal
-	f func()
-}
-
-func (c *calling) Handle(ctx context.Context, r slog.Record) error {
-	c.f()
-	return c.journal.Handle(ctx, r)
-}
-func (c *calling) WithAttrs([]slog.Attr) slog.Handler { return c }
-func (c *calling) WithGroup(string) slog.Handler      { return c }
