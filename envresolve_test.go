@@ -330,7 +330,7 @@ func FuzzNew(f *testing.F) {
 			f.Add(text)
 		}
 	}
-	reference := regexp.MustCompile(`(^|[^A-Za-z0-9+._/-])(ssm|sm|secretsmanager)://[A-Za-z0-9/]`)
+	reference := regexp.MustCompile(`(^|[^A-Za-z0-9+._/-])(ssm|sm|secretsmanager):/{2,3}[A-Za-z0-9]`)
 	f.Fuzz(func(t *testing.T, text string) {
 		environ := secrets.WithEnviron(map[string]string{"X": text})
 		env, err := secrets.New(environ)
