@@ -29,15 +29,19 @@ var (
 	from    = flag.Int("from", 1, "begin with this mutant")
 	timeout = flag.Duration("timeout", 2*time.Minute, "of one test binary; a mutant that needs longer is killed")
 	verbose = flag.Bool("v", false, "print each mutant and what killed it")
+	judge   = flag.String("model", "-seeds 150", "arguments of the model's test binary")
+	skip    = flag.String("skip", "^TestWarm_RetrySettings", "root tests to leave out: they take seconds of wall time")
 	accept  = flag.String("accepted", "mutants/accepted.txt", "file of the survivors that break no promise")
 )
 
 // suites are the test binaries that judge a mutant, the quickest first.
 var suites = []suite{
 	{pkg: "./internal/refcount", only: "internal/refcount"},
-	{pkg: "./internal/testing/suites/model", args: []string{"-seeds", "150"}},
+	{pkg: modelPackage},
 	{pkg: ".", args: []string{"-test.run", engineTests}},
 }
+
+const modelPackage = "./internal/testing/suites/model"
 
 // engineTests are the root tests that read through the cache; those of parsers, printers and backends see no mutant.
 const engineTests = `^Test(Get|Warm|Refresh|Snapshot|Cache|Fetch|Resolve|Do|Derive|Stale|Denied|Flight|Leader|Late|` +
@@ -166,6 +170,12 @@ func build(dir string, overlay map[string]string) error {
 	}
 	for i := range suites {
 		s := &suites[i]
+		switch s.pkg {
+		case ".":
+			s.args = append(s.args, "-test.skip", *skip)
+		case modelPackage:
+			s.args = strings.Fields(*judge)
+		}
 		s.bin = filepath.Join(dir, fmt.Sprintf("test%d", i))
 		cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", s.bin, s.pkg)
 		cmd.Dir, cmd.Env = *root, append(os.Environ(), "GOWORK=off")
