@@ -200,11 +200,11 @@ func TestTLS(t *testing.T) {
 }
 
 func TestEnvconfig(t *testing.T) {
-	t.Setenv("DB_PASSWORD", secret)
+	t.Parallel()
 	r := newRotation(t, "DB_PASSWORD", "first")
 	c, err := EnvconfigAfter(t.Context(), r.env)
-	if err != nil || c.Password != "first" || c.Port != 8080 {
-		t.Errorf("EnvconfigAfter = port %d, %v, want port 8080 and the plaintext", c.Port, err)
+	if err != nil || c.Password != "first" || c.Port != 80 {
+		t.Errorf("EnvconfigAfter = port %d, %v, want port 80 and the plaintext", c.Port, err)
 	}
 }
 

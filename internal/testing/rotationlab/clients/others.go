@@ -145,11 +145,14 @@ type Config struct {
 }
 
 func EnvconfigBefore(ctx context.Context) (c Config, err error) {
-	err = envconfig.Process(ctx, &c)
+	err = envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: envconfig.OsLookuper()})
 	return c, err
 }
 
 func EnvconfigAfter(ctx context.Context, env *secrets.Env) (c Config, err error) {
-	err = envconfig.Process(ctx, &c, env)
+	values, err := env.RevealAll(ctx)
+	if err == nil {
+		err = envconfig.ProcessWith(ctx, &envconfig.Config{Target: &c, Lookuper: envconfig.MapLookuper(values)})
+	}
 	return c, err
 }
