@@ -41,6 +41,23 @@ func TestExpired_WaitsItsWholeTime(t *testing.T) {
 	})
 }
 
+func TestExpired_Undeclared(t *testing.T) {
+	pending(t)
+	bubble(t, func(t *testing.T) {
+		b := newBackend(func(string, int) reply { return reply{wait: 1500 * time.Millisecond} })
+		env := newEnv(t, b.parts(), nil)
+		for range 2 {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			_, err := env.Resolve(ctx, secrets.Secret("a").With("ttl", "10s").With("stale", "2s"))
+			cancel()
+			if err != nil {
+				t.Error(secrets.Detail(err))
+			}
+			time.Sleep(10 * time.Minute)
+		}
+	})
+}
+
 // An older failure does not lengthen the silence of an impatient caller.
 func TestTimeout_AfterAnOlderFailure(t *testing.T) {
 	pending(t)
