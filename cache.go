@@ -283,7 +283,7 @@ func (c *Cache) leaveAll(r *request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range r.wants {
-		if r.open > 0 && !w.settled {
+		if !w.settled && r.open > 0 {
 			c.settleLocked(w)
 		}
 	}
@@ -316,7 +316,13 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 	}
 	w.staleUntil = r.began.Add(staleTimeout << min(timeouts, 2))
 	_, state := w.entry.state(w.bounds, c.grace, now)
-	w.persists = r.mode >= renewing || state == missing || state == due && !f.recent(now)
+	switch state {
+	case missing:
+		w.persists = true
+	case due:
+		w.persists = !f.recent(now) // else one try per window is enough
+	}
+	w.persists = w.persists || r.mode >= renewing
 }
 
 // sleep returns when a want is ready, when one may have something to do (timeUp), or when the
@@ -467,7 +473,7 @@ func (w *want) running(now clock.Moment) *try {
 
 // mayWaitFor reports whether the result of t, which may be nil, will do for w.
 func (w *want) mayWaitFor(t *try, now clock.Moment) bool {
-	if t == nil || t.done || now.Interrupted(t.round.at, maxTry) {
+	if !t.runs(now) {
 		return false
 	}
 	return w.request.mode < renewing || t.seq() > w.request.after
@@ -475,8 +481,7 @@ func (w *want) mayWaitFor(t *try, now clock.Moment) bool {
 
 // pausing reports whether the next try has to wait.
 func (w *want) pausing() bool {
-	now := time.Now()
-	return now.Before(w.pauseUntil) || w.entry.failure != nil && now.Before(w.entry.failure.retryAt)
+	return time.Now().Before(later(w.pauseUntil, w.retryAt()))
 }
 
 // limit returns when w gives up, which is sooner for who holds an old value.
@@ -489,7 +494,13 @@ func (w *want) limit(holds bool) time.Time {
 
 // over reports whether w has to take what there is.
 func (w *want) over(holds bool) bool {
-	return w.request.ended != nil || w.closing && w.try.done || !time.Now().Before(w.limit(holds))
+	switch {
+	case w.request.ended != nil:
+		return true
+	case w.closing && w.try.done: // it has said its last words
+		return true
+	}
+	return !time.Now().Before(w.limit(holds))
 }
 
 // lastWords is the moment before the end of a wait in which a provider is told to stop: it may say
@@ -665,7 +676,7 @@ func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Momen
 
 // failLocked settles w with an error.
 func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
-	e, r := w.entry, w.request
+	e := w.entry
 	if s.over {
 		c.partLocked(w, e.gen.Load() != nil, now)
 	}
@@ -675,12 +686,20 @@ func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
 	}
 	// A failure that time did not cause is the whole truth. Otherwise the caller also learns that its
 	// time was up.
-	permanent := e.failure != nil && !e.failure.nature.transient
-	told := s.refused || s.turnedAway || permanent && r.mode < renewing
-	if s.over && !told || w.err == nil {
+	if w.err == nil || s.over && !s.told(e.failure) {
 		w.err = w.withTimeout(w.err)
 	}
 	c.settleLocked(w)
+}
+
+// told reports whether f, which may be nil, is all that a caller needs to know, whatever its context
+// says: what turned it away, and a permanent failure, which more time would not cure. A Refresh does
+// not repeat what is remembered.
+func (s situation) told(f *failure) bool {
+	if s.refused || s.turnedAway {
+		return true
+	}
+	return s.mode < renewing && f != nil && !f.nature.transient
 }
 
 // withTimeout returns the error for a caller whose wait ended: the last failure if one is known,
@@ -711,10 +730,13 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 		holds: holds, warming: r.mode == warming,
 		cancelled: errors.Is(r.ended, context.Canceled),
 		tried:     w.try != nil,
-		known:     w.answered && e.failure != nil && e.failure.silence == 0,
+		frozen:    w.try != nil && now.Interrupted(w.try.round.at, maxTry),
+		known:     w.answered && e.failure.spoken(),
 		waited:    time.Since(r.began),
 	}
-	e.wanted = e.wanted || r.mode == warming && !holds
+	if r.mode == warming && !holds {
+		e.wanted = true
+	}
 	switch p.says() {
 	case nothing:
 	case remember:

@@ -126,6 +126,7 @@ type parting struct {
 	warming   bool
 	cancelled bool          // it changed its mind
 	tried     bool          // it waited for a try
+	frozen    bool          // that stood still over a freeze, which says nothing
 	known     bool          // a try has said what is wrong
 	waited    time.Duration // for how long
 }
@@ -143,14 +144,16 @@ const (
 // failure.turnsAway.
 func (p parting) says() saying {
 	switch {
-	case !p.tried, p.warming: // the first invocation after a warm tries at once
+	case !p.tried, p.frozen:
+		return nothing
+	case p.warming: // the first invocation after a warm tries at once
 		return nothing
 	case p.known:
 		return remember
 	case p.cancelled:
 		return nothing
 	case p.holds, p.waited >= staleTimeout-maxLastWords:
-		return silent
+		return silent // who had less time learned little
 	}
 	return nothing
 }

@@ -131,6 +131,7 @@ type entry struct {
 	probed   uint64 // seq of the last round that asked it alone for its group
 	noticed  bool   // it was logged that callers wait for it
 	warned   string // the last warning that was logged
+	thawed   bool   // an error across a freeze was dropped: the next one counts
 	region   string // of the last generation, see generation
 	search   *search
 	kept     kept // its place among the references that were not declared
@@ -163,7 +164,7 @@ const (
 func (e *entry) state(b bounds, grace time.Duration, now clock.Moment) (*generation, valueState) {
 	g := e.gen.Load()
 	switch {
-	case g == nil || e.dropReason(g, b, grace, now) != "":
+	case g == nil, e.dropReason(g, b, grace, now) != "":
 		return nil, missing
 	case g.fixed:
 		return g, fresh
@@ -203,8 +204,11 @@ func (g *generation) stale(b bounds, now clock.Moment) bool {
 // lacks returns the error of a declared part that old has and g lacks, or nil: a new generation that
 // lost a field is a permanent failure of the source, and the old one stays.
 func (g *generation) lacks(old *generation) *ResolveError {
+	if old == nil {
+		return nil
+	}
 	for i, s := range g.slots {
-		if s.err != nil && old != nil && old.slots[i].err == nil {
+		if s.err != nil && old.slots[i].err == nil {
 			return s.err
 		}
 	}
@@ -237,7 +241,14 @@ type failure struct {
 	staleLogged, deniedLogged bool
 }
 
+// isPermanent reports whether some failure since the last success was permanent.
 func (f *failure) isPermanent() bool { return f != nil && f.permanent }
+
+// isTransient reports whether the last failure may be cured by a retry.
+func (f *failure) isTransient() bool { return f != nil && f.nature.transient }
+
+// spoken reports whether a try has said what is wrong, rather than nothing in time.
+func (f *failure) spoken() bool { return f != nil && f.silence == 0 }
 
 // open reports whether the window is open.
 func (f *failure) open(now clock.Moment) bool { return f != nil && now.Within(f.window, f.at) }
@@ -264,5 +275,11 @@ func (f *failure) turnsAway(arrived uint64, has time.Duration, holds bool, now c
 	if !f.open(now) || f.opened > arrived {
 		return false
 	}
-	return f.silence == 0 || holds || has <= f.silence
+	switch {
+	case f.silence == 0: // a try has said what is wrong
+		return true
+	case holds: // the old value is good enough
+		return true
+	}
+	return has <= f.silence
 }

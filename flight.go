@@ -57,7 +57,6 @@ type try struct {
 	round *round
 	entry *entry
 	call  *call
-	again bool // it replaces a try that stood still over a freeze
 
 	// The rest is under Cache.mu.
 	waiters  int
@@ -122,8 +121,12 @@ func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.M
 	failing, known := false, false
 	for _, w := range wants {
 		leaving = append(leaving, w.entry)
-		failing = failing || w.entry.failure != nil
-		known = known || w.entry.declared || w.entry.gen.Load() != nil
+		if w.entry.failure != nil {
+			failing = true
+		}
+		if w.entry.declared || w.entry.gen.Load() != nil {
+			known = true
+		}
 	}
 	if r.mode >= renewing || !known {
 		return leaving, nil // a Refresh asks for what it names; a new name brings no old ones
@@ -134,7 +137,7 @@ func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.M
 	}
 	c.eachOf(g, !wants[0].entry.declared, func(e *entry) {
 		switch {
-		case isIn[e] || e.tryRuns(now):
+		case isIn[e] || e.try.runs(now):
 		case failing && e.pausingCallers():
 			leaving = append(leaving, e)
 		case e.comesAlong(failing, now):
@@ -160,20 +163,27 @@ func (c *Cache) eachOf(g group, others bool, f func(*entry)) {
 	})
 }
 
-// tryRuns reports whether a try of e runs that did not stand still.
-func (e *entry) tryRuns(now clock.Moment) bool {
-	return e.try != nil && !now.Interrupted(e.try.round.at, maxTry)
+// runs reports whether t, which may be nil, runs and did not stand still over a freeze: what it waits
+// for then may never come.
+func (t *try) runs(now clock.Moment) bool {
+	if t == nil || t.done {
+		return false
+	}
+	return !now.Interrupted(t.round.at, maxTry)
 }
 
 // pausingCallers reports whether callers wait for e's next try after a transient failure.
 func (e *entry) pausingCallers() bool {
-	return len(e.waiting) > 0 && e.failure != nil && e.failure.nature.transient
+	return len(e.waiting) > 0 && e.failure.isTransient()
 }
 
 // comesAlong reports whether a refresh of its neighbours takes e along: it is due, or will be soon,
 // and in use. What fails comes along only with what fails, so that it delays no good one.
 func (e *entry) comesAlong(failing bool, now clock.Moment) bool {
-	if f := e.failure; f != nil && (!failing || !f.nature.transient || f.open(now)) {
+	if e.failure != nil && !failing {
+		return false
+	}
+	if f := e.failure; f != nil && (f.open(now) || !f.isTransient()) {
 		return false
 	}
 	g := e.gen.Load()
@@ -255,7 +265,10 @@ func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
 // a lost connection, which say nothing of a name, nor with its whole call.
 func (e *entry) failedAlone() bool {
 	f := e.failure
-	return f != nil && !f.nature.interrupted && !f.nature.whole && f.silence == 0
+	if !f.spoken() || f.nature.interrupted {
+		return false
+	}
+	return !f.nature.whole
 }
 
 // tryLocked makes a try of e in a call, and lets everybody wait for it who has no other.
@@ -263,9 +276,6 @@ func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
 	t := &try{round: r, entry: e, call: in}
 	in.tries = append(in.tries, t)
 	r.tries = append(r.tries, t)
-	if old := e.try; old != nil && !old.done && r.at.Interrupted(old.round.at, maxTry) {
-		t.again = true
-	}
 	c.adoptWaitersLocked(e, t)
 	return in
 }
@@ -275,10 +285,10 @@ func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
 func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
 	e.try = t
 	for _, w := range e.waiting {
-		frozen := w.try != nil && t.round.at.Interrupted(w.try.round.at, maxTry)
-		if !w.closing && (!w.waits || frozen) {
-			c.joinLocked(w, t)
+		if w.closing || w.waits && w.try.runs(t.round.at) {
+			continue
 		}
+		c.joinLocked(w, t)
 	}
 }
 
@@ -376,6 +386,9 @@ func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
 	}
 	if o.err != nil {
 		o.gen, o.failureNature = nil, natureOf(o.err)
+	}
+	if o.err != nil && o.err.outgrown && e.gen.Load() != nil {
+		o.transient = true // a tree past its limits was good: it is served as through an outage
 	}
 	return o
 }
@@ -507,14 +520,17 @@ func (t *try) suspicionAfterValue() int {
 func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) {
 	e := t.entry
 	switch {
-	case t.seq() <= e.booked, e.failure != nil && t.seq() < e.failure.seq:
+	case t.seq() <= e.booked:
 		return // a later try knows better
+	case e.failure != nil && t.seq() < e.failure.seq:
+		return // likewise
 	case o.givenUp && t.round.cancelled:
 		c.bookUnansweredLocked(t, o)
 		return
-	case now.Interrupted(t.round.at, maxTry) && !t.again:
-		return // an error across a freeze is about the freeze: who waits tries again
-	case o.transient && len(e.waiting) == 0 && len(t.held) == 0:
+	case now.Interrupted(t.round.at, maxTry) && !e.thawed:
+		e.thawed = true
+		return // an error across a freeze is about the freeze: who waits tries again, once
+	case o.transient && len(e.waiting)+len(t.held) == 0:
 		return // nobody waits: a late error is no news
 	}
 	c.recordLocked(e, t, o, now)
@@ -540,6 +556,7 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	f := e.failure
 	f.err, f.seq, f.silence, f.nature = o.err, t.seq(), 0, o.failureNature
 	f.tries++
+	e.thawed = false
 	if !o.transient {
 		e.booked = t.seq()
 		c.recordPermanentLocked(e, o.err, now)
@@ -613,7 +630,8 @@ func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
 	backoff := jitter.LessBy(longest, 0.5, r.draw)
 	for _, w := range e.waiting {
 		left := w.request.until.Sub(now) - deadline.Reserve
-		if w.persists && backoff > left && left > deadline.Reserve {
+		last := backoff > left && left > deadline.Reserve
+		if w.persists && last {
 			backoff = jitter.LessBy(left, 0.2, r.draw)
 		}
 	}
@@ -634,7 +652,8 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 			e.suspect = apart // it was asked alone before, and failed
 		case answered:
 			e.suspect = cleared
-		case len(e.waiting) > 0 && t.seq() > e.booked && !(o.givenUp && t.round.cancelled):
+		case o.givenUp && t.round.cancelled:
+		case len(e.waiting) > 0 && t.seq() > e.booked:
 			c.recordLocked(e, t, o, now)
 		}
 		if answered && e.failure != nil {
