@@ -287,9 +287,6 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 	if problem, hint := e.otherPartition(ref); problem != "" {
 		return refuse(problem, hint, nil)
 	}
-	if ref.Failover() != "" {
-		return refuse("a second Region is not supported yet", "leave it out", nil)
-	}
 	for _, check := range e.config.check {
 		if err := check(name, ref); err != nil {
 			return refuse("WithCheck refuses it: "+clip(err.Error(), 500), "", err)
