@@ -1,16 +1,19 @@
-// Package arn takes Amazon Resource Names apart, and knows which partition a Region belongs to.
+// Package arn takes Amazon Resource Names apart, and knows which partition a Region
+// belongs to.
 package arn
 
 import "strings"
 
-// An ARN is arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE. Region and Account may be empty.
+// An ARN is arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE. Region and Account may be
+// empty.
 type ARN struct{ Partition, Service, Region, Account, Resource string }
 
-// Parse takes text apart. It reports false for a text that is no ARN, or that is cut short. It
-// does not check the parts.
+// Parse takes text apart. It reports false for a text that is no ARN, or that is cut
+// short. It does not check the parts.
 func Parse(text string) (ARN, bool) {
 	f := strings.SplitN(text, ":", 6)
-	if len(f) < 6 || f[0] != "arn" || f[5] == "" {
+	whole := len(f) == 6 && f[5] != ""
+	if !whole || f[0] != "arn" {
 		return ARN{}, false
 	}
 	return ARN{Partition: f[1], Service: f[2], Region: f[3], Account: f[4], Resource: f[5]}, true
@@ -42,8 +45,8 @@ func InRegion(text, region string) string {
 	return a.String()
 }
 
-// Partition returns the partition of the Region, which is aws where its name does not tell
-// another.
+// Partition returns the partition of the Region, which is aws where its name does not
+// tell another.
 func Partition(region string) string {
 	for _, p := range partitions {
 		if strings.HasPrefix(region, p.prefix) {
@@ -58,13 +61,16 @@ var partitions = [...]struct{ prefix, partition string }{
 	{"eu-isoe-", "aws-iso-e"}, {"us-isof-", "aws-iso-f"}, {"eusc-", "aws-eusc"},
 }
 
-// IsRegion reports whether text has the form of a Region's name, as us-gov-west-1: letters,
-// words, a number. Nothing else may become part of a host name: some versions of the SDK would
-// send a signed request to x@attacker.example:443/#.
+// IsRegion reports whether text has the form of a Region's name, as us-gov-west-1:
+// letters, words, a number. Nothing else may become part of a host name: some versions of
+// the SDK would send a signed request to x@attacker.example:443/#.
 func IsRegion(text string) bool {
 	part := strings.Split(text, "-")
 	last := len(part) - 1
-	if len(text) > 40 || last < 2 || len(part[0]) < 2 || len(part[0]) > 4 {
+	if last < 2 || len(text) > 40 {
+		return false
+	}
+	if n := len(part[0]); n < 2 || n > 4 {
 		return false
 	}
 	for _, word := range part[:last] {
@@ -72,7 +78,8 @@ func IsRegion(text string) bool {
 			return false
 		}
 	}
-	return part[last] != "" && len(part[last]) <= 2 && IsDigits(part[last])
+	short := part[last] != "" && len(part[last]) <= 2
+	return short && IsDigits(part[last])
 }
 
 // IsAccount reports whether text has the form of an account's number.
@@ -83,7 +90,11 @@ func IsDigits(text string) bool { return strings.Trim(text, "0123456789") == "" 
 
 // IsKey reports whether text is the ARN of a KMS key, rather than of an alias.
 func IsKey(text string) bool {
-	a, ok := Parse(text)
+	a, _ := Parse(text)
 	id, isKey := strings.CutPrefix(a.Resource, "key/")
-	return ok && a.Service == "kms" && a.Region != "" && a.Account != "" && isKey && id != ""
+	if a.Service != "kms" || !isKey {
+		return false
+	}
+	located := a.Region != "" && a.Account != ""
+	return located && id != ""
 }

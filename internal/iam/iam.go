@@ -1,7 +1,7 @@
-// Package iam holds one table: which IAM action on which resource each AWS call of this module
-// needs, and what CloudTrail says of it. Error details, the policy printer and the embedded
-// endpoint's access checks all read it, so that what an error tells people to allow is what the
-// endpoint then accepts.
+// Package iam holds one table: which IAM action on which resource each AWS call of this
+// module needs, and what CloudTrail says of it. Error details, the policy printer and the
+// embedded endpoint's access checks all read it, so that what an error tells people to
+// allow is what the endpoint then accepts.
 //
 // It evaluates nothing and makes no calls.
 package iam
@@ -28,11 +28,10 @@ type Operation struct {
 // The three Get operations share one quota.
 const parameterQuota = "Parameter Store answers 40 reads a second per account and Region, " +
 	"GetParameter, GetParameters and GetParametersByPath together: turn on its higher " +
-	"throughput, " +
-	"or raise the TTL"
+	"throughput, or raise the TTL"
 
-// The operations this module calls, in the order of its schemes. All are CloudTrail management
-// events of kind read.
+// The operations this module calls, in the order of its schemes. All are CloudTrail
+// management events of kind read.
 var operations = []Operation{
 	{
 		Action: "kms:Decrypt", Target: "TrentService.Decrypt",
@@ -40,8 +39,7 @@ var operations = []Operation{
 		Event:    "Decrypt", Source: "kms.amazonaws.com",
 		Recorded: "every call, the encryption context in plain text",
 		Hint: "name the key, not an alias: an alias ARN as Resource grants nothing; the key " +
-			"policy " +
-			"must allow it too",
+			"policy must allow it too",
 		Quota: "KMS answers 10,000 cryptographic requests a second per account (100,000 in the " +
 			"largest Regions), those made by other services for it included: ask for more in " +
 			"Service Quotas",
@@ -77,8 +75,7 @@ var operations = []Operation{
 		Hint: "end the name in -??????, never in -*, which would cover every name that " +
 			"begins alike",
 		Quota: "Secrets Manager answers 10,000 GetSecretValue a second per account and " +
-			"Region, which " +
-			"cannot be raised: raise the TTL",
+			"Region, which cannot be raised: raise the TTL",
 	},
 	{
 		Action: "secretsmanager:BatchGetSecretValue", Target: "secretsmanager.BatchGetSecretValue",
@@ -86,8 +83,7 @@ var operations = []Operation{
 		Event:    "GetSecretValue", Source: "secretsmanager.amazonaws.com",
 		Recorded: "one event per secret",
 		Hint: `takes no resource, so only Resource "*" grants it; ` +
-			"secretsmanager:GetSecretValue is " +
-			"needed per secret besides",
+			"secretsmanager:GetSecretValue is needed per secret besides",
 		Quota: "Secrets Manager answers 100 BatchGetSecretValue a second per account and Region, " +
 			"which cannot be raised: leave WithBatchGetSecretValue out",
 	},
@@ -111,20 +107,21 @@ type Need struct {
 	Action   string
 	Resource string // as a policy's Resource should say it; may hold wildcards
 
-	// Condition holds the condition keys the request carries and a policy can narrow by: key →
-	// value. Nil: none.
+	// Condition holds the condition keys the request carries and a policy can narrow by:
+	// key → value. Nil: none.
 	Condition map[string]string
 }
 
-// Scope says where ARNs are. Empty fields are unknown and become "*", but an empty Partition
-// follows from the Region.
+// Scope says where ARNs are. Empty fields are unknown and become "*", but an empty
+// Partition follows from the Region.
 type Scope struct{ Partition, Region, Account string }
 
-// Needs lists what a call of action for the given ids needs, without duplicates and in order.
-// Ids are what the request says: names, paths, ARNs; for KMS a key ID or key ARN. No id, or an
-// alias (which stands for a key not known here), means any key. KMS keys that Parameter Store
-// and Secrets Manager decrypt with are not known from a request: see [Scope.ParameterKey] and
-// [Scope.SecretKey]. An action that is not in the table needs nothing.
+// Needs lists what a call of action for the given ids needs, without duplicates and in
+// order. Ids are what the request says: names, paths, ARNs; for KMS a key ID or key ARN.
+// No id, or an alias (which stands for a key not known here), means any key. KMS keys
+// that Parameter Store and Secrets Manager decrypt with are not known from a request: see
+// [Scope.ParameterKey] and [Scope.SecretKey]. An action that is not in the table needs
+// nothing.
 func (s Scope) Needs(action string, ids ...string) []Need {
 	var needs []Need
 	add := func(action, resource string) {
@@ -167,8 +164,8 @@ func (s Scope) Needs(action string, ids ...string) []Need {
 }
 
 // ParameterKey is the permission that a SecureString under a customer managed key needs
-// besides. Under the default key, alias/aws/ssm, nothing is needed. parameter is a name or ARN,
-// key as in [Scope.KeyARN].
+// besides. Under the default key, alias/aws/ssm, nothing is needed. parameter is a name
+// or ARN, key as in [Scope.KeyARN].
 func (s Scope) ParameterKey(parameter, key string) Need {
 	return Need{Action: "kms:Decrypt", Resource: s.KeyARN(key), Condition: map[string]string{
 		"kms:ViaService":                      "ssm." + s.fill().Region + "." + dnsSuffix(s.Region),
@@ -178,16 +175,16 @@ func (s Scope) ParameterKey(parameter, key string) Need {
 
 // SecretKey is the same for a secret under a customer managed key.
 func (s Scope) SecretKey(secret, key string) Need {
+	service := "secretsmanager." + s.fill().Region + "." + dnsSuffix(s.Region)
 	return Need{Action: "kms:Decrypt", Resource: s.KeyARN(key), Condition: map[string]string{
-		"kms:ViaService": "secretsmanager." + s.fill().Region + "." +
-			dnsSuffix(s.Region),
+		"kms:ViaService":                  service,
 		"kms:EncryptionContext:SecretARN": s.SecretARN(secret),
 	}}
 }
 
-// ParameterARN is the ARN of a parameter given by name or path, with or without selector. An
-// ARN stays as it is but for its selector. The names a and /a share one ARN. Public parameters
-// (/aws/service/…) belong to no account.
+// ParameterARN is the ARN of a parameter given by name or path, with or without selector.
+// An ARN stays as it is but for its selector. The names a and /a share one ARN. Public
+// parameters (/aws/service/…) belong to no account.
 func (s Scope) ParameterARN(name string) string {
 	if arn.Is(name) {
 		return trimSelector(name, 5)
@@ -202,9 +199,10 @@ func (s Scope) ParameterARN(name string) string {
 	return s.arn("ssm", "parameter"+name)
 }
 
-// SecretARN is the resource that covers a secret: a full ARN as it is, a name or a partial ARN
-// with -?????? behind it for the six characters that Secrets Manager appends. An ARN that ends
-// in a hyphen and six letters or digits counts as full, as it does in AWS.
+// SecretARN is the resource that covers a secret: a full ARN as it is, a name or a
+// partial ARN with -?????? behind it for the six characters that Secrets Manager appends.
+// An ARN that ends in a hyphen and six letters or digits counts as full, as it does in
+// AWS.
 func (s Scope) SecretARN(id string) string {
 	if !arn.Is(id) {
 		return s.fill().arn("secretsmanager", "secret:"+id+"-??????")
@@ -215,7 +213,8 @@ func (s Scope) SecretARN(id string) string {
 	return id
 }
 
-// FullSecretARN tells whether a secret's ARN ends in the hyphen and six characters of a full one.
+// FullSecretARN tells whether a secret's ARN ends in the hyphen and six characters of a
+// full one.
 func FullSecretARN(secret string) bool {
 	i := strings.LastIndexByte(secret, '-')
 	if i < 0 || len(secret)-i-1 != 6 {
@@ -223,12 +222,13 @@ func FullSecretARN(secret string) bool {
 	}
 	return !strings.ContainsFunc(secret[i+1:], func(r rune) bool {
 		letter := 'a' <= r|0x20 && r|0x20 <= 'z'
-		return !letter && (r < '0' || r > '9')
+		digit := '0' <= r && r <= '9'
+		return !letter && !digit
 	})
 }
 
-// KeyARN is the resource that covers a key given by ID or ARN; key/* for "" and for aliases,
-// which KMS resolves before it checks access.
+// KeyARN is the resource that covers a key given by ID or ARN; key/* for "" and for
+// aliases, which KMS resolves before it checks access.
 func (s Scope) KeyARN(key string) string {
 	alias := strings.Contains(key, "alias/")
 	a, isARN := arn.Parse(key)
@@ -244,15 +244,15 @@ func (s Scope) KeyARN(key string) string {
 	return s.fill().arn("kms", "key/"+key)
 }
 
-// ReferenceSecret returns the secret's name when a parameter name is one of Parameter Store's
-// references to Secrets Manager, /aws/reference/secretsmanager/NAME[:selector].
+// ReferenceSecret returns the secret's name when a parameter name is one of Parameter
+// Store's references to Secrets Manager, /aws/reference/secretsmanager/NAME[:selector].
 func ReferenceSecret(parameter string) (name string, ok bool) {
 	name, ok = strings.CutPrefix(trimSelector(parameter, 0), "/aws/reference/secretsmanager/")
 	return name, ok && name != ""
 }
 
-// dnsSuffix is the end of kms:ViaService values. Only China's differs among the partitions this
-// was checked for.
+// dnsSuffix is the end of kms:ViaService values. Only China's differs among the
+// partitions this was checked for.
 func dnsSuffix(region string) string {
 	if arn.Partition(region) == "aws-cn" {
 		return "amazonaws.com.cn"

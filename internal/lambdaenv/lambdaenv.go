@@ -26,15 +26,15 @@ func Process() Env {
 // Region returns the function's Region, or "".
 func (env Env) Region() string { return cmp.Or(env["AWS_REGION"], env["AWS_DEFAULT_REGION"]) }
 
-// LocalName is the variable that says, by LocalWord, that what looks like Lambda is an emulator
-// on somebody's machine. Nobody sets it to that by accident.
+// LocalName is the variable that says, by LocalWord, that what looks like Lambda is an
+// emulator on somebody's machine. Nobody sets it to that by accident.
 const (
 	LocalName = "SECRETS_LOCAL_VALUES"
 	LocalWord = "not-production"
 )
 
-// Deployed reports whether this is a function on Lambda, rather than a program elsewhere or an
-// emulator: sam local says so itself, others by [LocalName].
+// Deployed reports whether this is a function on Lambda, rather than a program elsewhere
+// or an emulator: sam local says so itself, others by [LocalName].
 func (env Env) Deployed() bool {
 	emulated := env["AWS_SAM_LOCAL"] == "true" || env[LocalName] == LocalWord
 	return env["AWS_LAMBDA_FUNCTION_NAME"] != "" && !emulated
@@ -43,8 +43,8 @@ func (env Env) Deployed() bool {
 // Snapshot reports whether SnapStart keeps an image of what is initialized here.
 func (env Env) Snapshot() bool { return env.initialization() == "snap-start" }
 
-// Budget returns how long an init may wait, of the 10 seconds that it has on demand, and of
-// much more where instances are kept ready.
+// Budget returns how long an init may wait, of the 10 seconds that it has on demand, and
+// of much more where instances are kept ready.
 func (env Env) Budget() time.Duration {
 	switch env.initialization() {
 	case "provisioned-concurrency", "lambda-managed-instances":
@@ -56,7 +56,9 @@ func (env Env) Budget() time.Duration {
 // Width returns how many calls to one service may go out at once, in an init or inside an
 // invocation. An on-demand init has nearly a whole CPU, whatever the memory size.
 func (env Env) Width(init bool) int {
-	if kind := env.initialization(); init && (kind == "" || kind == "on-demand") {
+	kind := env.initialization()
+	onDemand := kind == "" || kind == "on-demand"
+	if init && onDemand {
 		return parallel.Width
 	}
 	return parallel.ForMemory(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])

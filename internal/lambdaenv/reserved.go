@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// Reserved reports whether Lambda or the SDK reads the variable of that name, so that it cannot
-// hold a reference. Lambda reserves names, not prefixes: functions have variables of their own
-// such as AWS_SECRET_ARN.
+// Reserved reports whether Lambda or the SDK reads the variable of that name, so that it
+// cannot hold a reference. Lambda reserves names, not prefixes: functions have variables
+// of their own such as AWS_SECRET_ARN.
 func Reserved(name string) bool {
+	listed := slices.Contains(lambdaNames[:], name) || slices.Contains(sdkNames[:], name)
 	// AWS_ENDPOINT_URL_SSM and the like: one for each service.
-	return slices.Contains(lambdaNames[:], name) || slices.Contains(sdkNames[:], name) ||
-		strings.HasPrefix(name, "AWS_ENDPOINT_URL_")
+	return listed || strings.HasPrefix(name, "AWS_ENDPOINT_URL_")
 }
 
 // lambdaNames is what Lambda sets:

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Contexts returns the encryption contexts to try for a ciphertext, in order. The console's is
-// {"LambdaFunctionName": function}, unless function is "".
+// Contexts returns the encryption contexts to try for a ciphertext, in order. The
+// console's is {"LambdaFunctionName": function}, unless function is "".
 func (r Ref) Contexts(function string) []map[string]string {
 	console := map[string]string{"LambdaFunctionName": function}
 	none := map[string]string(nil)

@@ -16,12 +16,13 @@ const (
 	// Plain is a text of its own meaning.
 	Plain Kind = iota
 
-	// Reference is a text that [Parse] reads, or says what is wrong with: a reference, one gone
-	// wrong, or one of another tool for the same stores. It is never a plain value.
+	// Reference is a text that [Parse] reads, or says what is wrong with: a reference,
+	// one gone wrong, or one of another tool for the same stores. It is never a plain
+	// value.
 	Reference
 
-	// Undeclared is the bare ARN of a parameter or a secret, or a bare ciphertext. A program may
-	// hand it to a service as it is; as a plaintext it is a mistake.
+	// Undeclared is the bare ARN of a parameter or a secret, or a bare ciphertext. A
+	// program may hand it to a service as it is; as a plaintext it is a mistake.
 	Undeclared
 )
 
@@ -40,12 +41,12 @@ func Classify(text string) Kind {
 	return Plain
 }
 
-// Begins reports whether text is a reference, well-formed or not: an error unless [Parse] reads
-// it.
+// Begins reports whether text is a reference, well-formed or not: an error unless [Parse]
+// reads it.
 func Begins(text string) bool { return Classify(text) == Reference }
 
-// classifyARN classifies what begins like an ARN. A secret's with the tail of ECS means nothing
-// to any service, and quotes around an ARN are left over from a file.
+// classifyARN classifies what begins like an ARN. A secret's with the tail of ECS means
+// nothing to any service, and quotes around an ARN are left over from a file.
 func classifyARN(text, inner string) Kind {
 	a, _ := arn.Parse(inner)
 	scheme := a.Service
@@ -62,11 +63,12 @@ func classifyARN(text, inner string) Kind {
 	return Undeclared
 }
 
-// isBareCiphertext reports whether text is base64 that begins as KMS begins a ciphertext, and has
-// the length of one.
+// isBareCiphertext reports whether text is base64 that begins as KMS begins a ciphertext,
+// and has the length of one.
 func isBareCiphertext(text string) bool {
 	const shortest = 136 // base64 of an empty plaintext's ciphertext
-	if len(text) < shortest || len(text) > maxText || !beginsEncrypted(text) {
+	sized := shortest <= len(text) && len(text) <= maxText
+	if !sized || !beginsEncrypted(text) {
 		return false
 	}
 	_, ok := DecodeBase64(text)
@@ -82,13 +84,14 @@ func beginsEncrypted(text string) bool {
 	return false
 }
 
-// around reports whether c is what configuration files and office programs leave around a value.
+// around reports whether c is what configuration files and office programs leave around a
+// value.
 func around(c rune) bool {
 	return blank(c) || strings.ContainsRune("\"'`“”„‟‘’‚‛«»‹›", c)
 }
 
-// blank reports whether c is white space, or one of the format characters, such as a byte order
-// mark, that nobody sees.
+// blank reports whether c is white space, or one of the format characters, such as a byte
+// order mark, that nobody sees.
 func blank(c rune) bool { return unicode.IsSpace(c) || unicode.Is(unicode.Cf, c) }
 
 // resolveAt returns the place of a CloudFormation reference in text, or -1.
@@ -124,8 +127,8 @@ type mention struct {
 	rest    string
 }
 
-// findMention returns the first mention in text, from byte from on, that can be nothing but a
-// reference.
+// findMention returns the first mention in text, from byte from on, that can be nothing
+// but a reference.
 func findMention(text string, from int) (mention, bool) {
 	if !strings.ContainsAny(text[from:], ":/\\%") {
 		return mention{}, false
@@ -148,8 +151,7 @@ func findMention(text string, from int) (mention, bool) {
 
 // isHead reports whether c may stand in the name of a scheme.
 func isHead(c byte) bool {
-	letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-	return letter || '0' <= c && c <= '9' || strings.IndexByte("+.-_", c) >= 0
+	return alphanumeric(c) || strings.IndexByte("+.-_", c) >= 0
 }
 
 // headOf returns the length of the scheme at the beginning of text.
@@ -161,8 +163,8 @@ func headOf(text string) int {
 	return n
 }
 
-// readMention reads the head at byte i of text, what separates it from the rest, and what stands
-// around it.
+// readMention reads the head at byte i of text, what separates it from the rest, and what
+// stands around it.
 func readMention(text string, i int) (mention, bool) {
 	n := headOf(text[i:])
 	if n > 40 {
@@ -191,7 +193,8 @@ func readMention(text string, i int) (mention, bool) {
 	return m, true
 }
 
-// readArguments reads what Serverless puts behind a head: ssm(eu-west-1):/path, ssm(raw):/path.
+// readArguments reads what Serverless puts behind a head: ssm(eu-west-1):/path,
+// ssm(raw):/path.
 func (m *mention) readArguments(after string) string {
 	inner, rest, ok := strings.Cut(strings.TrimPrefix(after, "("), ")")
 	if !strings.HasPrefix(after, "(") || !ok {
@@ -205,8 +208,8 @@ func (m *mention) readArguments(after string) string {
 	return rest
 }
 
-// readSeparator reads the colon and the slashes behind a head, and returns how long they are, 0
-// if none stand there. A colon may be mistyped, and slashes may be backslashes or
+// readSeparator reads the colon and the slashes behind a head, and returns how long they
+// are, 0 if none stand there. A colon may be mistyped, and slashes may be backslashes or
 // percent-encoded.
 func (m *mention) readSeparator(after string) int {
 	const encoded = "%3a%2f%2f"
@@ -277,8 +280,8 @@ func (m *mention) readEnd(text string) {
 	}
 }
 
-// referenceEnd guesses where a reference ends that stands inside a text: at the first byte that
-// no name, option or field has, or that separates a password from a host.
+// referenceEnd guesses where a reference ends that stands inside a text: at the first
+// byte that no name, option or field has, or that separates a password from a host.
 func referenceEnd(rest string) int {
 	end := strings.IndexFunc(rest, func(c rune) bool {
 		other := c > '~' || stray(string(c), "/_+=.!-:#?&%*") >= 0
@@ -295,41 +298,59 @@ func (m mention) meant() bool {
 	empty := strings.TrimFunc(m.rest, blank) == ""
 	switch {
 	case m.scheme == Literal:
-		return (m.alone || m.opener == "{{") && m.colon && m.slashes > 0
+		begins := m.alone || m.opener == "{{"
+		return begins && m.separated()
 	case empty:
-		return m.alone && m.ours && m.colon && m.slashes > 0
+		return m.whole()
 	case m.scheme == KMS:
 		return m.meantCiphertext()
-	case m.opener == "{{" && m.ours, m.opener == "${" && m.colon:
+	case m.braced(), m.opener == "${" && m.colon:
 		return m.slashes > 0 || m.named()
 	case m.alone:
 		return m.meantAlone()
-	case m.colon && m.slashes > 1: // inside a text
-		return !m.typo && !m.spaced && !m.inPath
+	case m.inPath, m.typo || m.spaced:
+		return false
 	}
-	return false
+	return m.colon && m.slashes > 1 // inside a text
 }
+
+// separated reports whether a colon and a slash follow the head.
+func (m mention) separated() bool { return m.colon && m.slashes > 0 }
+
+// whole reports whether m begins its text as one of our references does.
+func (m mention) whole() bool {
+	ours := m.ours && m.separated()
+	return ours && m.alone
+}
+
+// braced reports whether m stands where a composed text has a part.
+func (m mention) braced() bool { return m.ours && m.opener == "{{" }
 
 // meantCiphertext is for kms, which names a key for most other tools: gcp-kms://,
 // aws-kms://alias/x.
 func (m mention) meantCiphertext() bool {
-	whole := m.alone && m.ours && m.colon && m.slashes > 0
-	braces := m.opener == "{{" && m.ours && m.slashes > 0
-	return whole || braces || beginsEncrypted(strings.TrimLeft(m.rest, "/"))
+	switch {
+	case m.whole(), m.braced() && m.slashes > 0:
+		return true
+	}
+	return beginsEncrypted(strings.TrimLeft(m.rest, "/"))
 }
 
 // meantAlone is for a text that begins with a store's name.
 func (m mention) meantAlone() bool {
+	oneSlash := m.slashes == 1 && m.colon
 	switch {
-	case m.slashes > 1, m.slashes == 1 && m.colon && !m.typo:
+	case m.slashes > 1, oneSlash && !m.typo:
 		foreign := strings.HasPrefix(m.rest, "projects/") // Google's Secret Manager
 		return m.ours || !foreign
+	case m.slashes == 1, m.typo:
+		return false
 	}
-	return m.slashes == 0 && !m.typo && m.named()
+	return m.named()
 }
 
-// named reports whether what follows a store's name and a colon is a name, rather than a port,
-// the tag of an image, an action of IAM or prose.
+// named reports whether what follows a store's name and a colon is a name, rather than a
+// port, the tag of an image, an action of IAM or prose.
 func (m mention) named() bool {
 	rest := strings.TrimFunc(m.rest, around)
 	rest = strings.TrimRight(rest, "})>]%")
@@ -337,7 +358,7 @@ func (m mention) named() bool {
 	if i := strings.IndexAny(id, ":?#~,"); i >= 0 && !arn.Is(id) {
 		id = id[:i]
 	}
-	expansion := m.opener == "${" && rest != "" && strings.IndexByte("-+?=", rest[0]) >= 0
+	expansion := m.opener == "${" && strings.IndexAny(rest, "-+?=") == 0
 	switch {
 	case arn.Is(rest):
 		return true
@@ -349,8 +370,10 @@ func (m mention) named() bool {
 		return false
 	}
 	// The short name is too short to mean a store by itself: sm:px-4.
-	isShort := m.ours && m.scheme == SecretsManager
-	return !isShort || m.opener != "" || strings.ContainsAny(rest, "/#")
+	if isShort := m.ours && m.scheme == SecretsManager; isShort && m.opener == "" {
+		return strings.ContainsAny(rest, "/#")
+	}
+	return true
 }
 
 func isPort(text string) bool {
@@ -381,12 +404,11 @@ func isAction(text string) bool {
 }
 
 const verbs = "* Get Put List Describe Create Delete Update Batch Add Remove Send Start Stop " +
-	"Cancel " +
-	"Tag Untag Rotate Restore Replicate Validate Label Unlabel Register Deregister Modify Resume " +
-	"Terminate Associate Disassociate Reset"
+	"Cancel Tag Untag Rotate Restore Replicate Validate Label Unlabel Register Deregister " +
+	"Modify Resume Terminate Associate Disassociate Reset"
 
-// store returns the scheme that the head of a text names: ours, that of another tool for the same
-// store, or a misspelled one.
+// store returns the scheme that the head of a text names: ours, that of another tool for
+// the same store, or a misspelled one.
 func store(head string) (scheme string, ours, typo bool) {
 	head = strings.ToLower(head)
 	switch head {
@@ -433,6 +455,7 @@ func misspelled(head string) (scheme string, ours, typo bool) {
 	letters := func(set string) bool { return strings.Trim(head, set) == "" }
 	has := func(letter string) bool { return strings.Contains(head, letter) }
 	each := has("k") && has("m") && has("s")
+	ends := strings.HasPrefix(head, "s") && strings.HasSuffix(head, "m")
 	switch {
 	case len(head) < 3 || len(head) > len(SecretsManager)+2:
 		return "", false, false
@@ -441,7 +464,7 @@ func misspelled(head string) (scheme string, ours, typo bool) {
 		if near {
 			return SecretsManager, false, true
 		}
-	case letters("sm") && head[0] == 's' && head[len(head)-1] == 'm': // mms and sms are schemes
+	case letters("sm") && ends: // mms and sms are schemes
 		return SecretsManager, false, true
 	case letters("kms") && each:
 		return KMS, false, true

@@ -7,13 +7,14 @@ import (
 	"unicode"
 )
 
-// A Part is what a reference takes of its source's value. The zero Part is the whole value.
+// A Part is what a reference takes of its source's value. The zero Part is the whole
+// value.
 type Part struct {
 	Field  string // of a JSON value, see package jsonfield; empty: all of it
 	Base64 bool   // what stands there is base64 of the part
 
-	// Template is a text made of parts, or empty: then Field and Base64 are. The parts stand
-	// between two NUL bytes each, as template writes them.
+	// Template is a text made of parts, or empty: then Field and Base64 are. The parts
+	// stand between two NUL bytes each, as template writes them.
 	Template string
 }
 
@@ -43,9 +44,9 @@ func (p Part) each(text func(string), part func(Part)) {
 	}
 }
 
-// Fill returns the template with the value of each part in it. In a text that begins with the
-// scheme of a URL the values are percent-encoded, so that a password with @, / or % stays one;
-// elsewhere they are inserted as they are. The first error of value ends it.
+// Fill returns the template with the value of each part in it. In a text that begins with
+// the scheme of a URL the values are percent-encoded, so that a password with @, / or %
+// stays one; elsewhere they are inserted as they are. The first error of value ends it.
 func (p Part) Fill(value func(Part) (string, error)) (string, error) {
 	var b strings.Builder
 	var failed error
@@ -68,11 +69,14 @@ func (p Part) Fill(value func(Part) (string, error)) (string, error) {
 	return b.String(), nil
 }
 
-// isURL reports whether a template begins with the scheme of a URL: postgres://, jdbc:mysql://.
+// isURL reports whether a template begins with the scheme of a URL: postgres://,
+// jdbc:mysql://.
 func isURL(template string) bool {
 	scheme, _, ok := strings.Cut(template, "://")
-	letter := scheme != "" && unicode.IsLetter(rune(scheme[0]))
-	return ok && letter && stray(scheme, "+.-:") < 0
+	if !ok || scheme == "" {
+		return false
+	}
+	return unicode.IsLetter(rune(scheme[0])) && stray(scheme, "+.-:") < 0
 }
 
 // percentEncode writes s with all but the unreserved characters of RFC 3986 encoded.
@@ -90,20 +94,22 @@ func percentEncode(b *strings.Builder, s string) {
 	}
 }
 
-// DecodeBase64 decodes what stands in a value: either alphabet, padded or not, with white space
-// in it.
+// DecodeBase64 decodes what stands in a value: either alphabet, padded or not, with white
+// space in it.
 func DecodeBase64(text string) (string, bool) {
 	text = plainBase64.Replace(text)
 	bare := strings.TrimRight(text, "=")
-	if bare != text && (len(text)%4 != 0 || len(text)-len(bare) > 2) {
+	padding := len(text) - len(bare)
+	whole := len(text)%4 == 0 && padding <= 2
+	if padding > 0 && !whole {
 		return "", false
 	}
 	b, err := base64.RawStdEncoding.Strict().DecodeString(bare)
 	return string(b), err == nil
 }
 
-// plainBase64 takes out line breaks, which base64 without -w0 leaves, and the URL-safe alphabet,
-// which tools use that write references as URLs.
+// plainBase64 takes out line breaks, which base64 without -w0 leaves, and the URL-safe
+// alphabet, which tools use that write references as URLs.
 var plainBase64 = strings.NewReplacer(
 	" ", "", "\t", "", "\n", "", "\v", "", "\f", "", "\r", "", "-", "+", "_", "/")
 
@@ -147,7 +153,8 @@ func badPointer(s string) bool {
 	return strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(s), "~")
 }
 
-// commentAt returns the place of a comment behind a reference, with the space before it, or -1.
+// commentAt returns the place of a comment behind a reference, with the space before it,
+// or -1.
 func commentAt(text string) int {
 	for _, sign := range []string{" #", "\t#", " //", "\t//"} {
 		if i := strings.Index(text, sign); i >= 0 {
@@ -158,14 +165,13 @@ func commentAt(text string) int {
 }
 
 const (
-	severalHint = "write {{…}} around each, as in " +
-		"{{sm://prod/db#username}}:{{sm://prod/db#password}}; " +
-		"all of one text belong to one source"
+	severalHint = "write {{…}} around each, as in {{sm://prod/db#username}}:" +
+		"{{sm://prod/db#password}}; all of one text belong to one source"
 	bracesHint = "write {{sm://prod/db#password}}, the reference in double braces, in its place"
 )
 
-// setTemplate sets the text of code: {{#field}}, {{?decode=base64#field}} or {{}} stand for
-// parts.
+// setTemplate sets the text of code: {{#field}}, {{?decode=base64#field}} or {{}} stand
+// for parts.
 func (r *Ref) setTemplate(text string) error {
 	var out strings.Builder
 	parts := 0
@@ -271,8 +277,8 @@ func (r Ref) partRef(p Part, first bool) Ref {
 	return r
 }
 
-// bracesAt returns the place of the next reference in double braces, from byte from on, or -1.
-// The braces of other templates are plain text.
+// bracesAt returns the place of the next reference in double braces, from byte from on,
+// or -1. The braces of other templates are plain text.
 func bracesAt(text string, from int) int {
 	for {
 		i := strings.Index(text[from:], "{{")
@@ -281,7 +287,7 @@ func bracesAt(text string, from int) int {
 		}
 		at := from + i
 		inner := strings.TrimLeftFunc(text[at+2:], blank)
-		if m, ok := readMention(text, len(text)-len(inner)); ok && m.scheme != "" && m.ours {
+		if m, ok := readMention(text, len(text)-len(inner)); ok && m.ours {
 			return at
 		}
 		from = at + 1
@@ -317,22 +323,25 @@ func parseComposed(text string, quote bool) (Ref, error) {
 		parts++
 	}
 	rest := text[end:]
-	if parts == 1 && template.String() == r.Part.template() && rest == "" {
+	onlyPart := parts == 1 && rest == ""
+	if onlyPart && template.String() == r.Part.template() {
 		return r, nil // nothing but a reference
 	}
 	err := r.compose(template.String()+rest, parts)
 	return r, err
 }
 
-// sameSource joins what two references of one text state, or says that they are of two sources.
+// sameSource joins what two references of one text state, or says that they are of two
+// sources.
 func sameSource(a, b Ref) (Ref, error) {
 	if a.Source() != b.Source() {
 		const problem = "two sources stand in one text: their values would be of two moments"
 		const hint = "put both into one secret, or each into a variable of its own"
 		return Ref{}, fail(problem, hint)
 	}
-	both := a.HasTTL && b.HasTTL && a.TTL != b.TTL || a.HasStale && b.HasStale && a.Stale != b.Stale
-	if both {
+	ttls, stales := a.HasTTL && b.HasTTL, a.HasStale && b.HasStale
+	switch {
+	case ttls && a.TTL != b.TTL, stales && a.Stale != b.Stale:
 		return Ref{}, fail("two references of one text state two bounds", "state it in the first")
 	}
 	if a.HasTTL {

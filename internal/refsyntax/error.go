@@ -5,9 +5,9 @@ import (
 	"fmt"
 )
 
-// Error says why a text is not a reference. It quotes neither ciphertext nor a literal's value;
-// an error of [Bare] quotes nothing of the text at all. Positions are byte offsets and begin at
-// 0.
+// Error says why a text is not a reference. It quotes neither ciphertext nor a literal's
+// value; an error of [Bare] quotes nothing of the text at all. Positions are byte offsets
+// and begin at 0.
 type Error struct {
 	Problem string // what is wrong, and where
 	Hint    string // how to write it; may be empty
@@ -26,8 +26,9 @@ func (e *Error) Error() string {
 
 func fail(problem, hint string) error { return &Error{Problem: problem, Hint: hint} }
 
-// A strayError is about a byte that may not stand in a name. It becomes an [*Error] by [located],
-// where it is known where the name stands in the text and whether the byte may be quoted.
+// A strayError is about a byte that may not stand in a name. It becomes an [*Error] by
+// [located], where it is known where the name stands in the text and whether the byte may
+// be quoted.
 type strayError struct {
 	what string // "the secret's name"
 	at   int    // of the name, or of the text that identify got
@@ -39,8 +40,8 @@ func (e *strayError) Error() string {
 	return fmt.Sprintf("byte %d of %s may not stand in one", e.at, e.what)
 }
 
-// located turns a strayError into an [*Error]. The name begins at byte base of the text. Without
-// quote nothing of the text is told.
+// located turns a strayError into an [*Error]. The name begins at byte base of the text.
+// Without quote nothing of the text is told.
 func located(err error, base int, quote bool) error {
 	var e *strayError
 	if !errors.As(err, &e) {

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// maxCiphertext is that of KMS Decrypt's CiphertextBlob; minCiphertext is below what any key
-	// makes of an empty plaintext. What is shorter is the name of a key, or another text that
-	// happens to be base64.
+	// maxCiphertext is that of KMS Decrypt's CiphertextBlob; minCiphertext is below what
+	// any key makes of an empty plaintext. What is shorter is the name of a key, or
+	// another text that happens to be base64.
 	minCiphertext = 32
 	maxCiphertext = 6144
 
@@ -32,22 +32,31 @@ var (
 	errKey = &Error{Problem: "the text names a KMS key, not a ciphertext", Hint: keyHint}
 )
 
-// stray returns the place of the first byte of s that is neither alphanumeric nor in extra, or
-// -1.
+// stray returns the place of the first byte of s that is neither alphanumeric nor in
+// extra, or -1.
 func stray(s, extra string) int {
 	for i := range len(s) {
-		c := s[i]
-		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
-		digit := '0' <= c && c <= '9'
-		if !letter && !digit && strings.IndexByte(extra, c) < 0 {
+		if c := s[i]; !alphanumeric(c) && strings.IndexByte(extra, c) < 0 {
 			return i
 		}
 	}
 	return -1
 }
 
-// decodeCiphertext decodes base64 of either alphabet, padded or not. Strict decoding finds a text
-// that lost its end at one more place than the length does.
+func alphanumeric(c byte) bool {
+	letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+	digit := '0' <= c && c <= '9'
+	return letter || digit
+}
+
+// isWord reports whether s has 1 to longest bytes, each alphanumeric or in extra.
+func isWord(s string, longest int, extra string) bool {
+	sized := s != "" && len(s) <= longest
+	return sized && stray(s, extra) < 0
+}
+
+// decodeCiphertext decodes base64 of either alphabet, padded or not. Strict decoding
+// finds a text that lost its end at one more place than the length does.
 func decodeCiphertext(text string) (string, error) {
 	name := strings.TrimLeft(text, "/")
 	switch {
@@ -79,9 +88,9 @@ func checkCiphertext(n int) error {
 	return nil
 }
 
-// checkParameter checks a parameter's name, or a tree. Names under /aws pass: nobody can create
-// them, but public parameters are read by them. A tree of everything is refused: it is a slip,
-// and a role that may read all of it a mistake.
+// checkParameter checks a parameter's name, or a tree. Names under /aws pass: nobody can
+// create them, but public parameters are read by them. A tree of everything is refused:
+// it is a slip, and a role that may read all of it a mistake.
 func checkParameter(name string) error {
 	if secret, ok := strings.CutPrefix(name, referencePrefix); ok {
 		return shifted(checkSecret(secret), len(referencePrefix)) // a secret's grammar, no trees
@@ -119,8 +128,8 @@ func shifted(err error, by int) error {
 	return err
 }
 
-// checkParameterARN checks an ARN's account and resource. The resource leaves out the name's
-// first slash, and with it the difference of a and /a.
+// checkParameterARN checks an ARN's account and resource. The resource leaves out the
+// name's first slash, and with it the difference of a and /a.
 func checkParameterARN(a arn.ARN) error {
 	name, ok := strings.CutPrefix(a.Resource, "parameter/")
 	public := strings.HasPrefix(name, "aws/") // public parameters belong to no account
@@ -140,19 +149,20 @@ func isTree(r Ref) bool { return r.Scheme == SSM && strings.HasSuffix(r.ID, "/*"
 
 // ofSecret reports whether versions of r are those of a secret.
 func ofSecret(r Ref) bool {
-	a, _ := arn.Parse(r.ID)
-	return r.Scheme == SecretsManager || strings.HasPrefix(r.ID, referencePrefix) ||
-		strings.HasPrefix(a.Resource, "parameter"+referencePrefix)
+	return r.Scheme == SecretsManager || strings.HasPrefix("/"+BaseName(r.ID), referencePrefix)
 }
 
 // isVersion reports whether s is a version for r, and not a label.
 func isVersion(r Ref, s string) bool {
 	if ofSecret(r) {
-		return len(s) >= 32 && len(s) <= 64 && stray(s, "-") < 0
+		return len(s) >= 32 && isWord(s, 64, "-")
 	}
-	// AWS lets no label start with a digit, so digits are always a version; versions count from
-	// 1.
-	return s != "" && len(s) <= 19 && s[0] != '0' && arn.IsDigits(s)
+	// AWS lets no label start with a digit, so digits are always a version; versions
+	// count from 1.
+	if s == "" || s[0] == '0' {
+		return false
+	}
+	return len(s) <= 19 && arn.IsDigits(s)
 }
 
 // errVersion is the error for what [isVersion] denies.
@@ -165,22 +175,24 @@ func errVersion(r Ref) error {
 
 // checkStage checks a staging label, or a parameter's label.
 func checkStage(r Ref, s string) error {
+	digits := s != "" && arn.IsDigits(s)
 	switch {
 	case r.Scheme == SecretsManager:
 		// The service states the length only.
 		other := func(c rune) bool { return c <= ' ' || c > '~' }
-		if s == "" || len(s) > 256 || strings.IndexFunc(s, other) >= 0 {
+		sized := s != "" && len(s) <= 256
+		if !sized || strings.IndexFunc(s, other) >= 0 {
 			const hint = "it has 1 to 256 printable ASCII characters, as AWSPREVIOUS"
 			return fail("not a staging label", hint)
 		}
 	case ofSecret(r):
-		if s == "" || len(s) > 256 || stray(s, "._-") >= 0 || isVersion(r, s) {
+		if !isWord(s, 256, "._-") || isVersion(r, s) {
 			const hint = "write :AWSPREVIOUS, and the secret by its name"
 			return fail("the selector is not a staging label or a version id", hint)
 		}
-	case s != "" && isTree(r) && arn.IsDigits(s):
+	case digits && isTree(r):
 		return errTree
-	case s == "" || len(s) > 100 || stray(s, "._-") >= 0 || arn.IsDigits(s[:1]):
+	case !isWord(s, 100, "._-"), arn.IsDigits(s[:1]):
 		const hint = "write :3, or a label that does not start with a digit"
 		return fail("the selector is not a version or a label", hint)
 	}
@@ -201,9 +213,9 @@ func checkSecret(name string) error {
 	return nil
 }
 
-// The rest of this file would be shorter with regular expressions. They would cost every cold
-// start more than all that is parsed: half a millisecond of processor and 260 kB to compile,
-// before main.
+// The rest of this file would be shorter with regular expressions. They would cost every
+// cold start more than all that is parsed: half a millisecond of processor and 260 kB to
+// compile, before main.
 
 // isKeyID reports whether s is a UUID, or the id of a multi-Region key.
 func isKeyID(s string) bool {
@@ -225,10 +237,11 @@ func isKeyID(s string) bool {
 
 func isKeyAlias(s string) bool {
 	name, ok := strings.CutPrefix(s, "alias/")
-	return ok && name != "" && len(name) <= 250 && stray(name, "/_-") < 0
+	return ok && isWord(name, 250, "/_-")
 }
 
-// checkKey checks the id, alias or ARN of a KMS key and returns the ARN's Region, or none.
+// checkKey checks the id, alias or ARN of a KMS key and returns the ARN's Region, or
+// none.
 func checkKey(key string) (region string, err error) {
 	const hint = "write a key id, alias/NAME, or the ARN of either"
 	if !arn.Is(key) {
@@ -241,27 +254,32 @@ func checkKey(key string) (region string, err error) {
 	if err != nil {
 		return "", err
 	}
-	id, isKey := strings.CutPrefix(a.Resource, "key/")
-	named := isKey && isKeyID(id) || isKeyAlias(a.Resource)
+	named := isKeyAlias(a.Resource)
+	if id, isKey := strings.CutPrefix(a.Resource, "key/"); isKey {
+		named = isKeyID(id)
+	}
 	if a.Account == "" || !named {
 		return "", fail("not a KMS key", hint)
 	}
 	return a.Region, nil
 }
 
-// inOneRegion reports whether a key exists in its own Region only. An alias may stand for a key
-// in each.
+// inOneRegion reports whether a key exists in its own Region only. An alias may stand for
+// a key in each.
 func inOneRegion(key string) bool {
 	id := key
 	if a, ok := arn.Parse(key); ok {
 		id = strings.TrimPrefix(a.Resource, "key/")
 	}
-	return key != "" && !isKeyAlias(id) && !strings.HasPrefix(id, "mrk-")
+	if key == "" || isKeyAlias(id) {
+		return false
+	}
+	return !strings.HasPrefix(id, "mrk-")
 }
 
-// parseARN takes an ARN of the service apart. The account may be empty. The Region has to be of
-// the ARN's partition, which also refuses partitions that do not exist: a call goes where the
-// ARN says.
+// parseARN takes an ARN of the service apart. The account may be empty. The Region has to
+// be of the ARN's partition, which also refuses partitions that do not exist: a call goes
+// where the ARN says.
 func parseARN(text, service string) (arn.ARN, error) {
 	form := "write arn:PARTITION:" + service + ":REGION:ACCOUNT:RESOURCE"
 	a, ok := arn.Parse(text)
@@ -272,8 +290,8 @@ func parseARN(text, service string) (arn.ARN, error) {
 		return a, fail("the ARN is of another service than "+service, form+
 			", or the scheme of its service: ssm:// for parameters, sm:// for secrets")
 	case !arn.IsRegion(a.Region):
-		return a, fail("the ARN has no Region, or not the name of one", form+", the Region "+
-			"as eu-west-1")
+		const problem = "the ARN has no Region, or not the name of one"
+		return a, fail(problem, form+", the Region as eu-west-1")
 	case arn.Partition(a.Region) != a.Partition:
 		hint := "that Region's ARNs begin with arn:" + arn.Partition(a.Region)
 		return a, fail("the ARN's partition is not its Region's", hint)

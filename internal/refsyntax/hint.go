@@ -15,8 +15,8 @@ func Declare(scheme, name string) string {
 	return "WithVars(secrets." + constant + ", " + strconv.Quote(name) + ")"
 }
 
-// NotReference says what is wrong with a name that is asked for and stands for no reference, and
-// what to do. Where set, text is what the variable of that name holds.
+// NotReference says what is wrong with a name that is asked for and stands for no
+// reference, and what to do. Where set, text is what the variable of that name holds.
 func NotReference(name, text string, set bool) (problem, hint string) {
 	const none = "the variable holds no reference"
 	const value = "if its text is the value, declare it: "
@@ -49,8 +49,8 @@ func undeclaredScheme(text string) string {
 	return KMS
 }
 
-// UndeclaredText says what is wrong with a text of kind [Undeclared] where a plaintext is asked
-// for.
+// UndeclaredText says what is wrong with a text of kind [Undeclared] where a plaintext is
+// asked for.
 func UndeclaredText(name, text string) (problem, hint string) {
 	scheme := undeclaredScheme(text)
 	problem = "the variable holds the ARN of a parameter or a secret, and is not declared"
@@ -113,8 +113,7 @@ func (m mention) problem(text string) string {
 	switch {
 	case m.opener == "${" || m.opener == "$(":
 		return "nothing expands " + m.opener + "…" + closerOf(m.opener) + " at run time: it " +
-			"belongs to " +
-			"CloudFormation's Sub, Terraform, Serverless, compose and shells"
+			"belongs to CloudFormation's Sub, Terraform, Serverless, compose and shells"
 	case m.typo:
 		return "the scheme is misspelled"
 	case !m.ours:
@@ -143,14 +142,14 @@ func closerOf(opener string) string {
 // replaced returns the error of a text that is nothing but m, with what to write instead.
 func (m mention) replaced(problem, general string, quote bool) error {
 	err := suggest(problem, general, quote, m.candidates()...).(*Error)
-	if err.instead == "" {
+	name, isSecret := strings.CutPrefix(err.instead, "sm://")
+	if !isSecret {
 		return err
 	}
-	name, isSecret := strings.CutPrefix(err.instead, "sm://")
-	if _, e := parse("sm:///"+name, false); m.slashes == 1 && isSecret && e == nil {
+	if _, e := parse("sm:///"+name, false); m.slashes == 1 && e == nil {
 		err.Hint += ", or sm:///" + name + " if the secret's name begins with a slash"
 	}
-	if _, e := parse("ssm:///"+name, false); m.typo && isSecret && e == nil {
+	if _, e := parse("ssm:///"+name, false); m.typo && e == nil {
 		err.Hint += " or ssm:///" + name
 	}
 	return err
@@ -165,32 +164,34 @@ func (m mention) candidates() []string {
 	rest = strings.TrimRight(rest, "})>]%,")
 	rest, _, _ = strings.Cut(rest, "~") // ssm:/a~true
 	rest = strings.TrimLeft(rest, "/")
-	if before, key, ok := strings.Cut(rest, "#/"); ok && !strings.Contains(key, "/") && !m.ours {
+	before, key, isPointer := strings.Cut(rest, "#/")
+	if oneLevel := isPointer && !strings.Contains(key, "/"); oneLevel && !m.ours {
 		rest = before + "#" + key // vals writes every field as a pointer
 	}
 	var all []string
-	for _, form := range []string{rest, withoutOptions(rest)} {
-		for _, text := range m.forms(form) {
-			all = append(all, m.inRegion(text))
-		}
+	for _, text := range []string{rest, withoutOptions(rest)} {
+		all = append(all, m.inRegion(m.form(text)))
 	}
 	return all
 }
 
-// forms returns rest as our references, by the number of slashes that stood before it.
-func (m mention) forms(rest string) []string {
+// form returns rest as our reference, by the number of slashes that stood before it.
+func (m mention) form(rest string) string {
 	path, _, _ := strings.Cut(rest, "#")
+	rooted := m.slashes == 1 || m.slashes > 2
+	deep := rooted || strings.Contains(path, "/")
+	parameter := m.scheme == SSM
 	switch {
-	case arn.Is(rest) && m.scheme == SSM:
-		return []string{"ssm://" + rest}
-	case m.scheme == SSM && (m.slashes == 1 || m.slashes > 2 || strings.Contains(path, "/")):
-		return []string{"ssm:///" + rest}
-	case m.scheme == SSM:
-		return []string{"ssm://" + rest}
-	case m.slashes > 2 && m.ours:
-		return []string{"sm:///" + rest}
+	case parameter && arn.Is(rest):
+		return "ssm://" + rest
+	case parameter && deep:
+		return "ssm:///" + rest
+	case parameter:
+		return "ssm://" + rest
+	case m.ours && m.slashes > 2:
+		return "sm:///" + rest
 	}
-	return []string{"sm://" + rest}
+	return "sm://" + rest
 }
 
 // inRegion states the Region of m in a candidate.
@@ -256,8 +257,8 @@ func bracesMissing(text string, quote bool) error {
 func resolveError(text string, quote bool) error {
 	const problem = "the text holds a CloudFormation reference, which nothing resolves at run time"
 	const general = "write ssm:///name:version or sm://id?stage=…#field, in {{…}} inside a text"
-	// What it means is built from its parts and printed, so that the hint is well-formed or
-	// absent.
+	// What it means is built from its parts and printed, so that the hint is well-formed
+	// or absent.
 	start := resolveAt(text)
 	body, rest, ok := strings.Cut(text[start:], "}}")
 	if !ok || !quote {
@@ -289,8 +290,8 @@ func resolveError(text string, quote bool) error {
 	return &Error{Problem: problem, Hint: "write {{" + one + "}} in its place", instead: fixed}
 }
 
-// resolveSecret reads id:SecretString:json-key:stage:version-id, of which all but the id may be
-// left out.
+// resolveSecret reads id:SecretString:json-key:stage:version-id, of which all but the id
+// may be left out.
 func resolveSecret(text string) (Ref, error) {
 	part := strings.Split(text, ":")
 	n := 1

@@ -26,12 +26,12 @@ const (
 	fieldKey = "field" // stands after # in text
 )
 
-// options is the one table of options, in the order in which they are printed. Parsing, printing,
-// hints and docs/references.md are read from it.
+// options is the one table of options, in the order in which they are printed. Parsing,
+// printing, hints and docs/references.md are read from it.
 var options = [...]option{
 	{"region", anyStore, "write a Region, such as eu-west-1, or two, such as " +
-		"eu-west-1,us-east-1: the " +
-		"second is asked when the first does not answer", setRegion, regionText},
+		"eu-west-1,us-east-1: the second is asked when the first does not answer",
+		setRegion, regionText},
 	{"role", anyStore, "write arn:aws:iam::ACCOUNT:role/NAME: the role to read with",
 		setRole, func(r Ref) string { return pair("role", r.Role) }},
 	{"stage", SecretsManager, "write a staging label, such as AWSPREVIOUS",
@@ -45,13 +45,11 @@ var options = [...]option{
 		setPair, pairsText},
 	{"decode", anyStore, "write decode=base64: what stands there, the field if there is one, is " +
 		"base64 of the value", setDecode, decodeText},
-	{"ttl", anyStore, "write a duration with a unit, such as 300s, 5m or 1h30m: how long the " +
-		"value " +
-		"is used before it is refreshed", setTTL,
+	{"ttl", anyStore, "write a duration with a unit, such as 300s, 5m or 1h30m: how long " +
+		"the value is used before it is refreshed", setTTL,
 		func(r Ref) string { return durationText("ttl", r.HasTTL, r.TTL) }},
 	{"stale", anyStore, "write a duration with a unit, such as 24h: how old the value may " +
-		"get while " +
-		"its refreshes fail", setStale,
+		"get while its refreshes fail", setStale,
 		func(r Ref) string { return durationText("stale", r.HasStale, r.Stale) }},
 	{"optional", anyStore, "write optional alone: the value may be absent",
 		setOptional, optionalText},
@@ -60,7 +58,8 @@ var options = [...]option{
 // find returns the option of that key.
 func find(key string) (option, bool) {
 	for _, o := range options {
-		if o.key == key || o.key == "context." && strings.HasPrefix(key, o.key) {
+		isPair := o.key == "context." && strings.HasPrefix(key, o.key)
+		if o.key == key || isPair {
 			return o, true
 		}
 	}
@@ -100,14 +99,13 @@ func (r Ref) options() string {
 	return "?" + strings.Join(text, "&")
 }
 
-// With returns the reference with one thing set: a key of the table of options, field, or text,
-// the template of a composed text. Of a parameter, version is the number and stage the label.
-// The value is taken as it is, nothing in it is decoded. What the new value excludes is
-// replaced: a parameter's label by its version, context=none by a pair, and the reverse. A
-// Region that an ARN states cannot be changed.
+// With returns the reference with one thing set: a key of the table of options, field, or
+// text, the template of a composed text. Of a parameter, version is the number and stage
+// the label. The value is taken as it is, nothing in it is decoded. What the new value
+// excludes is replaced: a parameter's label by its version, context=none by a pair, and
+// the reverse. A Region that an ARN states cannot be changed.
 func (r Ref) With(key, value string) (Ref, error) {
 	name := fmt.Sprintf("option %q", key[:min(len(key), 40)])
-	selector := r.Scheme == SSM && (key == "stage" || key == "version")
 	switch {
 	case r.Scheme == Literal:
 		return Ref{}, fail(name+" is not for "+r.Scheme, optionHint(r.Scheme))
@@ -117,11 +115,18 @@ func (r Ref) With(key, value string) (Ref, error) {
 		return fits(r, named(name, r.setField(value)))
 	case key == "text":
 		return fits(r, named(name, r.setTemplate(value)))
-	case selector:
+	case r.inSelector(key):
 		o, _ := find(key)
 		return fits(r, named(name, o.set(&r, key, value)))
 	}
 	return fits(r, r.with(name, key, value))
+}
+
+// inSelector reports whether the text of r states what the key sets behind the name: a
+// parameter's version or label.
+func (r Ref) inSelector(key string) bool {
+	selects := key == "stage" || key == "version"
+	return selects && r.Scheme == SSM
 }
 
 // with sets an option that errors call name.
@@ -190,11 +195,12 @@ func regionText(r Ref) string {
 }
 
 func setRole(r *Ref, _, value string) error {
-	a, ok := arn.Parse(value)
+	a, _ := arn.Parse(value)
 	name, isRole := strings.CutPrefix(a.Resource, "role/")
-	iam := a.Service == "iam" && a.Region == "" && arn.IsAccount(a.Account)
-	wellFormed := ok && iam && isRole && name != "" && stray(name, "+=,.@_-/") < 0
-	if !wellFormed || len(value) > 512 || !strings.HasPrefix(a.Partition, "aws") {
+	account := arn.IsAccount(a.Account) && strings.HasPrefix(a.Partition, "aws")
+	global := a.Service == "iam" && a.Region == ""
+	named := isRole && isWord(name, 512, "+=,.@_-/")
+	if iam := account && global; !iam || !named {
 		return fail("not the ARN of a role", "write arn:aws:iam::ACCOUNT:role/NAME")
 	}
 	r.Role = value
@@ -226,8 +232,8 @@ func setVersion(r *Ref, _, value string) error {
 	return nil
 }
 
-// setKey sets the key. A key decrypts in its own Region only, so its ARN decides where the call
-// goes.
+// setKey sets the key. A key decrypts in its own Region only, so its ARN decides where
+// the call goes.
 func setKey(r *Ref, _, value string) error {
 	region, err := checkKey(value)
 	if err != nil {
@@ -237,7 +243,7 @@ func setKey(r *Ref, _, value string) error {
 	if stated == r.arnRegion() && r.Failover == "" {
 		stated = "" // it was the former key's
 	}
-	if region != "" && stated != "" && region != stated {
+	if both := region != "" && stated != ""; both && region != stated {
 		const problem = "the region option states another Region than the key's ARN"
 		return fail(problem, "leave it out, an ARN states its own")
 	}
@@ -254,17 +260,19 @@ func setContext(r *Ref, _, value string) error {
 }
 
 func wordText(r Ref) string {
-	if r.Context == ContextNone || r.Context == ContextConsole {
+	if r.hasWord() {
 		return "context=" + r.Context
 	}
 	return ""
 }
 
+func (r Ref) hasWord() bool { return r.Context == ContextNone || r.Context == ContextConsole }
+
 func setPair(r *Ref, key, value string) error {
 	name := strings.TrimPrefix(key, "context.")
-	if name == "" || !printable(name) || !printable(value) {
-		return fail("an empty name, a control character or invalid "+
-			"UTF-8", "write context.NAME=value")
+	if shown := printable(name) && printable(value); !shown || name == "" {
+		const problem = "an empty name, a control character or invalid UTF-8"
+		return fail(problem, "write context.NAME=value")
 	}
 	pairs := r.EncryptionContext()
 	if pairs == nil {

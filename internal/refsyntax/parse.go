@@ -10,8 +10,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
-// maxText bounds the text of a reference, in bytes: twice what the longest ciphertext needs, and
-// four times what Lambda allows for all variables together.
+// maxText bounds the text of a reference, in bytes: twice what the longest ciphertext
+// needs, and four times what Lambda allows for all variables together.
 const maxText = 16 << 10
 
 // Parse reads a whole reference, or a composed text. Its errors are of type *[Error].
@@ -28,7 +28,8 @@ func parse(text string, quote bool) (Ref, error) {
 	return fits(parseOne(text, quote))
 }
 
-// isLiteral reports whether text is the way to write a plain value that looks like a reference.
+// isLiteral reports whether text is the way to write a plain value that looks like a
+// reference.
 func isLiteral(text string) bool { return strings.HasPrefix(text, Literal+"://") }
 
 // parseOne reads one reference.
@@ -39,11 +40,8 @@ func parseOne(text string, quote bool) (Ref, error) {
 	if resolveAt(text) >= 0 {
 		return Ref{}, resolveError(text, quote)
 	}
-	scheme, body, ok := strings.Cut(text, "://")
-	if scheme == short {
-		scheme = SecretsManager
-	}
-	if !ok || scheme != KMS && scheme != SSM && scheme != SecretsManager {
+	scheme, body, ok := cutScheme(text)
+	if !ok {
 		return Ref{}, malformed(text, quote)
 	}
 	if err := slip(text, len(text)-len(body), quote); err != nil {
@@ -52,7 +50,7 @@ func parseOne(text string, quote bool) (Ref, error) {
 	rest, field, hasField := strings.Cut(body, "#")
 	id, options, hasOptions := strings.Cut(rest, "?")
 	// White space at the end of a bare ciphertext belongs to it, and is ignored there.
-	bare := scheme == KMS && !hasField && !hasOptions
+	bare := scheme == KMS && !strings.ContainsAny(body, "?#")
 	if !bare && strings.TrimRightFunc(text, blank) != text {
 		return Ref{}, fail("white space stands after the reference", "remove it")
 	}
@@ -64,13 +62,26 @@ func parseOne(text string, quote bool) (Ref, error) {
 		err = r.readOptions(options, len(text)-len(body)+len(id)+1, quote)
 	}
 	if err == nil && hasField {
-		if r.Field != "" {
-			const problem = "the field stands both in the ARN's tail and after #"
-			return Ref{}, fail(problem, "state it once")
-		}
 		err = r.readField(text, field, quote)
 	}
 	return r, located(err, len(text)-len(body), quote)
+}
+
+// cutScheme cuts the scheme of a store off the text of a reference.
+func cutScheme(text string) (scheme, body string, ok bool) {
+	scheme, body, ok = strings.Cut(text, "://")
+	if scheme == short {
+		scheme = SecretsManager
+	}
+	return scheme, body, ok && isStore(scheme)
+}
+
+func isStore(scheme string) bool {
+	switch scheme {
+	case KMS, SSM, SecretsManager:
+		return true
+	}
+	return false
 }
 
 // slip finds what a template, a file or a list leaves in a reference, from byte start on.
@@ -102,8 +113,12 @@ func slip(text string, start int, quote bool) error {
 
 // readField sets the field that stands after # in text.
 func (r *Ref) readField(text, field string, quote bool) error {
+	if r.Field != "" {
+		return fail("the field stands both in the ARN's tail and after #", "state it once")
+	}
 	err := r.setField(field)
-	if name := strings.TrimLeft(field, "#"); err != nil && name != field && name != "" {
+	name := strings.TrimLeft(field, "#")
+	if doubled := name != field && name != ""; doubled && err != nil {
 		fixed := strings.TrimSuffix(text, field) + name
 		const problem = "two # stand before the field, where a path is written as #a.b"
 		return suggest(problem, "write one", quote, fixed)
@@ -111,11 +126,12 @@ func (r *Ref) readField(text, field string, quote bool) error {
 	return err
 }
 
-// Bare reads the text of a variable that is declared to hold something of the scheme: base64 of
-// a ciphertext, a parameter name, path or ARN (with a selector), a secret's name or ARN (with
-// an ECS tail). It takes no options and no field, except in a whole reference of the same
-// scheme, which it reads too. A bare ciphertext gets [ContextConsole], since that is what the
-// console's helper leaves. Any text is a [Literal].
+// Bare reads the text of a variable that is declared to hold something of the scheme:
+// base64 of a ciphertext, a parameter name, path or ARN (with a selector), a secret's
+// name or ARN (with an ECS tail). It takes no options and no field, except in a whole
+// reference of the same scheme, which it reads too. A bare ciphertext gets
+// [ContextConsole], since that is what the console's helper leaves. Any text is a
+// [Literal].
 //
 // No error quotes the text: it may be a plaintext that someone put there by mistake.
 func Bare(scheme, text string) (Ref, error) {
@@ -124,9 +140,9 @@ func Bare(scheme, text string) (Ref, error) {
 		return Ref{}, errLong
 	case scheme == Literal:
 		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, Literal+"://")}, nil
-	case scheme != KMS && scheme != SSM && scheme != SecretsManager:
-		return Ref{}, fail("the declared scheme is unknown", "write kms, ssm, secretsmanager "+
-			"or literal")
+	case !isStore(scheme):
+		const hint = "write kms, ssm, secretsmanager or literal"
+		return Ref{}, fail("the declared scheme is unknown", hint)
 	case strings.TrimSpace(text) == "":
 		return Ref{}, fail("the text is empty", "set the variable, or drop the declaration")
 	case !arn.Is(text) && Begins(text):
@@ -146,15 +162,16 @@ func Bare(scheme, text string) (Ref, error) {
 	return fits(r, located(err, 0, false))
 }
 
-// fits makes the last checks, which depend on more than one option, and refuses a reference whose
-// canonical text [Parse] would refuse for its length.
+// fits makes the last checks, which depend on more than one option, and refuses a
+// reference whose canonical text [Parse] would refuse for its length.
 func fits(r Ref, err error) (Ref, error) {
+	parted := r.Field != "" || r.Base64
 	switch {
 	case err != nil:
 	case r.Failover != "" && inOneRegion(r.Key):
 		const hint = "only a multi-Region key, mrk-…, is in two: leave the second Region out"
 		err = fail("the key exists in one Region", hint)
-	case r.Template != "" && (r.Field != "" || r.Base64):
+	case parted && r.Template != "":
 		err = fail("a composed text takes no field and no decoding", "state them inside the braces")
 	case len(r.Text()) > maxText:
 		err = errLong
@@ -165,8 +182,8 @@ func fits(r Ref, err error) (Ref, error) {
 	return r, nil
 }
 
-// Ciphertext returns the reference to what KMS encrypted to b, which is copied. It has 32 to 6144
-// bytes.
+// Ciphertext returns the reference to what KMS encrypted to b, which is copied. It has 32
+// to 6144 bytes.
 func Ciphertext(b []byte) (Ref, error) {
 	if err := checkCiphertext(len(b)); err != nil {
 		return Ref{}, err
@@ -178,14 +195,14 @@ func Ciphertext(b []byte) (Ref, error) {
 // selector, tree, option or field, so name may come from anywhere.
 func Parameter(name string) (Ref, error) { return only(SSM, name) }
 
-// Secret returns the reference to the secret of that name or ARN. It parses no tail, option or
-// field, so id may come from anywhere.
+// Secret returns the reference to the secret of that name or ARN. It parses no tail,
+// option or field, so id may come from anywhere.
 func Secret(id string) (Ref, error) { return only(SecretsManager, id) }
 
 // only reads text as an ID and nothing else.
 func only(scheme, text string) (Ref, error) {
 	r, err := identify(scheme, text)
-	if err == nil && (r.ID != text || isTree(r)) {
+	if bare := r.ID == text && !isTree(r); err == nil && !bare {
 		const hint = "set version, stage and field each by its key"
 		err = fail("the name carries a selector, a tail or a *", hint)
 	}
@@ -208,8 +225,8 @@ func identify(scheme, text string) (Ref, error) {
 	}
 }
 
-// identifyParameter reads a name, ARN or tree and its selector. Names hold no colon, so the first
-// one starts the selector.
+// identifyParameter reads a name, ARN or tree and its selector. Names hold no colon, so
+// the first one starts the selector.
 func identifyParameter(text string) (Ref, error) {
 	r := Ref{Scheme: SSM}
 	var selector string
@@ -242,9 +259,9 @@ func identifyParameter(text string) (Ref, error) {
 	return r, err
 }
 
-// identifySecret reads a name, or an ARN with the tail that ECS allows. The tail has all its
-// colons or is not there, as in ECS: one that lost some could name a stage where a key was
-// meant.
+// identifySecret reads a name, or an ARN with the tail that ECS allows. The tail has all
+// its colons or is not there, as in ECS: one that lost some could name a stage where a
+// key was meant.
 func identifySecret(text string) (Ref, error) {
 	r := Ref{Scheme: SecretsManager, ID: text}
 	if !arn.Is(text) {
@@ -255,7 +272,8 @@ func identifySecret(text string) (Ref, error) {
 		return Ref{}, err
 	}
 	part := strings.Split(a.Resource, ":")
-	if part[0] != "secret" || a.Account == "" || len(part) != 2 && len(part) != 5 {
+	isSecret := part[0] == "secret" && a.Account != ""
+	if whole := len(part) == 2 || len(part) == 5; !isSecret || !whole {
 		return Ref{}, fail("the ARN is not of a secret",
 			"write arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME, "+
 				"and after it nothing or :json-key:stage:version-id")
@@ -276,7 +294,8 @@ func identifySecret(text string) (Ref, error) {
 // setTail sets what an ECS tail or a CloudFormation reference states behind the secret.
 func (r *Ref) setTail(field, stage, version string) error {
 	if strings.HasPrefix(field, "/") {
-		// ECS means the key of that name; a field that begins with a slash is a JSON Pointer.
+		// ECS means the key of that name; a field that begins with a slash is a JSON
+		// Pointer.
 		field = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(field)
 	}
 	var err error
@@ -308,12 +327,8 @@ func (r *Ref) readOption(text string, at int, quote bool, seen map[string]bool) 
 	rawKey, rawValue, hasValue := strings.Cut(text, "=")
 	key, err := url.PathUnescape(rawKey) // unlike QueryUnescape it leaves a plus sign alone
 	value, err2 := url.PathUnescape(rawValue)
-	name := fmt.Sprintf("the option at byte %d", at)
-	if quote && key != "" && len(key) <= 40 { // what is longer may be a misplaced ciphertext
-		name = fmt.Sprintf("option %q at byte %d", key, at)
-	}
-	word := r.Context == ContextNone || r.Context == ContextConsole
-	contradicts := key == "context" && r.Context != "" || strings.HasPrefix(key, "context.") && word
+	emptied := hasValue && value == ""
+	name := optionName(key, at, quote)
 	switch {
 	case err != nil || err2 != nil:
 		return fail(name+" has a bad percent escape", "write % as %25")
@@ -321,22 +336,39 @@ func (r *Ref) readOption(text string, at int, quote bool, seen map[string]bool) 
 		return fail(name+" has no name", "write ?name=value&name=value")
 	case key == fieldKey:
 		return fail(name+" is unknown", "write the field last, after #")
-	case r.Scheme == SSM && (key == "stage" || key == "version"):
-		return fail(name+" is not for parameters", "write the selector after the name: :3 or "+
-			":label")
+	case r.inSelector(key):
+		const hint = "write the selector after the name: :3 or :label"
+		return fail(name+" is not for parameters", hint)
 	case seen[key]:
 		return fail(name+" states a thing for the second time", "state it once")
-	case key == "optional" && hasValue && value == "":
+	case key == "optional" && emptied:
 		return fail(name+" has no value", "write optional or optional=true")
-	case contradicts:
+	case r.contradicts(key):
 		return fail(name+" contradicts another", wordHint)
 	}
 	seen[key] = true
 	return r.with(name, key, value)
 }
 
-// escape encodes what has a meaning in references, and all that is not plain ASCII. ARNs stay
-// readable.
+// optionName names an option in an error. What is longer may be a misplaced ciphertext.
+func optionName(key string, at int, quote bool) string {
+	if named := key != "" && len(key) <= 40; named && quote {
+		return fmt.Sprintf("option %q at byte %d", key, at)
+	}
+	return fmt.Sprintf("the option at byte %d", at)
+}
+
+// contradicts reports whether r states another encryption context than an option of that
+// key.
+func (r *Ref) contradicts(key string) bool {
+	if key == "context" {
+		return r.Context != ""
+	}
+	return strings.HasPrefix(key, "context.") && r.hasWord()
+}
+
+// escape encodes what has a meaning in references, and all that is not plain ASCII. ARNs
+// stay readable.
 func escape(s string) string { return escapes.Replace(url.QueryEscape(s)) }
 
 var escapes = strings.NewReplacer("+", "%20", "%3A", ":", "%2F", "/")
@@ -346,15 +378,15 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && strings.IndexFunc(s, unicode.IsControl) < 0
 }
 
-// suggest returns an error whose hint shows the first of candidates that is a reference by a
-// name, which holds nothing that must not be shown, and otherwise the general hint.
+// suggest returns an error whose hint shows the first of candidates that is a reference
+// by a name, which holds nothing that must not be shown, and otherwise the general hint.
 func suggest(problem, general string, quote bool, candidates ...string) error {
 	for _, text := range candidates {
 		if len(text) > 300 || !quote {
 			continue
 		}
 		r, err := parse(text, false)
-		if err == nil && (r.Scheme == SSM || r.Scheme == SecretsManager) {
+		if err == nil && r.byName() {
 			if name, ok := strings.CutPrefix(text, SecretsManager+"://"); ok {
 				text = short + "://" + name
 			}

@@ -2,12 +2,13 @@
 // ssm:///app/db/password?ttl=1m or sm://prod/db#password. It knows the grammar of names,
 // ciphertext and options, and makes no call.
 //
-// A well-formed [Ref] has one text, and that text parses back to an equal Ref. What a service
-// would refuse, or read as something else than was meant, is refused here, since a malformed
-// parameter name comes back from AWS as a denial and takes its whole batch along.
+// A well-formed [Ref] has one text, and that text parses back to an equal Ref. What a
+// service would refuse, or read as something else than was meant, is refused here, since
+// a malformed parameter name comes back from AWS as a denial and takes its whole batch
+// along.
 //
-// [Classify] is the one rule that tells references, and what is meant to be one, from plain
-// texts.
+// [Classify] is the one rule that tells references, and what is meant to be one, from
+// plain texts.
 package refsyntax
 
 import (
@@ -22,8 +23,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
-// The schemes of references. In text, sm is the short name of secretsmanager, and the one that is
-// printed.
+// The schemes of references. In text, sm is the short name of secretsmanager, and the one
+// that is printed.
 const (
 	KMS            = "kms"
 	SSM            = "ssm"
@@ -39,18 +40,20 @@ const (
 	ContextConsole = "console" // the context of the Lambda console's helper first, then none
 )
 
-// Ref is a reference taken apart. It is comparable, and equal to another when both mean the same.
-// Make one with [Parse], [Bare] or the typed constructors; the zero Ref means nothing.
+// Ref is a reference taken apart. It is comparable, and equal to another when both mean
+// the same. Make one with [Parse], [Bare] or the typed constructors; the zero Ref means
+// nothing.
 type Ref struct {
 	Scheme string
 
-	// ID is the ciphertext's bytes; the parameter's name, its ARN or a tree such as /app/prod/*,
-	// without selector; the secret's name or ARN, without tail; the literal's value.
+	// ID is the ciphertext's bytes; the parameter's name, its ARN or a tree such as
+	// /app/prod/*, without selector; the secret's name or ARN, without tail; the
+	// literal's value.
 	ID string
 
-	// Version and Stage pick one version. Of a parameter at most one is set: all digits, or a
-	// label. Under /aws/reference/secretsmanager/ they are a secret's version id or staging
-	// label; of a secret, both may be set.
+	// Version and Stage pick one version. Of a parameter at most one is set: all digits,
+	// or a label. Under /aws/reference/secretsmanager/ they are a secret's version id or
+	// staging label; of a secret, both may be set.
 	Version, Stage string
 
 	Region   string // as stated, or taken from the ARN in ID or Key; empty: the program's own
@@ -58,9 +61,9 @@ type Ref struct {
 	Role     string // ARN of the role to read with; empty: the program's own
 	Key      string // KMS key id, alias or ARN that has to decrypt; empty: any
 
-	// Context is empty for the default order of tries, ContextNone, ContextConsole, or the
-	// pairs of a stated encryption context as options, sorted by name and percent-encoded:
-	// context.A=x&context.B=y.
+	// Context is empty for the default order of tries, ContextNone, ContextConsole, or
+	// the pairs of a stated encryption context as options, sorted by name and
+	// percent-encoded: context.A=x&context.B=y.
 	Context string
 
 	Part
@@ -68,14 +71,14 @@ type Ref struct {
 	TTL, Stale                 time.Duration // meaningless unless HasTTL, HasStale
 	HasTTL, HasStale, Optional bool
 
-	// Unquoted marks a copy that is for errors and logs only: [Ref.Shown] tells its length. It is
-	// no part of the reference.
+	// Unquoted marks a copy that is for errors and logs only: [Ref.Shown] tells its
+	// length. It is no part of the reference.
 	Unquoted bool
 }
 
-// Text returns the reference as [Parse] reads it, exact and canonical: equal Refs have equal
-// texts. It holds the whole ciphertext of a kms reference and the value of a literal, so it is
-// not for logs.
+// Text returns the reference as [Parse] reads it, exact and canonical: equal Refs have
+// equal texts. It holds the whole ciphertext of a kms reference and the value of a
+// literal, so it is not for logs.
 func (r Ref) Text() string {
 	if r.Template != "" {
 		return r.composedText()
@@ -104,8 +107,8 @@ func (r Ref) fieldText() string {
 	return "#" + r.Field
 }
 
-// Shown returns the text for people: of a ciphertext and a literal it tells the length only, of a
-// composed text the references in it.
+// Shown returns the text for people: of a ciphertext and a literal it tells the length
+// only, of a composed text the references in it.
 func (r Ref) Shown() string {
 	switch {
 	case r.Scheme == Literal:
@@ -124,28 +127,31 @@ func (r Ref) Shown() string {
 // ShownLiteral returns how a literal of n bytes is shown.
 func ShownLiteral(n int) string { return fmt.Sprintf("literal://(%d bytes)", n) }
 
-// Written returns how to print r where text is what was written for it: text itself, so that
-// somebody finds it in the template, or "" where [Ref.Shown] says the same or has to hide some.
+// Written returns how to print r where text is what was written for it: text itself, so
+// that somebody finds it in the template, or "" where [Ref.Shown] says the same or has to
+// hide some.
 func (r Ref) Written(text string) string {
-	if r.Scheme != SSM && r.Scheme != SecretsManager || r.Template != "" || r.Unquoted {
-		return ""
-	}
-	if text == r.Text() {
+	switch {
+	case !r.byName(), r.Template != "", r.Unquoted, text == r.Text():
 		return ""
 	}
 	return text
 }
 
-// Hidden returns what no error about r may quote: the ciphertext, or the value of a literal.
+// byName reports whether r names what it means, and does not hold it.
+func (r Ref) byName() bool { return r.Scheme == SSM || r.Scheme == SecretsManager }
+
+// Hidden returns what no error about r may quote: the ciphertext, or the value of a
+// literal.
 func (r Ref) Hidden() string {
-	if r.Scheme == KMS || r.Scheme == Literal {
-		return r.ID
+	if r.byName() {
+		return ""
 	}
-	return ""
+	return r.ID
 }
 
-// Unquote takes the name and the selector out of text, such as AWS's message about r, if r is
-// marked as Unquoted. What has less than 4 bytes stays: it is in every other word.
+// Unquote takes the name and the selector out of text, such as AWS's message about r, if
+// r is marked as Unquoted. What has less than 4 bytes stays: it is in every other word.
 func (r Ref) Unquote(text string) string {
 	if !r.Unquoted {
 		return text
@@ -167,8 +173,9 @@ func (r Ref) Source() Ref {
 	return r
 }
 
-// InFailover returns the source that the second Region is asked for: r there, an ARN with its
-// Region replaced, for replicas differ in nothing else. It reports false where r states none.
+// InFailover returns the source that the second Region is asked for: r there, an ARN with
+// its Region replaced, for replicas differ in nothing else. It reports false where r
+// states none.
 func (r Ref) InFailover() (Ref, bool) {
 	if r.Failover == "" {
 		return Ref{}, false
@@ -192,12 +199,12 @@ func (r Ref) Bounds(ttl, stale time.Duration) (time.Duration, time.Duration) {
 	return ttl, stale
 }
 
-// Fixed reports whether what r points at can never change: a ciphertext, a pinned version, a
-// literal.
-func (r Ref) Fixed() bool { return r.Scheme == KMS || r.Scheme == Literal || r.Version != "" }
+// Fixed reports whether what r points at can never change: a ciphertext, a pinned
+// version, a literal.
+func (r Ref) Fixed() bool { return !r.byName() || r.Version != "" }
 
-// EncryptionContext returns the pairs of a stated encryption context in a new map, or nil when
-// the reference states none.
+// EncryptionContext returns the pairs of a stated encryption context in a new map, or nil
+// when the reference states none.
 func (r Ref) EncryptionContext() map[string]string {
 	if !strings.HasPrefix(r.Context, "context.") {
 		return nil
@@ -235,8 +242,8 @@ func (r Ref) arnRegion() string {
 	return arn.Region(r.ID)
 }
 
-// IsOf reports whether a secret of this name and ARN is the one that r asks for: same name; same
-// ARN; or an ARN that is r's with the six random characters appended.
+// IsOf reports whether a secret of this name and ARN is the one that r asks for: same
+// name; same ARN; or an ARN that is r's with the six random characters appended.
 func (r Ref) IsOf(name, secretARN string) bool {
 	if !arn.Is(r.ID) {
 		return name == r.ID
@@ -245,8 +252,8 @@ func (r Ref) IsOf(name, secretARN string) bool {
 	return secretARN == r.ID || whole
 }
 
-// Another reports whether the answer to a question for r alone is for a secret other than r, by
-// this name and ARN. One that names none is for r.
+// Another reports whether the answer to a question for r alone is for a secret other than
+// r, by this name and ARN. One that names none is for r.
 func (r Ref) Another(name, secretARN string) bool {
 	return name+secretARN != "" && !r.IsOf(name, secretARN)
 }
