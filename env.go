@@ -10,11 +10,12 @@ import (
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
-// MustWarm is [New] and [Env.Warm] for a package variable or main. It panics where a retry cannot
-// help: the environment has errors, or a reference failed permanently, so that a broken deployment is
-// seen at once. It logs secrets.warm before it panics. After a retryable failure (throttling, network)
-// it returns the Env, and [Env.Get] resolves inside the invocation: a panic in init would cost a second
-// init, on every environment, while AWS is busy.
+// MustWarm is [New] and [Env.Warm] for a package variable or main. It panics where a
+// retry cannot help: the environment has errors, or a reference failed permanently, so
+// that a broken deployment is seen at once. It logs secrets.warm before it panics. After
+// a retryable failure (throttling, network) it returns the Env, and [Env.Get] resolves
+// inside the invocation: a panic in init would cost a second init, on every environment,
+// while AWS is busy.
 func MustWarm(ctx context.Context, opts ...Option) *Env {
 	e, err := New(opts...)
 	if err != nil {
@@ -38,13 +39,15 @@ func loggerOf(opts []Option) *slog.Logger {
 	return c.logger()
 }
 
-// Warm resolves every reference that is not resolved yet, in one round, and waits for it: up to 2
-// seconds, up to 30 under provisioned concurrency and on Managed Instances, or until the deadline of
-// ctx if it has one. It keeps what resolved, and reports everything else in one error, which it also
-// logs as secrets.warm; ask [Retryable] of it. A missing optional reference is no failure.
+// Warm resolves every reference that is not resolved yet, in one round, and waits for it:
+// up to 2 seconds, up to 30 under provisioned concurrency and on Managed Instances, or
+// until the deadline of ctx if it has one. It keeps what resolved, and reports everything
+// else in one error, which it also logs as secrets.warm; ask [Retryable] of it. A missing
+// optional reference is no failure.
 //
-// In an image that SnapStart is about to snapshot (AWS_LAMBDA_INITIALIZATION_TYPE=snap-start), Warm
-// fetches nothing, so that the snapshot holds no plaintext; the first read does its work.
+// In an image that SnapStart is about to snapshot
+// (AWS_LAMBDA_INITIALIZATION_TYPE=snap-start), Warm fetches nothing, so that the snapshot
+// holds no plaintext; the first read does its work.
 func (e *Env) Warm(ctx context.Context) error {
 	first := !e.warmed.Swap(true)
 	if e.config.environ().Snapshot() && !e.restored.Load() {
@@ -82,11 +85,13 @@ func (e *Env) warm(ctx context.Context, first bool) error {
 // logWarm writes the line of a warm that failed.
 func logWarm(ctx context.Context, l *slog.Logger, took time.Duration, err error) {
 	l.ErrorContext(context.WithoutCancel(ctx), "secrets.warm",
-		"took", took.Round(time.Millisecond).String(), "retryable", Retryable(err), "error", Detail(err))
+		"took", took.Round(time.Millisecond).String(), "retryable", Retryable(err),
+		"error", Detail(err))
 }
 
-// warmAfterRestore does the round that Warm skipped while the snapshot was made, in the time that Warm
-// has: an endpoint that does not answer must not take the whole invocation from those that do.
+// warmAfterRestore does the round that Warm skipped while the snapshot was made, in the
+// time that Warm has: an endpoint that does not answer must not take the whole invocation
+// from those that do.
 func (e *Env) warmAfterRestore(ctx context.Context) {
 	e.restored.Store(true)
 	if e.warmPending.Load() && e.warmPending.Swap(false) {
@@ -94,8 +99,8 @@ func (e *Env) warmAfterRestore(ctx context.Context) {
 	}
 }
 
-// wantAfterRestore marks variables as wanted: of reads that come together after the restore, the first
-// one takes along its whole group.
+// wantAfterRestore marks variables as wanted: of reads that come together after the
+// restore, the first one takes along its whole group.
 func (c *Cache) wantAfterRestore(vars []*variable) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -108,20 +113,22 @@ func (c *Cache) wantAfterRestore(vars []*variable) {
 func collect(wants map[*entry]*want, vars []*variable) (errs []*ResolveError) {
 	for _, v := range vars {
 		_, err := wants[v.entry].result(v.name, v.ref)
-		if e, failed := err.(*ResolveError); failed && !(v.ref.optional() && e.kind == ErrNotFound) {
+		e, failed := err.(*ResolveError)
+		if absent := failed && e.kind == ErrNotFound; failed && !(absent && v.ref.optional()) {
 			errs = append(errs, e)
 		}
 	}
 	return errs
 }
 
-// Get returns the value of a variable. It returns at once, without a lock or an allocation, while the
-// value is fresh, and blocks for a refresh otherwise: with an old value in hand for 1 second at most,
-// else until ctx ends, less a reserve of 250 ms or a quarter (10 s if ctx has no deadline). See the
-// package documentation for what it returns when the refresh fails.
+// Get returns the value of a variable. It returns at once, without a lock or an
+// allocation, while the value is fresh, and blocks for a refresh otherwise: with an old
+// value in hand for 1 second at most, else until ctx ends, less a reserve of 250 ms or a
+// quarter (10 s if ctx has no deadline). See the package documentation for what it
+// returns when the refresh fails.
 //
-// The error is a [*ResolveError]; [ErrNotReference] if the variable is not set, or holds no reference
-// and was not declared by [WithVars].
+// The error is a [*ResolveError]; [ErrNotReference] if the variable is not set, or holds
+// no reference and was not declared by [WithVars].
 func (e *Env) Get(ctx context.Context, name string) (Value, error) {
 	v := e.vars[name]
 	if v == nil {
@@ -152,8 +159,8 @@ func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error)
 	return w.gen, value, err
 }
 
-// unknown says why there is no variable of that name. Where a reference stands in its place, the error
-// is of that.
+// unknown says why there is no variable of that name. Where a reference stands in its
+// place, the error is of that.
 func (e *Env) unknown(name string) *ResolveError {
 	text, set := e.config.environ()[name]
 	err := &ResolveError{Variable: name, kind: ErrNotReference}
@@ -163,10 +170,11 @@ func (e *Env) unknown(name string) *ResolveError {
 	return err
 }
 
-// Resolve returns the value of a reference that is not in the environment. It blocks and fails as
-// [Env.Get] does. Up to 1,000 such references are kept, and 4 MiB of their values; beyond that the
-// oldest goes. A field is parsed anew on each call. Failures of such references are logged once a
-// minute with their number, as secrets.undeclared: the caller has the error.
+// Resolve returns the value of a reference that is not in the environment. It blocks and
+// fails as [Env.Get] does. Up to 1,000 such references are kept, and 4 MiB of their
+// values; beyond that the oldest goes. A field is parsed anew on each call. Failures of
+// such references are logged once a minute with their number, as secrets.undeclared: the
+// caller has the error.
 func (e *Env) Resolve(ctx context.Context, ref Ref) (Value, error) {
 	if err := e.allowed("", ref); err != nil {
 		err.Ref = ref
@@ -188,9 +196,10 @@ func (e *Env) Resolve(ctx context.Context, ref Ref) (Value, error) {
 	return r.Value, nil
 }
 
-// Refresh fetches the named variables now, or everything if none is named, whatever their age, by a
-// call that begins after Refresh did, and waits for it until ctx ends, less the reserve. What cannot
-// change (ciphertext, pinned versions) is skipped. On failure it returns the error and keeps the value.
+// Refresh fetches the named variables now, or everything if none is named, whatever their
+// age, by a call that begins after Refresh did, and waits for it until ctx ends, less the
+// reserve. What cannot change (ciphertext, pinned versions) is skipped. On failure it
+// returns the error and keeps the value.
 func (e *Env) Refresh(ctx context.Context, names ...string) error {
 	c := e.cache
 	r := c.newRequest(parallel.WithWidth(ctx, e.config.environ().Width(false)), renewing)
@@ -210,7 +219,8 @@ func (e *Env) Refresh(ctx context.Context, names ...string) error {
 	return join("refresh", errs)
 }
 
-// named returns the variables of those names, all if there are none, and an error per unknown name.
+// named returns the variables of those names, all if there are none, and an error per
+// unknown name.
 func (e *Env) named(names []string) (vars []*variable, errs []*ResolveError) {
 	if len(names) == 0 {
 		return e.order, nil
@@ -237,14 +247,14 @@ func (c *Cache) wantKept(r *request) (wants []*want) {
 	return wants
 }
 
-// RevealAll returns the whole environment as plaintext, for configuration libraries that read a map:
-// every variable that holds a reference or was declared or named in code with its value, every other
-// as it is, unless it is the bare ARN of a parameter or secret, or a bare ciphertext: that has to be
-// declared. An optional reference that is absent is left out. On any other failure the map is nil and
-// the error tells everything.
+// RevealAll returns the whole environment as plaintext, for configuration libraries that
+// read a map: every variable that holds a reference or was declared or named in code with
+// its value, every other as it is, unless it is the bare ARN of a parameter or secret, or
+// a bare ciphertext: that has to be declared. An optional reference that is absent is
+// left out. On any other failure the map is nil and the error tells everything.
 //
-// The map is the caller's. What copies it into the process environment hands it to every child
-// process.
+// The map is the caller's. What copies it into the process environment hands it to every
+// child process.
 func (e *Env) RevealAll(ctx context.Context) (map[string]string, error) {
 	s := e.Snapshot(ctx)
 	if err := join("reveal", append(collect(s.wants, e.order), e.undeclared()...)); err != nil {

@@ -15,8 +15,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
-// An Env resolves the references in a function's environment. It is safe for concurrent use and
-// needs no closing.
+// An Env resolves the references in a function's environment. It is safe for concurrent
+// use and needs no closing.
 type Env struct {
 	vars   map[string]*variable // name → its reference; fixed by New, so that reads need no lock
 	order  []*variable          // by name
@@ -25,7 +25,7 @@ type Env struct {
 	home   string // the function's Region, or "" where only the SDK's configuration knows
 
 	warmed      atomic.Bool // Warm was called
-	warmPending atomic.Bool // Warm was called while a snapshot is made: the first read does its work
+	warmPending atomic.Bool // it was while a snapshot is made: the first read does its work
 	restored    atomic.Bool // something was read, so the snapshot is made
 }
 
@@ -36,11 +36,11 @@ type variable struct {
 	slot  int // of its part, in generation.slots
 }
 
-// New reads the environment and the options, and makes no call and no client. Everything that
-// is wrong with them comes back as one error, an [ErrInvalidReference] per variable, each with
-// what to write instead. A variable whose text can be nothing but a reference gone wrong, or a
-// reference of another tool for the same stores, is such an error: it never becomes a plain
-// value.
+// New reads the environment and the options, and makes no call and no client. Everything
+// that is wrong with them comes back as one error, an [ErrInvalidReference] per variable,
+// each with what to write instead. A variable whose text can be nothing but a reference
+// gone wrong, or a reference of another tool for the same stores, is such an error: it
+// never becomes a plain value.
 func New(opts ...Option) (*Env, error) {
 	c := newConfig()
 	for _, o := range opts {
@@ -73,8 +73,8 @@ func New(opts ...Option) (*Env, error) {
 	return e, nil
 }
 
-// refuseLocal refuses local values on Lambda. The process decides too: a map of variables that
-// does not name the function must not open production to a developer's values.
+// refuseLocal refuses local values on Lambda. The process decides too: a map of variables
+// that does not name the function must not open production to a developer's values.
 func (e *Env) refuseLocal() {
 	c := e.config
 	if c.local == nil {
@@ -127,7 +127,8 @@ func (s *scan) unset() {
 		_, set := c.environ()[name]
 		_, local := c.local[name]
 		_, coded := c.refs[name]
-		return !set && !local && !coded
+		elsewhere := local || coded
+		return !set && !elsewhere
 	}
 	for name := range c.vars {
 		if absent(name) {
@@ -153,8 +154,8 @@ func (s *scan) read(name, text string) {
 	switch {
 	case lambdaenv.Reserved(name):
 		if declared || refsyntax.Begins(text) {
-			s.bad(name, Ref{}, "the SDK or Lambda reads this variable: it cannot hold a reference",
-				"put the reference into a variable of your own")
+			const problem = "the SDK or Lambda reads this variable: it cannot hold a reference"
+			s.bad(name, Ref{}, problem, "put the reference into a variable of your own")
 		}
 	case declared && scheme == Literal:
 		s.refs[name] = literalRef(text)
@@ -192,8 +193,9 @@ func (s *scan) localValue(name string) bool {
 }
 
 // written returns the reference of a variable as errors and the log print it: as it was
-// written, so that somebody finds it in the template. The text of a declared variable may be a
-// plaintext that somebody put there by mistake, and is not printed, unless it is an ARN.
+// written, so that somebody finds it in the template. The text of a declared variable may
+// be a plaintext that somebody put there by mistake, and is not printed, unless it is an
+// ARN.
 func (s *scan) written(name, text string, d refData) Ref {
 	_, declared := s.config.vars[name]
 	switch {
@@ -222,14 +224,17 @@ func (s *scan) check(name string, ref Ref) {
 	}
 	_, declared := c.vars[name]
 	_, coded := c.refs[name]
+	byCode := declared || coded
+	inText := ref.Scheme() == Literal && !byCode
+	needed := ref.Scheme() != Literal && !ref.optional()
 	switch err := s.env.allowed(name, ref); {
 	case err != nil:
 		s.errs = append(s.errs, err)
-	case ref.Scheme() == Literal && len(c.backend.keys) > 0 && !declared && !coded:
+	case inText && len(c.backend.keys) > 0:
 		s.bad(name, ref, "WithKMSKeys pins the keys, and a literal has none",
 			"declare what it is: "+refsyntax.Declare(string(KMS), name)+
 				" for ciphertext alone, or "+refsyntax.Declare(string(Literal), name))
-	case c.local != nil && ref.Scheme() != Literal && !ref.optional():
+	case c.local != nil && needed:
 		s.bad(name, ref, "WithLocalValues has no value for it",
 			"add one: with local values nothing is fetched from AWS")
 	}
@@ -257,8 +262,8 @@ func pin(name string, ref Ref, pairs map[string]string) (Ref, *ResolveError) {
 	return d.ref(), nil
 }
 
-// withRole returns ref as it is read with a role. One that the reference states itself has to
-// be the same: the program decides, and the environment must not.
+// withRole returns ref as it is read with a role. One that the reference states itself
+// has to be the same: the program decides, and the environment must not.
 func withRole(ref Ref, role string) Ref {
 	d := ref.data()
 	if d.problem != "" || d.Role == role {
@@ -295,28 +300,31 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 	return nil
 }
 
-// otherPartition says that a reference, or the role to read it with, is in another partition
-// than the function.
+// otherPartition says that a reference, or the role to read it with, is in another
+// partition than the function.
 func (e *Env) otherPartition(ref Ref) (problem, hint string) {
+	if e.home == "" {
+		return "", "" // only the SDK's configuration knows
+	}
 	region, home := ref.Region(), arn.Partition(e.home)
-	if region != "" && e.home != "" && arn.Partition(region) != home {
+	if region != "" && arn.Partition(region) != home {
 		return fmt.Sprintf("it is in Region %s of partition %s, and this function runs in %s",
 				region, arn.Partition(region), home),
 			"credentials are good in one partition only: keep a copy of the secret in this one"
 	}
 	role, stated := arn.Parse(ref.Role())
-	if stated && e.home != "" && role.Partition != home {
-		return fmt.Sprintf("its role is in partition %s, and this function runs "+
-				"in %s", role.Partition, home),
+	if stated && role.Partition != home {
+		return fmt.Sprintf("its role is in partition %s, and this function runs in %s",
+				role.Partition, home),
 			"a role can be assumed in its own partition only: that Region's ARNs begin with " +
 				"arn:" + home
 	}
 	return "", ""
 }
 
-// undeclared returns an error for each variable that RevealAll would give out as it is, and
-// that no program takes for a plaintext: the bare ARN of a parameter or a secret, a bare
-// ciphertext.
+// undeclared returns an error for each variable that RevealAll would give out as it is,
+// and that no program takes for a plaintext: the bare ARN of a parameter or a secret, a
+// bare ciphertext.
 func (e *Env) undeclared() (errs []*ResolveError) {
 	for name, text := range e.config.environ() {
 		if e.vars[name] != nil || lambdaenv.Reserved(name) {
@@ -339,8 +347,8 @@ func (e *Env) declare(name string, ref Ref) {
 	e.order = append(e.order, v)
 }
 
-// A mux sends each scheme's references to its provider. The AWS ones are made when they are
-// first needed.
+// A mux sends each scheme's references to its provider. The AWS ones are made when they
+// are first needed.
 type mux map[Scheme]func() Provider
 
 func (m mux) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {

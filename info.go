@@ -12,7 +12,7 @@ import (
 // RefInfo tells an audit where a variable's value came from.
 type RefInfo struct {
 	Variable  string        // or "" for a reference built in code
-	Ref       Ref           // as written; one that WithVars declared prints its length, and equals no other
+	Ref       Ref           // as written; one of WithVars prints its length, and equals no other
 	ARN       string        // of the parameter, secret or KMS key, where the backend says
 	Region    string        // the second Region that Ref states, if the value came from there
 	Version   string        // see Value.Version
@@ -21,7 +21,8 @@ type RefInfo struct {
 	Err       error         // of the last fetch, if that failed
 }
 
-// Refs lists every reference, sorted by variable, then those resolved in code. It makes no call.
+// Refs lists every reference, sorted by variable, then those resolved in code. It makes
+// no call.
 func (e *Env) Refs() []RefInfo {
 	c := e.cache
 	c.mu.Lock()
@@ -33,7 +34,8 @@ func (e *Env) Refs() []RefInfo {
 	}
 	var others []*entry
 	c.kept.each(func(e *entry) { others = append(others, e) })
-	// By pointer: the sort of a struct that only this package has would be 24 kB of the binary.
+	// By pointer: the sort of a struct that only this package has would be 24 kB of the
+	// binary.
 	slices.SortFunc(others, func(a, b *entry) int {
 		return strings.Compare(a.source.String(), b.source.String())
 	})
@@ -62,11 +64,11 @@ type Stats struct {
 	Fetches  uint64            // calls to providers begun, each for one scheme, Region and role
 	Values   uint64            // values fetched
 	Stale    uint64            // reads that were served an old value
-	Failures map[string]uint64 // failed tries, those that were repeated included, by the kind's text
+	Failures map[string]uint64 // failed tries, repeated ones included, by the kind's text
 }
 
-// Stats returns a copy of the counters. Cached reads are not counted: that would cost more than they
-// do.
+// Stats returns a copy of the counters. Cached reads are not counted: that would cost
+// more than they do.
 func (e *Env) Stats() Stats {
 	e.cache.mu.Lock()
 	defer e.cache.mu.Unlock()

@@ -26,8 +26,12 @@ type CacheOption interface {
 
 type config struct {
 	cacheConfig
-	aws       *aws.Config
-	environ   func() lambdaenv.Env // as it was at New; in a closure, where fmt does not find it: some of it is no reference but the secret itself
+	aws *aws.Config
+
+	// environ is as it was at New; in a closure, where fmt does not find it: some of it is no
+	// reference but the secret itself.
+	environ func() lambdaenv.Env
+
 	vars      map[string]Scheme
 	refs      map[string]Ref
 	local     map[string]string
@@ -67,39 +71,45 @@ func (c *cacheConfig) duration(name string, d time.Duration, to *time.Duration) 
 	*to = d
 }
 
-// WithTTL sets how long a fetched value is used before a read refreshes it. The default is 5 minutes; a reference's ?ttl= wins over it. 0 fetches on
-// every read (concurrent ones share a call). Each round of fetches takes 90 to 100 % of it, the first one 10 to 100 %, so that environments that
-// started together do not refresh together.
+// WithTTL sets how long a fetched value is used before a read refreshes it. The default
+// is 5 minutes; a reference's ?ttl= wins over it. 0 fetches on every read (concurrent
+// ones share a call). Each round of fetches takes 90 to 100 % of it, the first one 10 to
+// 100 %, so that environments that started together do not refresh together.
 func WithTTL(d time.Duration) CacheOption {
 	return cacheOption(func(c *cacheConfig) { c.duration("WithTTL", d, &c.ttl) })
 }
 
-// WithMaxStale sets how old a value may get, counted from its fetch, while its refreshes fail for passing reasons (throttling, 5xx,
-// network, credentials). The default is 24 hours; a reference's ?stale= wins over it. With 0 a value is never served beyond its TTL.
+// WithMaxStale sets how old a value may get, counted from its fetch, while its refreshes
+// fail for passing reasons (throttling, 5xx, network, credentials). The default is 24
+// hours; a reference's ?stale= wins over it. With 0 a value is never served beyond its
+// TTL.
 func WithMaxStale(d time.Duration) CacheOption {
 	return cacheOption(func(c *cacheConfig) { c.duration("WithMaxStale", d, &c.stale) })
 }
 
-// WithGrace sets for how long, from the first such failure, a value is still served while its refreshes fail for lasting reasons (denied, not found,
-// cannot decrypt, no such field). The default is 5 minutes, since policies and grants blink while they are replaced. With 0 the first such failure drops
-// the value.
+// WithGrace sets for how long, from the first such failure, a value is still served while
+// its refreshes fail for lasting reasons (denied, not found, cannot decrypt, no such
+// field). The default is 5 minutes, since policies and grants blink while they are
+// replaced. With 0 the first such failure drops the value.
 func WithGrace(d time.Duration) CacheOption {
 	return cacheOption(func(c *cacheConfig) { c.duration("WithGrace", d, &c.grace) })
 }
 
-// WithLogger sets where state changes go: secrets.warm, secrets.stale, secrets.denied, secrets.dropped, secrets.version, secrets.derive,
-// secrets.endpoint; docs/operations.md says when. The default is
-// [slog.Default] at the time of the event. Nothing is logged per read, and never a value.
+// WithLogger sets where state changes go: secrets.warm, secrets.stale, secrets.denied,
+// secrets.dropped, secrets.version, secrets.derive, secrets.endpoint; docs/operations.md
+// says when. The default is [slog.Default] at the time of the event. Nothing is logged
+// per read, and never a value.
 func WithLogger(l *slog.Logger) CacheOption {
 	return cacheOption(func(c *cacheConfig) { c.log = l })
 }
 
-// A Clock tells the wall clock and the monotonic one, which stands still while a sandbox is frozen. It must be safe for concurrent use, and cheap: every
-// cached read asks it.
+// A Clock tells the wall clock and the monotonic one, which stands still while a sandbox
+// is frozen. It must be safe for concurrent use, and cheap: every cached read asks it.
 type Clock func() (wall time.Time, mono time.Duration)
 
-// WithClock sets the clock that ages are measured by, for tests that move time. Waits and backoff run on real timers (or those of a
-// testing/synctest bubble). The default reads both from [time.Now].
+// WithClock sets the clock that ages are measured by, for tests that move time. Waits and
+// backoff run on real timers (or those of a testing/synctest bubble). The default reads
+// both from [time.Now].
 func WithClock(clock Clock) CacheOption {
 	return cacheOption(func(c *cacheConfig) {
 		if clock == nil {
@@ -111,13 +121,21 @@ func WithClock(clock Clock) CacheOption {
 }
 
 func newConfig() *config {
-	return &config{cacheConfig: newCacheConfig(), vars: map[string]Scheme{}, refs: map[string]Ref{},
-		providers: map[Scheme]Provider{}, contexts: map[string]map[string]string{},
-		roles: map[string]string{}}
+	return &config{
+		cacheConfig: newCacheConfig(),
+		vars:        map[string]Scheme{},
+		refs:        map[string]Ref{},
+		providers:   map[Scheme]Provider{},
+		contexts:    map[string]map[string]string{},
+		roles:       map[string]string{},
+	}
 }
 
 func newCacheConfig() cacheConfig {
-	return cacheConfig{ttl: 5 * time.Minute, stale: 24 * time.Hour, grace: 5 * time.Minute, clock: clock.System()}
+	return cacheConfig{
+		ttl: 5 * time.Minute, stale: 24 * time.Hour, grace: 5 * time.Minute,
+		clock: clock.System(),
+	}
 }
 
 func (c *cacheConfig) logger() *slog.Logger {
@@ -127,33 +145,40 @@ func (c *cacheConfig) logger() *slog.Logger {
 	return slog.Default()
 }
 
-// WithAWSConfig sets the configuration of the AWS clients. The default is the SDK's own default configuration, loaded when the first call is made. What
-// cfg states (HTTP client with its time limit, Retryer, endpoint, credentials) is used; where it leaves the SDK's defaults, connections get 1 second, attempts
-// 2 seconds, and only broken connections and garbled answers are retried at once, since [Cache] paces the other retries. RetryMaxAttempts and RetryMode have no effect:
-// the environment sets them too. No HTTP client follows redirects, and every answer is bounded.
+// WithAWSConfig sets the configuration of the AWS clients. The default is the SDK's own
+// default configuration, loaded when the first call is made. What cfg states (HTTP client
+// with its time limit, Retryer, endpoint, credentials) is used; where it leaves the SDK's
+// defaults, connections get 1 second, attempts 2 seconds, and only broken connections and
+// garbled answers are retried at once, since [Cache] paces the other retries.
+// RetryMaxAttempts and RetryMode have no effect: the environment sets them too. No HTTP
+// client follows redirects, and every answer is bounded.
 func WithAWSConfig(cfg aws.Config) Option {
 	return option(func(c *config) { c.aws = &cfg })
 }
 
-// WithInsecureEndpoint permits endpoints over plain http on Lambda. The default refuses them there, with
-// [ErrConfiguration] and before anything is sent, unless the host is loopback: a request carries the session
-// token and the answer the secret, and whoever sets the environment sets the endpoint. It is for a stand-in of AWS
-// on a network that you trust. Elsewhere than on Lambda plain http is permitted; every endpoint that is not AWS's
-// own is logged as secrets.endpoint.
+// WithInsecureEndpoint permits endpoints over plain http on Lambda. The default refuses
+// them there, with [ErrConfiguration] and before anything is sent, unless the host is
+// loopback: a request carries the session token and the answer the secret, and whoever
+// sets the environment sets the endpoint. It is for a stand-in of AWS on a network that
+// you trust. Elsewhere than on Lambda plain http is permitted; every endpoint that is not
+// AWS's own is logged as secrets.endpoint.
 func WithInsecureEndpoint() Option {
 	return option(func(c *config) { c.insecure = true })
 }
 
-// WithEnviron sets the variables to read, instead of those of the process. The map is copied. The Region and the function's name
-// are read from it too.
+// WithEnviron sets the variables to read, instead of those of the process. The map is
+// copied. The Region and the function's name are read from it too.
 func WithEnviron(environ map[string]string) Option {
 	env := copied(environ)
 	return option(func(c *config) { c.environ = func() lambdaenv.Env { return env } })
 }
 
-// WithVars declares variables whose text does not say what it is: bare ciphertext (KMS; the form that the Lambda console's helper leaves, tried
-// first with the console's encryption context), a bare parameter name or ARN (SSM), a bare secret name or ARN (SecretsManager). A declared variable must be set. Its
-// text is quoted in no error or log line, unless it is an ARN. With [Literal] the text is the value, even if it looks like a reference.
+// WithVars declares variables whose text does not say what it is: bare ciphertext (KMS;
+// the form that the Lambda console's helper leaves, tried first with the console's
+// encryption context), a bare parameter name or ARN (SSM), a bare secret name or ARN
+// (SecretsManager). A declared variable must be set. Its text is quoted in no error or
+// log line, unless it is an ARN. With [Literal] the text is the value, even if it looks
+// like a reference.
 func WithVars(scheme Scheme, names ...string) Option {
 	return option(func(c *config) {
 		switch scheme {
@@ -163,32 +188,38 @@ func WithVars(scheme Scheme, names ...string) Option {
 		}
 		for _, name := range names {
 			if had, ok := c.vars[name]; ok && had != scheme {
-				c.fail(fmt.Errorf("secrets: WithVars: %s is declared as %s and as %s", name, had, scheme))
+				const text = "secrets: WithVars: %s is declared as %s and as %s"
+				c.fail(fmt.Errorf(text, name, had, scheme))
 			}
 			c.vars[name] = scheme
 		}
 	})
 }
 
-// WithRef adds a name that need not be in the environment: Get(ctx, name) resolves ref. It wins over a variable of that name. An invalid ref is an error of [New].
+// WithRef adds a name that need not be in the environment: Get(ctx, name) resolves ref.
+// It wins over a variable of that name. An invalid ref is an error of [New].
 func WithRef(name string, ref Ref) Option {
 	return option(func(c *config) {
-		if had, ok := c.refs[name]; name == "" || ok && had != ref {
-			c.fail(fmt.Errorf("secrets: WithRef: the name %q is empty, or stands for two references", name))
+		had, ok := c.refs[name]
+		if another := ok && had != ref; another || name == "" {
+			const text = "secrets: WithRef: the name %q is empty, or stands for two references"
+			c.fail(fmt.Errorf(text, name))
 		}
 		c.refs[name] = ref
 	})
 }
 
-// WithLocalValues makes the Env use these values (variable to plaintext) instead of AWS, for work on a laptop and in tests: no client is built, and a
-// reference without a value here is an error of [New]. It is refused where AWS_LAMBDA_FUNCTION_NAME is set, unless AWS_SAM_LOCAL=true says that
-// it is sam local: a production function must not run on a developer's values.
+// WithLocalValues makes the Env use these values (variable to plaintext) instead of AWS,
+// for work on a laptop and in tests: no client is built, and a reference without a value
+// here is an error of [New]. It is refused where AWS_LAMBDA_FUNCTION_NAME is set, unless
+// AWS_SAM_LOCAL=true says that it is sam local: a production function must not run on a
+// developer's values.
 func WithLocalValues(values map[string]string) Option {
 	return option(func(c *config) { c.local = copied(values) })
 }
 
-// WithProvider makes p fetch the references of the given schemes, or of every scheme if none is given, so that one option takes AWS out of a
-// test. Literals are never fetched.
+// WithProvider makes p fetch the references of the given schemes, or of every scheme if
+// none is given, so that one option takes AWS out of a test. Literals are never fetched.
 func WithProvider(p Provider, schemes ...Scheme) Option {
 	return option(func(c *config) {
 		if guard.Nil(p) {
@@ -199,8 +230,11 @@ func WithProvider(p Provider, schemes ...Scheme) Option {
 			c.anything = p
 		}
 		for _, s := range schemes {
-			if s != KMS && s != SSM && s != SecretsManager {
-				c.fail(fmt.Errorf("secrets: WithProvider: nothing is fetched for the scheme %q", string(s)))
+			switch s {
+			case KMS, SSM, SecretsManager:
+			default:
+				const text = "secrets: WithProvider: nothing is fetched for the scheme %q"
+				c.fail(fmt.Errorf(text, string(s)))
 			}
 			c.providers[s] = p
 		}
@@ -208,59 +242,71 @@ func WithProvider(p Provider, schemes ...Scheme) Option {
 }
 
 // WithBatchGetSecretValue fetches secrets twenty to a call. The role then needs
-// secretsmanager:BatchGetSecretValue on Resource "*" besides GetSecretValue on each secret. Where the
-// role lacks it, or the endpoint does not know it, the Env falls back to a call each; where AWS
-// throttles it, for a minute. The default is a call each, in parallel.
+// secretsmanager:BatchGetSecretValue on Resource "*" besides GetSecretValue on each
+// secret. Where the role lacks it, or the endpoint does not know it, the Env falls back
+// to a call each; where AWS throttles it, for a minute. The default is a call each, in
+// parallel.
 func WithBatchGetSecretValue() Option {
 	return option(func(c *config) { c.backend.batch = true })
 }
 
-// WithKMSKeys pins the keys: a kms:// value is refused unless the key that KMS says it used is one of these ARNs. Without it,
-// whoever can set the environment can make the function accept a ciphertext under a key of their own. List both keys during a manual rotation.
+// WithKMSKeys pins the keys: a kms:// value is refused unless the key that KMS says it
+// used is one of these ARNs. Without it, whoever can set the environment can make the
+// function accept a ciphertext under a key of their own. List both keys during a manual
+// rotation.
 func WithKMSKeys(arns ...string) Option {
 	return option(func(c *config) {
 		for _, arn := range arns {
 			if !awsarn.IsKey(arn) {
-				c.fail(fmt.Errorf("secrets: WithKMSKeys: %q is not a key ARN (arn:aws:kms:REGION:ACCOUNT:key/ID); KMS answers with those, never with aliases", clip(arn, 100)))
+				const text = "secrets: WithKMSKeys: %q is not a key ARN " +
+					"(arn:aws:kms:REGION:ACCOUNT:key/ID); KMS answers with those, " +
+					"never with aliases"
+				c.fail(fmt.Errorf(text, clip(arn, 100)))
 			}
 		}
 		if len(arns) == 0 {
-			c.fail(errors.New("secrets: WithKMSKeys without a key ARN would refuse every ciphertext"))
+			const text = "secrets: WithKMSKeys without a key ARN would refuse every ciphertext"
+			c.fail(errors.New(text))
 		}
 		c.backend.keys = append(c.backend.keys, arns...)
 	})
 }
 
-// WithEncryptionContext pins a variable: it must hold a KMS ciphertext, which is decrypted with
-// exactly this encryption context and no other. A literal, or a reference of another scheme, is
-// refused, and so is one that states another context. With a context of its own for each variable,
-// whoever can set the environment cannot swap the ciphertexts of two variables. To pin the scheme
-// alone, declare the variable by [WithVars], which reads whole references of its scheme too.
+// WithEncryptionContext pins a variable: it must hold a KMS ciphertext, which is
+// decrypted with exactly this encryption context and no other. A literal, or a reference
+// of another scheme, is refused, and so is one that states another context. With a
+// context of its own for each variable, whoever can set the environment cannot swap the
+// ciphertexts of two variables. To pin the scheme alone, declare the variable by
+// [WithVars], which reads whole references of its scheme too.
 func WithEncryptionContext(name string, pairs map[string]string) Option {
 	pairs = copied(pairs)
 	return option(func(c *config) {
 		if name == "" || len(pairs) == 0 {
-			c.fail(errors.New("secrets: WithEncryptionContext: the name or the encryption context is empty"))
+			c.fail(errors.New("secrets: WithEncryptionContext: the name or the context is empty"))
 		}
 		c.contexts[name] = pairs
 	})
 }
 
-// WithRole reads the value of a variable with a role, given by its ARN, as ?role= in the reference
-// does, for those who want no ARN in the environment. A reference that states another role is
-// refused. The function's own role needs sts:AssumeRole on it, and its trust policy must name that
-// one. The role is assumed once for all the variables that are read with it.
+// WithRole reads the value of a variable with a role, given by its ARN, as ?role= in the
+// reference does, for those who want no ARN in the environment. A reference that states
+// another role is refused. The function's own role needs sts:AssumeRole on it, and its
+// trust policy must name that one. The role is assumed once for all the variables that
+// are read with it.
 func WithRole(name, arn string) Option {
 	return option(func(c *config) {
-		if had, ok := c.roles[name]; name == "" || ok && had != arn {
+		had, ok := c.roles[name]
+		if another := ok && had != arn; another || name == "" {
 			c.fail(fmt.Errorf("secrets: WithRole: the name %q is empty, or has two roles", name))
 		}
 		c.roles[name] = arn
 	})
 }
 
-// WithCheck adds a function that may refuse references, by variable and reference, before any call: to allow only named variables, paths or Regions.
-// [New] calls it for every variable without a local value, [Env.Resolve] with an empty name. Its error is shown as the reason.
+// WithCheck adds a function that may refuse references, by variable and reference, before
+// any call: to allow only named variables, paths or Regions. [New] calls it for every
+// variable without a local value, [Env.Resolve] with an empty name. Its error is shown as
+// the reason.
 func WithCheck(f func(name string, r Ref) error) Option {
 	return option(func(c *config) {
 		if f == nil {

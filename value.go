@@ -21,35 +21,36 @@ import (
 // redacted is what every formatter, encoder and logger gets to see of a [Value].
 const redacted = "[REDACTED]"
 
-// A Value is a plaintext that does not leak. The plaintext comes out only through methods whose
-// names begin with Reveal (and [Env.RevealAll]): grep Reveal is the audit.
-// Everything else, fmt with every verb, JSON, XML, text, log/slog, prints [REDACTED]; where Go
-// may not call methods (a Value in an unexported field) it prints an address. Comparing Values
-// with ==, using them as map keys and encoding them with gob do not compile or fail; use
-// [Value.Equal].
+// A Value is a plaintext that does not leak. The plaintext comes out only through methods
+// whose names begin with Reveal (and [Env.RevealAll]): grep Reveal is the audit.
+// Everything else, fmt with every verb, JSON, XML, text, log/slog, prints [REDACTED];
+// where Go may not call methods (a Value in an unexported field) it prints an address.
+// Comparing Values with ==, using them as map keys and encoding them with gob do not
+// compile or fail; use [Value.Equal].
 //
-// A Value is immutable and safe for concurrent use. It costs two words; copy it freely, but do
-// not keep it: ask [Env.Get] again, which is cheap, and follow rotation. The zero Value holds
-// nothing; see [Value.IsZero].
+// A Value is immutable and safe for concurrent use. It costs two words; copy it freely,
+// but do not keep it: ask [Env.Get] again, which is cheap, and follow rotation. The zero
+// Value holds nothing; see [Value.IsZero].
 type Value struct {
-	// Not comparable: == would compare identities, and invite timing attacks were it to compare
-	// text.
+	// Not comparable: == would compare identities, and invite timing attacks were it to
+	// compare text.
 	_     [0]func()
 	d     *valueData
 	stale bool
 }
 
 type valueData struct {
-	// plain is a closure, because reflection can walk into a string but not into a captured
-	// variable.
+	// plain is a closure, because reflection can walk into a string but not into a
+	// captured variable.
 	plain   func() string
 	index   func() (*jsonfield.Document, error) // of plain, made on first need; nil for a field
 	version string
 	at      clock.Moment // just before the request was sent, or zero
 }
 
-// NewValue returns a Value that holds plaintext, for a [Provider] to return. The version is the
-// backend's own name of this content: a version number or id, or "" where the backend has none.
+// NewValue returns a Value that holds plaintext, for a [Provider] to return. The version
+// is the backend's own name of this content: a version number or id, or "" where the
+// backend has none.
 func NewValue(plaintext, version string) Value {
 	return Value{d: &valueData{
 		plain: func() string { return plaintext },
@@ -60,7 +61,8 @@ func NewValue(plaintext, version string) Value {
 	}}
 }
 
-// lookup returns one field of d. All fields of one source together cost one reading of its text.
+// lookup returns one field of d. All fields of one source together cost one reading of
+// its text.
 func (d *valueData) lookup(path string) (string, error) {
 	if d.index == nil {
 		return jsonfield.Lookup(d.plain(), path)
@@ -72,9 +74,9 @@ func (d *valueData) lookup(path string) (string, error) {
 	return doc.Lookup(path)
 }
 
-// Reveal returns the plaintext, byte for byte as it was stored: nothing is trimmed, decoded or
-// parsed. It panics on the zero Value, so that an ignored error does not become an empty
-// password.
+// Reveal returns the plaintext, byte for byte as it was stored: nothing is trimmed,
+// decoded or parsed. It panics on the zero Value, so that an ignored error does not
+// become an empty password.
 func (v Value) Reveal() string {
 	if v.d == nil {
 		panic("secrets: Reveal of a zero Value: the error that came with it was not checked")
@@ -82,18 +84,18 @@ func (v Value) Reveal() string {
 	return v.d.plain()
 }
 
-// RevealBytes returns the plaintext as a fresh copy that the caller owns. It panics on the zero
-// Value, as Reveal does.
+// RevealBytes returns the plaintext as a fresh copy that the caller owns. It panics on
+// the zero Value, as Reveal does.
 func (v Value) RevealBytes() []byte { return []byte(v.Reveal()) }
 
-// Field returns one field of a JSON object or array as a Value of the same version and age. The
-// path is an exact key of the top object ("password", "a.b"), else a dotted path
-// ("db.hosts.0"), or a JSON Pointer where it begins with a slash ("/db/hosts/0"). Numbers keep
-// their digits, strings lose their quotes, objects and arrays stay JSON. The first call reads the
-// whole text, and later ones look the field up.
+// Field returns one field of a JSON object or array as a Value of the same version and
+// age. The path is an exact key of the top object ("password", "a.b"), else a dotted path
+// ("db.hosts.0"), or a JSON Pointer where it begins with a slash ("/db/hosts/0"). Numbers
+// keep their digits, strings lose their quotes, objects and arrays stay JSON. The first
+// call reads the whole text, and later ones look the field up.
 //
-// The error is an [ErrField] for a missing field, null, or a text that is not JSON, each in its
-// own words and none quoting the value.
+// The error is an [ErrField] for a missing field, null, or a text that is not JSON, each
+// in its own words and none quoting the value.
 func (v Value) Field(path string) (Value, error) {
 	if v.d == nil {
 		return Value{}, &ResolveError{
@@ -106,8 +108,8 @@ func (v Value) Field(path string) (Value, error) {
 	return f, nil
 }
 
-// part returns what p takes of v, of the same version and age. Errors name source, and never
-// quote v.
+// part returns what p takes of v, of the same version and age. Errors name source, and
+// never quote v.
 func (v Value) part(source Ref, p part) (Value, *ResolveError) {
 	if p.Template != "" {
 		return v.composed(source, p)
@@ -139,8 +141,8 @@ func shownField(field string) string {
 	return fmt.Sprintf("field %q", clip(field, 100))
 }
 
-// composed returns the text of a template filled with the parts of v. It fails with the first
-// part that fails: a text with a hole in it is no password.
+// composed returns the text of a template filled with the parts of v. It fails with the
+// first part that fails: a text with a hole in it is no password.
 func (v Value) composed(source Ref, p part) (Value, *ResolveError) {
 	var failed *ResolveError
 	text, err := p.Fill(func(p part) (string, error) {
@@ -172,13 +174,14 @@ func (v Value) field(source Ref, path string) (Value, *ResolveError) {
 	return v.holding(text), nil
 }
 
-// Equal reports whether both Values hold the same plaintext, in time that depends on the lengths
-// alone. It is false if either is zero or empty: an empty secret lets nobody in.
+// Equal reports whether both Values hold the same plaintext, in time that depends on the
+// lengths alone. It is false if either is zero or empty: an empty secret lets nobody in.
 func (v Value) Equal(w Value) bool { return w.d != nil && v.EqualString(w.d.plain()) }
 
-// EqualString reports whether v holds exactly the plaintext s, in time that depends on the
-// lengths alone: use it to check a token that a caller sent. It is false if v is zero, or if
-// either is empty: a request without a token is not let in by a token that is not set.
+// EqualString reports whether v holds exactly the plaintext s, in time that depends on
+// the lengths alone: use it to check a token that a caller sent. It is false if v is
+// zero, or if either is empty: a request without a token is not let in by a token that is
+// not set.
 func (v Value) EqualString(s string) bool { return s != "" && v.holds(s) }
 
 // holds is EqualString that takes the empty text for a text.
@@ -188,15 +191,19 @@ func (v Value) holds(s string) bool {
 
 // same reports whether v and w are the same content of one source.
 func (v Value) same(w Value) bool {
-	return v.Version() == w.Version() && w.d != nil && v.holds(w.d.plain())
+	if w.d == nil {
+		return false
+	}
+	return v.Version() == w.Version() && v.holds(w.d.plain())
 }
 
-// IsZero reports whether v is the zero Value. A Value that holds the empty string is not zero.
+// IsZero reports whether v is the zero Value. A Value that holds the empty string is not
+// zero.
 func (v Value) IsZero() bool { return v.d == nil }
 
-// Version returns what the backend calls this content: a Parameter Store version number, a
-// Secrets Manager version id. It is "" for KMS ciphertext, trees of parameters, literals and
-// the zero Value.
+// Version returns what the backend calls this content: a Parameter Store version number,
+// a Secrets Manager version id. It is "" for KMS ciphertext, trees of parameters,
+// literals and the zero Value.
 func (v Value) Version() string {
 	if v.d == nil {
 		return ""
@@ -204,9 +211,9 @@ func (v Value) Version() string {
 	return v.d.version
 }
 
-// FetchedAt returns the wall-clock time just before the request for this Value was sent: what
-// it holds was current then or later. It is the zero time for a Value that has not been through
-// a [Cache].
+// FetchedAt returns the wall-clock time just before the request for this Value was sent:
+// what it holds was current then or later. It is the zero time for a Value that has not
+// been through a [Cache].
 func (v Value) FetchedAt() time.Time {
 	if v.d == nil || v.d.at == (clock.Moment{}) {
 		return time.Time{}
@@ -217,8 +224,8 @@ func (v Value) FetchedAt() time.Time {
 // before reports whether v was fetched before w, by the clock that never goes back.
 func (v Value) before(w Value) bool { return v.d.at.Mono < w.d.at.Mono }
 
-// Stale reports whether this Value outlived its TTL because its refresh failed: it was current
-// at FetchedAt, and is served under the bounds of [WithMaxStale] and [WithGrace].
+// Stale reports whether this Value outlived its TTL because its refresh failed: it was
+// current at FetchedAt, and is served under the bounds of [WithMaxStale] and [WithGrace].
 func (v Value) Stale() bool { return v.stale }
 
 // stamped returns v as the cache keeps it: fetched at that moment, unless it comes out of
@@ -246,20 +253,21 @@ func (v Value) GoString() string { return redacted }
 // LogValue returns [REDACTED], for log/slog.
 func (v Value) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText returns [REDACTED]; encoding/json, encoding/xml and most other encoders use it.
+// MarshalText returns [REDACTED]; encoding/json, encoding/xml and most other encoders use
+// it.
 func (v Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
-// Value makes database drivers fail: they would store what prints, not the plaintext. Pass
-// [Value.Reveal].
+// Value makes database drivers fail: they would store what prints, not the plaintext.
+// Pass [Value.Reveal].
 func (v Value) Value() (driver.Value, error) {
 	return nil, errors.New("secrets: a Value is no argument of a query: pass its Reveal()")
 }
 
-// UnmarshalText makes v hold text, so that configuration libraries can fill struct fields of
-// type Value from [Env.RevealAll]. It refuses text that can be no plaintext
-// ([ErrInvalidReference]): a reference or what is meant to be one, the bare ARN of a parameter
-// or secret, and [REDACTED], which is what a Value prints. A text that only looks like one
-// passes after RevealAll gave it out.
+// UnmarshalText makes v hold text, so that configuration libraries can fill struct fields
+// of type Value from [Env.RevealAll]. It refuses text that can be no plaintext
+// ([ErrInvalidReference]): a reference or what is meant to be one, the bare ARN of a
+// parameter or secret, and [REDACTED], which is what a Value prints. A text that only
+// looks like one passes after RevealAll gave it out.
 func (v *Value) UnmarshalText(text []byte) error {
 	problem, hint := refused(string(text))
 	if problem != "" {
@@ -285,13 +293,13 @@ func refused(text string) (problem, hint string) {
 	}
 	return "it was given an unresolved reference",
 		"let the configuration library read env.RevealAll(ctx) instead of the process " +
-			"environment; " +
-			"a text that is meant is declared by WithVars(secrets.Literal, NAME), and read " +
-			"by RevealAll too"
+			"environment; a text that is meant is declared by " +
+			"WithVars(secrets.Literal, NAME), and read by RevealAll too"
 }
 
-// revealed holds digests of the plaintexts that RevealAll gave out and that look like references:
-// declared literals, and what a store holds. UnmarshalText sees only a text, and takes no other.
+// revealed holds digests of the plaintexts that RevealAll gave out and that look like
+// references: declared literals, and what a store holds. UnmarshalText sees only a text,
+// and takes no other.
 var revealed sync.Map
 
 // allowText lets UnmarshalText take text, which RevealAll gives out.
