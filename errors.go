@@ -179,7 +179,7 @@ func (e *ResolveError) givenUp() bool {
 // blamesRequest reports whether e is an answer with a status of 4xx, which an outage hardly gives.
 func (e *ResolveError) blamesRequest() bool {
 	var apiErr *awserr.Error
-	return errors.As(e.cause, &apiErr) && apiErr.Status >= 400 && apiErr.Status < 500
+	return errors.As(e.cause, &apiErr) && apiErr.Status/100 == 4
 }
 
 // failures is every failure of one New, Warm, Refresh or RevealAll, sorted by variable.

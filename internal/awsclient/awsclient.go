@@ -59,7 +59,7 @@ type Source struct {
 	proven bool // a call succeeded with it
 
 	roles   map[string]aws.CredentialsProvider // ARN → its credentials
-	rolesOf int                                // number of the configuration that they were made with
+	rolesOf int                                // seq of the configuration they were made with
 }
 
 // Fixed returns a Source of cfg, which is copied. Renewing it invalidates its cached

@@ -37,9 +37,10 @@ func (s *Source) assume(cfg aws.Config, seq int, role string) aws.CredentialsPro
 	}
 	if s.roles[role] == nil {
 		client := sts.NewFromConfig(cfg, func(o *sts.Options) { o.ClientLogMode &^= Unlogged })
-		assumed := stscreds.NewAssumeRoleProvider(client, role, func(o *stscreds.AssumeRoleOptions) {
+		session := func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName, o.Duration = sessionName(s.Function), roleDuration
-		})
+		}
+		assumed := stscreds.NewAssumeRoleProvider(client, role, session)
 		s.roles[role] = aws.NewCredentialsCache(assumed, func(o *aws.CredentialsCacheOptions) {
 			o.ExpiryWindow, o.ExpiryWindowJitterFrac = roleRenewal, 0.5
 		})
