@@ -46,6 +46,8 @@ type valueData struct {
 	index   func() (*jsonfield.Document, error) // of plain, made on first need; nil for a field
 	version string
 	at      clock.Moment // just before the request was sent, or zero
+
+	variable string // the one that Derive builds from, for errors of Field; else ""
 }
 
 // NewValue returns a Value that holds plaintext, for a [Provider] to return. The version
@@ -103,9 +105,18 @@ func (v Value) Field(path string) (Value, error) {
 	}
 	f, err := v.field(Ref{}, path)
 	if err != nil {
+		err.Variable = v.d.variable
 		return Value{}, err
 	}
 	return f, nil
+}
+
+// forVariable returns v as the value of a variable, which errors of Field name: a build
+// of Derive hands them on wrapped, and nobody could tell which of ten pools failed.
+func (v Value) forVariable(name string) Value {
+	d := *v.d
+	d.variable = name
+	return Value{d: &d, stale: v.stale}
 }
 
 // part returns what p takes of v, of the same version and age. Errors name source, and
