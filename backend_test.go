@@ -551,7 +551,8 @@ func TestRefusedDeclarationIsNotQuoted(t *testing.T) {
 	}
 }
 
-// Nor does what AWS makes of it, in an error or in the log; that of a whole ARN, which is no plaintext, is told.
+// Nor does what AWS makes of it, in an error or in the log; that of a whole ARN or an absolute path, which is no
+// plaintext, is told.
 func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	const mistake = "correct-horse-battery"
@@ -565,7 +566,15 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 		{"selector", "a:" + mistake, secrets.SSM, "ssm://(23 bytes)"},
 		{"secret", mistake, secrets.SecretsManager, "sm://(21 bytes)"},
 		{"ARN", arn, secrets.SecretsManager, arn},
+		// What begins with a slash is a path, and as little secret as an ARN.
+		{"path", "/" + mistake, secrets.SSM, "ssm:///" + mistake},
+		{"tree", "/" + mistake + "/*", secrets.SSM, "ssm:///" + mistake + "/*"},
+		{
+			"secret through Parameter Store", "/aws/reference/secretsmanager/" + mistake, secrets.SSM,
+			"ssm:///aws/reference/secretsmanager/" + mistake,
+		},
 	} {
+		tells := strings.Contains(row.shown, mistake)
 		for _, do := range []endpoint.Action{"", endpoint.Deny, endpoint.Throttle, endpoint.Truncated} {
 			t.Run(row.name+" "+string(do), func(t *testing.T) {
 				t.Parallel()
@@ -593,21 +602,21 @@ func TestFailedDeclarationIsNotQuoted(t *testing.T) {
 					}
 					inJSON, _ := json.Marshal(err)
 					var api smithy.APIError
-					if errors.As(err, &api) && row.text != arn && strings.Contains(api.ErrorMessage(), mistake) {
+					if errors.As(err, &api) && !tells && strings.Contains(api.ErrorMessage(), mistake) {
 						t.Errorf("the chain holds %s", api.ErrorMessage())
 					}
 					if text := fmt.Sprintf("%v %+v %s %s", err, err, inJSON, secrets.Detail(err)); err == nil || !strings.Contains(text, "TOKEN") || !strings.Contains(text, row.shown) ||
-						row.text != arn && strings.Contains(text, mistake) {
+						!tells && strings.Contains(text, mistake) {
 						t.Errorf("shows %s", text)
 					}
 				}
 				inJSON, _ := json.Marshal(env.Refs())
-				if text := fmt.Sprintf("%v %+v %s", env.Refs(), env.Refs(), inJSON); row.text != arn && strings.Contains(text, mistake) {
+				if text := fmt.Sprintf("%v %+v %s", env.Refs(), env.Refs(), inJSON); !tells && strings.Contains(text, mistake) {
 					t.Errorf("Refs shows %s", text)
 				}
 				mu.Lock()
 				defer mu.Unlock()
-				if row.text != arn && strings.Contains(out.String(), mistake) || out.Len() == 0 {
+				if !tells && strings.Contains(out.String(), mistake) || out.Len() == 0 {
 					t.Errorf("the log shows %s", out.String())
 				}
 			})

@@ -318,4 +318,22 @@ func logText(s string) string {
 	return strings.NewReplacer(`\"`, `"`, `\\`, `\`).Replace(quoted[1 : len(quoted)-1])
 }
 
+// logAttrs returns attrs with every text in it as logText writes it: names, versions and endpoints
+// are whatever a program, a provider or an answer says.
+func logAttrs(attrs ...any) []any {
+	for i, a := range attrs {
+		switch a := a.(type) {
+		case string:
+			attrs[i] = logText(a)
+		case []string:
+			escaped := make([]string, len(a))
+			for k, s := range a {
+				escaped[k] = logText(s)
+			}
+			attrs[i] = escaped
+		}
+	}
+	return attrs
+}
+
 func clip(s string, n int) string { return awserr.Clip(s, n) }

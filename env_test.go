@@ -305,7 +305,8 @@ func TestQuickWarmIsSilent(t *testing.T) {
 	})
 }
 
-// MustWarm panics where a retry cannot help, and only there.
+// MustWarm panics where a retry cannot help, and only there. The first alarm of docs/operations.md waits for the line that
+// comes before.
 func TestMustWarm(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -321,13 +322,19 @@ func TestMustWarm(t *testing.T) {
 		{"not found, optional", secrets.ErrNotFound, map[string]string{"A": "sm://a?optional"}, ""},
 		{"denied, optional", secrets.ErrAccessDenied, map[string]string{"A": "sm://a?optional"}, "A: access denied"},
 		{"a bad reference", nil, map[string]string{"A": "SM://a"}, "A: invalid reference"},
+		{"reserved", nil, map[string]string{"AWS_REGION": "ssm:///region"}, "AWS_REGION"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
 				p.fail(test.fail)
+				var log strings.Builder
 				defer func() {
+					if said := log.String(); test.panics != "" && (strings.Count(said, "level=ERROR msg=secrets.warm ") != 1 ||
+						!strings.Contains(said, "retryable=false error=") || !strings.Contains(said, test.panics)) {
+						t.Errorf("before it panics the log says %s", said)
+					}
 					switch v := recover(); {
 					case v == nil && test.panics != "":
 						t.Errorf("it returned, want a panic with %q", test.panics)
@@ -335,7 +342,7 @@ func TestMustWarm(t *testing.T) {
 						t.Errorf("it panicked with %v, want %q", v, test.panics)
 					}
 				}()
-				secrets.MustWarm(t.Context(), secrets.WithEnviron(test.vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+				secrets.MustWarm(t.Context(), secrets.WithEnviron(test.vars), secrets.WithProvider(p), secrets.WithLogger(textLog(&log)))
 			})
 		})
 	}

@@ -365,7 +365,8 @@ func (e *Env) newMux() Provider {
 	}
 	// Whoever configured an endpoint sees what is asked.
 	b.source.Overridden = func(ctx context.Context, service, endpoint string) {
-		c.logger().WarnContext(ctx, "secrets.endpoint", "service", service, "endpoint", endpoint)
+		c.logger().WarnContext(context.WithoutCancel(ctx), "secrets.endpoint",
+			logAttrs("service", service, "endpoint", endpoint)...)
 	}
 	b.source.Function = b.function
 	b.source.AllowHTTP = c.insecure

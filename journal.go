@@ -103,11 +103,7 @@ func (c *Cache) noticeLocked(r *request) {
 		return
 	}
 	slices.Sort(names)
-	name := "secrets.wait"
-	if r.mode == warming {
-		name = "secrets.warm"
-	}
-	c.journal = append(c.journal, event{level: slog.LevelWarn, name: name, err: cause,
+	c.journal = append(c.journal, event{level: slog.LevelWarn, name: "secrets.wait", err: cause,
 		args: []any{"waiting", names, "for", time.Since(r.began).Round(time.Second).String()}})
 }
 
@@ -144,7 +140,7 @@ func (ev event) attrs() []any {
 		}
 		attrs = append(attrs, "error", Detail(err))
 	}
-	return attrs
+	return logAttrs(attrs...)
 }
 
 // undeclaredFailures counts the failures of references that were not declared. Their callers have the

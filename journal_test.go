@@ -2,12 +2,16 @@ package secrets_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+	"unicode"
 
 	"github.com/lambdasecrets/secrets"
 )
@@ -75,4 +79,91 @@ func TestJournal_UndeclaredOnceAMinute(t *testing.T) {
 			t.Errorf("got  %q\nwant %q", lines, want)
 		}
 	})
+}
+
+// records is a handler that keeps what it is given, and how a handler that quotes nothing would print it.
+type records struct {
+	mu   sync.Mutex
+	keys map[string]bool // "secrets.denied reference"
+	text []string
+}
+
+func (r *records) Enabled(context.Context, slog.Level) bool { return true }
+func (r *records) WithAttrs([]slog.Attr) slog.Handler       { return r }
+func (r *records) WithGroup(string) slog.Handler            { return r }
+func (r *records) Handle(_ context.Context, rec slog.Record) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec.Attrs(func(a slog.Attr) bool {
+		r.keys[rec.Message+" "+a.Key] = true
+		r.text = append(r.text, rec.Message+" "+a.Key+"="+fmt.Sprint(a.Value.Any()))
+		return true
+	})
+	return nil
+}
+
+// A handler that prints attributes as they are is not obeyed by a terminal or a log viewer, whatever a name, a version,
+// a Region's answer or an error of a build holds. The line breaks of a warm's error are ours.
+func TestLog_EscapesAttributes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, testEscapesAttributes)
+}
+
+func testEscapesAttributes(t *testing.T) {
+	const evil = "x\n\x1b[2J\u202e\u2028\x00"
+	log := &records{keys: map[string]bool{}}
+	calls, fail := 0, error(nil)
+	provider := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+		calls++
+		return secrets.NewValue(fmt.Sprint("plaintext", calls), fmt.Sprint(calls)+evil), fail
+	})
+	now := time.Duration(0)
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{}), secrets.WithProvider(provider),
+		secrets.WithLogger(slog.New(log)), secrets.WithRef("A"+evil, secrets.Secret("id")),
+		secrets.WithRef("B"+evil, secrets.SSMParameter("/p")), secrets.WithGrace(0),
+		secrets.WithClock(func() (time.Time, time.Duration) { return time.Unix(0, int64(now)), now }))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	if err := env.Warm(ctx); err != nil {
+		t.Fatal(err)
+	}
+	broken := false
+	d := secrets.Derive(env, "A"+evil, func(context.Context, secrets.Value) (int, error) {
+		if broken {
+			return 0, errors.New("cannot parse " + evil)
+		}
+		return 0, nil
+	}, nil)
+	use := func(int) error { return nil }
+	d.Do(ctx, use)
+	broken = true
+	env.Refresh(ctx) // another version
+	d.Do(ctx, use)
+	fail = fmt.Errorf("%w: %s", secrets.ErrUnavailable, evil)
+	now = 6 * time.Minute
+	env.Get(ctx, "A"+evil)
+	fail = fmt.Errorf("%w: %s", secrets.ErrAccessDenied, evil)
+	env.Refresh(ctx)
+	env.Get(ctx, "A"+evil)
+	env.Resolve(ctx, secrets.Secret("other"))
+	env.Warm(ctx)
+
+	log.mu.Lock()
+	defer log.mu.Unlock()
+	for _, want := range []string{
+		"secrets.version new", "secrets.denied error", "secrets.dropped reason", "secrets.undeclared reference",
+		"secrets.warm error", "secrets.stale variables", "secrets.derive error", "secrets.derive version",
+	} {
+		if !log.keys[want] {
+			t.Errorf("no line has %s: what it may print was not tested", want)
+		}
+	}
+	for _, line := range log.text {
+		ours := strings.ReplaceAll(line, "\n  ", "")
+		if i := strings.IndexFunc(ours, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 {
+			t.Errorf("%.60q prints %q", line, ours[i:min(i+20, len(ours))])
+		}
+	}
 }
