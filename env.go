@@ -114,7 +114,10 @@ func collect(wants map[*entry]*want, vars []*variable) (errs []*ResolveError) {
 	for _, v := range vars {
 		_, err := wants[v.entry].result(v.name, v.ref)
 		e, failed := err.(*ResolveError)
-		if absent := failed && e.kind == ErrNotFound; failed && !(absent && v.ref.optional()) {
+		if !failed {
+			continue
+		}
+		if absent := e.kind == ErrNotFound; !absent || !v.ref.optional() {
 			errs = append(errs, e)
 		}
 	}

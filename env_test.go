@@ -3,6 +3,7 @@ package secrets_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -16,6 +17,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
 func TestLocalValues(t *testing.T) {
@@ -558,4 +560,48 @@ func TestWidthOfReads(t *testing.T) {
 			}
 		}
 	})
+}
+
+// The last step of a field, a tree with a label, and both in one environment.
+func TestGet_Base64AndLabelledTree(t *testing.T) {
+	t.Parallel()
+	s, st, cfg := start(t)
+	const pem = "-----BEGIN KEY-----\nMC4CAQAw/+==\n-----END KEY-----\n"
+	encoded := base64.StdEncoding.EncodeToString([]byte(pem))
+	st.PutSecret("tls", fmt.Sprintf(`{"pem":%q,"plain":"not base64!"}`, encoded))
+	st.PutParameter(endpoint.Parameter{Name: "/tls/key", Value: encoded})
+	for _, name := range []string{"/app/prod/user", "/app/prod/db/password"} {
+		st.PutParameter(endpoint.Parameter{Name: name, Value: "old of " + name})
+		st.PutParameter(endpoint.Parameter{Name: name, Value: base64.StdEncoding.EncodeToString([]byte("new of " + name))})
+		st.LabelParameter(name, 1, "blue")
+		st.LabelParameter(name, 2, "green")
+	}
+	st.PutParameter(endpoint.Parameter{Name: "/app/prod/unlabelled", Value: "x"})
+	env := newEnv(t, cfg, map[string]string{
+		"PEM": "sm://tls?decode=base64#pem", "RAW": "sm://tls#pem", "BAD": "sm://tls?decode=base64#plain",
+		"KEY":    "ssm:///tls/key?decode=base64",
+		"TREE":   "ssm:///app/prod/*:blue",
+		"FIELD":  "ssm:///app/prod/*:blue#/db~1password",
+		"DECODE": "ssm:///app/prod/*:green?decode=base64#/db~1password",
+		"TEXT":   "key={{sm://tls?decode=base64#pem}}",
+	}, secrets.WithLogger(quiet()))
+	for name, want := range map[string]string{
+		"PEM": pem, "RAW": encoded, "KEY": pem, "TEXT": "key=" + pem,
+		"TREE":  `{"db/password":"old of /app/prod/db/password","user":"old of /app/prod/user"}`,
+		"FIELD": "old of /app/prod/db/password", "DECODE": "new of /app/prod/db/password",
+	} {
+		if got := mustGet(t, env, name).Reveal(); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	_, err := env.Get(t.Context(), "BAD")
+	if !errors.Is(err, secrets.ErrField) || strings.Contains(secrets.Detail(err), "not base64!") {
+		t.Errorf("BAD: %s", secrets.Detail(err))
+	}
+	if n := s.Count("secretsmanager:GetSecretValue"); n != 1 {
+		t.Errorf("%d calls for one secret", n)
+	}
+	if n := s.Count("ssm:GetParametersByPath"); n != 2 {
+		t.Errorf("%d calls for two labels of one path", n)
+	}
 }
