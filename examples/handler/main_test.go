@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strings"
 	"testing"
@@ -68,6 +69,41 @@ func TestHandle(t *testing.T) {
 			}
 			if res.StatusCode != tc.status || res.Body != string(want) {
 				t.Errorf("got %d %s, want %d %s", res.StatusCode, res.Body, tc.status, want)
+			}
+		})
+	}
+}
+
+// A key that was never filled in opens nothing, to a request with an empty header or with none.
+func TestHandle_EmptyStoredKey(t *testing.T) {
+	t.Parallel()
+	for _, stored := range []struct{ name, reference, plaintext string }{
+		{"empty parameter", "ssm:///orders/api-key", ""},
+		{"empty literal", "literal://", ""},
+		{"empty field", "sm://orders/key#key", `{"key":""}`},
+	} {
+		t.Run(stored.name, func(t *testing.T) {
+			t.Parallel()
+			vars := maps.Clone(environ)
+			vars["API_KEY"] = stored.reference
+			fetch := func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+				if ref.ID() == "orders/db" {
+					return secrets.NewValue(values["DATABASE"], "1"), nil
+				}
+				return secrets.NewValue(stored.plaintext, "1"), nil
+			}
+			provider := secrets.WithProvider(secrets.ProviderFunc(fetch))
+			env, err := secrets.New(declared, secrets.WithEnviron(vars), provider)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, req := range []events.APIGatewayV2HTTPRequest{
+				request(""), {PathParameters: map[string]string{"id": "42"}}, request("guess"),
+			} {
+				res, err := newService(env).handle(t.Context(), req)
+				if err != nil || res.StatusCode != http.StatusUnauthorized {
+					t.Errorf("headers %v: %d %s, %v", req.Headers, res.StatusCode, res.Body, err)
+				}
 			}
 		})
 	}
