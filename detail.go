@@ -131,7 +131,21 @@ func (e *ResolveError) explanation() string {
 	}
 	add("encryption contexts tried: ", strings.Join(e.contexts, ", "))
 	add("next: ", e.next(apiErr))
+	add("", e.misplaced())
 	return text
+}
+
+// misplaced says what became of a plaintext that somebody left in a declared variable.
+func (e *ResolveError) misplaced() string {
+	d := e.Ref.data()
+	switch {
+	case e.kind != ErrNotFound && e.kind != ErrAccessDenied, e.Operation == "":
+		return ""
+	case !d.Unquoted || d.Scheme == string(KMS): // KMS takes no names here
+		return ""
+	}
+	return "if the variable holds a plaintext by mistake, AWS got it as a name and CloudTrail " +
+		"may keep it: change it"
 }
 
 // reason says why there is no answer of AWS, and that the value was not asked for where

@@ -784,3 +784,41 @@ func TestLogText(t *testing.T) {
 		}
 	}
 }
+
+// The name of a declared variable that AWS does not know, or denies, may be a plaintext: somebody
+// has to hear that CloudTrail keeps it. What cannot be one is spared the warning.
+func TestDetail_MisplacedPlaintext(t *testing.T) {
+	t.Parallel()
+	s, _, cfg := start(t)
+	environ := map[string]string{
+		"PARAMETER": "correcthorse", "SECRET": "battery-staple", "PATH": "/app/db", "OPEN": "sm://prod/db",
+		"ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db",
+	}
+	opts := []secrets.Option{
+		secrets.WithVars(secrets.SSM, "PARAMETER", "PATH"), secrets.WithVars(secrets.SecretsManager, "SECRET", "ARN"),
+		secrets.WithLogger(quiet()),
+	}
+	detail := func(name string) string {
+		_, err := newEnv(t, cfg, environ, opts...).Get(patient(t), name)
+		text := secrets.Detail(err)
+		if err == nil || strings.Contains(text, "correcthorse") || strings.Contains(text, "battery") {
+			t.Errorf("%s: %s", name, text)
+		}
+		return text
+	}
+	check := func(kind error) {
+		for name := range environ {
+			text := detail(name)
+			if !strings.Contains(text, kind.Error()) {
+				t.Errorf("%s: %s, want %v", name, text, kind)
+			}
+			want := name == "PARAMETER" || name == "SECRET"
+			if got := strings.Contains(text, "CloudTrail"); got != want {
+				t.Errorf("%s tells of CloudTrail: %v, want %v: %s", name, got, want, text)
+			}
+		}
+	}
+	check(secrets.ErrNotFound)
+	s.Fault(endpoint.Fault{Do: endpoint.Deny})
+	check(secrets.ErrAccessDenied)
+}
