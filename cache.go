@@ -20,6 +20,10 @@ const (
 	noticeAfter    = time.Second      // a caller with nothing to serve logs what it waits for
 	maxValue       = 4 << 20          // bytes of one value
 
+	// maxThaws bounds how often one caller leaves a try that stood still over a freeze. Under a clock
+	// that jumps on and on every try seems to, and callers would cancel each other's for ever.
+	maxThaws = 2
+
 	forever = time.Duration(math.MaxInt64)
 
 	// maxLastWords is the moment that a provider gets to say what it knows when nobody can wait longer.
@@ -210,6 +214,7 @@ type want struct {
 
 	// The rest is under Cache.mu until the want is settled.
 	staleUntil time.Time // when it takes an old value
+	holds      bool      // it has one to take
 	alongUntil time.Time // when its caller leaves what was taken along
 	persists   bool      // it tries again after a transient failure
 	try        *try      // the last one it waited for
@@ -220,6 +225,7 @@ type want struct {
 	brought    *generation
 	outgrown   int       // values that were too old when they came
 	pauseUntil time.Time // see outgrown
+	thaws      int       // tries that it left because they stood still
 	isReady    bool
 	settled    bool
 
@@ -370,6 +376,7 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 			c.stepAlongLocked(w)
 			continue
 		}
+		c.lookLocked(w, now)
 		if c.closeLocked(w) {
 			continue
 		}
@@ -388,6 +395,9 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 				c.pauseLocked(w)
 				break
 			}
+			if w.waits && !w.try.done {
+				w.thaws++
+			}
 			starts = append(starts, w)
 		}
 	}
@@ -404,22 +414,20 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 // situationLocked returns what is known of w's source and of w, and the generation that may be served.
 func (c *Cache) situationLocked(w *want, now clock.Moment) (*generation, situation) {
 	e, r := w.entry, w.request
-	c.dropLocked(e, now)
 	g, state := e.state(w.bounds, c.grace, now)
 	if w.acceptable(now) {
 		g, state = w.brought, fresh
 	}
-	holds := state != missing && r.mode < renewing
 	s := situation{
 		mode: r.mode, value: state,
 		running: w.running(now) != nil,
 		failing: e.failure.recent(now),
 		pausing: w.pausing(),
 		joined:  w.waits, answered: w.answered, persists: w.persists,
-		over: w.over(holds),
+		over: w.over(),
 	}
 	if f := e.failure; f != nil {
-		s.turnedAway = f.turnsAway(r.arrived, r.until.Sub(r.began), holds, now)
+		s.turnedAway = f.turnsAway(r.arrived, r.until.Sub(r.began), w.holds, now)
 		news := w.answered
 		if r.mode >= renewing {
 			news = f.seq > r.after
@@ -462,7 +470,7 @@ func (w *want) outgrew() bool {
 // running returns the try that w waits for or may join, or nil. One that stood still over a freeze is
 // not joined: what it is waiting for may never come.
 func (w *want) running(now clock.Moment) *try {
-	if w.waits && w.mayWaitFor(w.try, now) {
+	if w.waits && !w.try.done && (w.thaws >= maxThaws || w.mayWaitFor(w.try, now)) {
 		return w.try
 	}
 	if t := w.entry.try; w.mayWaitFor(t, now) {
@@ -485,22 +493,22 @@ func (w *want) pausing() bool {
 }
 
 // limit returns when w gives up, which is sooner for who holds an old value.
-func (w *want) limit(holds bool) time.Time {
-	if holds && w.staleUntil.Before(w.request.until) {
+func (w *want) limit() time.Time {
+	if w.holds && w.staleUntil.Before(w.request.until) {
 		return w.staleUntil
 	}
 	return w.request.until
 }
 
 // over reports whether w has to take what there is.
-func (w *want) over(holds bool) bool {
+func (w *want) over() bool {
 	switch {
 	case w.request.ended != nil:
 		return true
 	case w.closing && w.try.done: // it has said its last words
 		return true
 	}
-	return !time.Now().Before(w.limit(holds))
+	return !time.Now().Before(w.limit())
 }
 
 // lastWords is the moment before the end of a wait in which a provider is told to stop: it may say
@@ -509,9 +517,12 @@ func (w *want) lastWords(limit time.Time) time.Duration {
 	return min(maxLastWords, limit.Sub(w.request.began)/10)
 }
 
-// holdsLocked reports whether w has an old value to take.
-func (c *Cache) holdsLocked(w *want) bool {
-	return w.request.mode < renewing && w.entry.gen.Load() != nil
+// lookLocked notes whether w has an old value to take, which its own bounds allow. What is too old
+// even for the variables of its source goes.
+func (c *Cache) lookLocked(w *want, now clock.Moment) {
+	c.dropLocked(w.entry, now)
+	_, state := w.entry.state(w.bounds, c.grace, now)
+	w.holds = state != missing && w.request.mode < renewing
 }
 
 // closeLocked lets w leave its try when its time is nearly up. If nobody else waits, or only callers
@@ -519,8 +530,7 @@ func (c *Cache) holdsLocked(w *want) bool {
 // in its last words: a provider that returns all results at once hands over what it has. It reports
 // whether w waits for those.
 func (c *Cache) closeLocked(w *want) (closing bool) {
-	holds := c.holdsLocked(w)
-	limit := w.limit(holds)
+	limit := w.limit()
 	if w.waits && time.Until(limit) <= w.lastWords(limit) {
 		w.closing = true
 		c.leaveLocked(w)
@@ -528,7 +538,7 @@ func (c *Cache) closeLocked(w *want) (closing bool) {
 			c.cancelLocked(w.try.round)
 		}
 	}
-	return w.closing && !w.over(holds)
+	return w.closing && !w.over()
 }
 
 // wakeAtLocked sees to it that r wakes up when w has something to do.
@@ -536,7 +546,7 @@ func (r *request) wakeAtLocked(w *want) {
 	if w.settled {
 		return
 	}
-	limit := w.limit(r.cache.holdsLocked(w))
+	limit := w.limit()
 	switch {
 	case w.along:
 		limit = w.alongUntil
@@ -583,7 +593,7 @@ func (c *Cache) joinLocked(w *want, t *try) {
 	if t.waiters == 1 {
 		t.round.waited++
 	}
-	if w.needs = !w.along && !c.holdsLocked(w); w.needs {
+	if w.needs = !w.along && !w.holds; w.needs {
 		t.round.needed++
 	}
 	c.registerLocked(w)
@@ -678,7 +688,7 @@ func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Momen
 func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
 	e := w.entry
 	if s.over {
-		c.partLocked(w, e.gen.Load() != nil, now)
+		c.partLocked(w, s.mode >= renewing && e.gen.Load() != nil, now)
 	}
 	w.gen, w.err = nil, nil
 	if f := e.failure; f != nil {

@@ -824,3 +824,27 @@ func TestCancelledAfterAFailure(t *testing.T) {
 		}
 	})
 }
+
+// A Resolve may state tighter bounds than the variable, or than the cache: a value that is too old for it
+// is none to wait a second with.
+func TestBoundsOfOneCaller(t *testing.T) {
+	t.Parallel()
+	for name, vars := range map[string]map[string]string{"declared": {"A": "sm://a"}, "undeclared": nil} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.env(t, vars)
+				if _, err := env.Resolve(t.Context(), mustParse(t, "sm://a")); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(10 * time.Second)
+				p.set(1500*time.Millisecond, nil)
+				v, err := env.Resolve(t.Context(), mustParse(t, "sm://a?ttl=1s&stale=1s"))
+				if err != nil || v.Reveal() != "a-2" || v.Stale() || p.count() != 2 {
+					t.Errorf("%v after %d calls, want a-2 after 2", err, p.count())
+				}
+			})
+		})
+	}
+}

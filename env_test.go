@@ -555,7 +555,8 @@ func TestWidthOfReads(t *testing.T) {
 			if err := read.do(); err != nil {
 				t.Fatal(err)
 			}
-			if n := most.Load(); n != 5 {
+			// After the Get, which left some behind, two batches leave at once and have two places each.
+			if n := most.Load(); n > 5 || n < 4 {
 				t.Errorf("%s makes %d calls at once, want 5", read.name, n)
 			}
 		}

@@ -315,14 +315,36 @@ func (r *round) run(ctx context.Context, calls []*call) {
 	if !r.renews {
 		ctx = withFailover(ctx, r.nothingToServe)
 	}
-	parallel.Do(ctx, len(calls), func(i int) {
-		tries := calls[i].tries
-		refs := make([]Ref, len(tries))
-		for k, t := range tries {
-			refs[k] = t.entry.source
+	var batches, alone []*call
+	for _, c := range calls {
+		if len(c.tries) > 1 {
+			batches = append(batches, c)
+		} else {
+			alone = append(alone, c)
 		}
-		stream(ctx, r.cache.next, refs, func(k int, res Result) { r.cache.deliver(tries[k], res) })
+	}
+	// A batch may be many calls of the backend, so all of them together share the width. Those that
+	// leave alone take no more of it than they need.
+	parts := len(batches) + min(1, len(alone))
+	few := min(len(alone), max(1, parallel.WidthOf(ctx)/parts))
+	rest := parallel.WithWidth(ctx, parallel.WidthOf(ctx)-few)
+	shared := parallel.Shared(rest, len(batches))
+	parallel.Do(ctx, parts, func(i int) {
+		if i < len(batches) {
+			r.fetch(shared, batches[i])
+			return
+		}
+		parallel.Do(parallel.WithWidth(ctx, few), len(alone), func(k int) { r.fetch(ctx, alone[k]) })
 	})
+}
+
+// fetch makes one call.
+func (r *round) fetch(ctx context.Context, c *call) {
+	refs := make([]Ref, len(c.tries))
+	for k, t := range c.tries {
+		refs[k] = t.entry.source
+	}
+	stream(ctx, r.cache.next, refs, func(k int, res Result) { r.cache.deliver(c.tries[k], res) })
 }
 
 // nothingToServe reports whether the second Region of a source may be asked: an old value is better

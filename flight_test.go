@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -529,6 +530,34 @@ func TestClockThatJumps(t *testing.T) {
 	})
 }
 
+// Under a wall clock that jumps with every reading each try seems to have stood still. Callers must not
+// cancel each other's tries for ever.
+func TestClockThatAlwaysJumps(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var jumps atomic.Int64
+		base := time.Now()
+		clock := func() (time.Time, time.Duration) {
+			now := time.Now()
+			return now.Add(time.Duration(jumps.Add(1)) * 2 * time.Second), now.Sub(base)
+		}
+		p := &script{delay: 10 * time.Millisecond}
+		env := p.one(t, secrets.WithClock(clock), secrets.WithTTL(time.Hour))
+		var readers []<-chan got
+		for range 8 {
+			readers = append(readers, read(t.Context(), env, "A"))
+		}
+		for _, r := range readers {
+			if g := <-r; g.err != nil || g.took > 100*time.Millisecond {
+				t.Errorf("%+v", g)
+			}
+		}
+		if n := p.count(); n > 3*8 {
+			t.Errorf("%d calls for 8 readers", n)
+		}
+	})
+}
+
 // A backend that takes its time is not taken for a frozen one.
 func TestSlowIsNotFrozen(t *testing.T) {
 	t.Parallel()
@@ -686,5 +715,39 @@ func TestHundredReaders(t *testing.T) {
 			})
 		}
 		all.Wait()
+	})
+}
+
+// Names that leave alone, because they failed before, and those that leave together share one width.
+func TestWidthOfOneRound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var now, most atomic.Int64
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			n := now.Add(1)
+			defer now.Add(-1)
+			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+			}
+			if err := pause(ctx, 10*time.Millisecond); err != nil || len(ref.ID())%2 == 0 {
+				return secrets.Value{}, errors.Join(errDenied, err)
+			}
+			return secrets.NewValue("v", ""), nil
+		})
+		vars := map[string]string{}
+		for i := range 100 { // half of them have names of even length
+			vars[fmt.Sprint("V", i)] = "sm://" + strings.Repeat("a", i+1)
+		}
+		env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			if err := env.Refresh(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
+				t.Error(err)
+			}
+		}
+		if n := most.Load(); n != 32 {
+			t.Errorf("%d calls at once, want 32", n)
+		}
 	})
 }
