@@ -80,7 +80,7 @@ func WithTTL(d time.Duration) CacheOption {
 }
 
 // WithMaxStale sets how old a value may get, counted from its fetch, while its refreshes
-// fail for passing reasons (throttling, 5xx, network, credentials). The default is 24
+// fail for retryable reasons (throttling, 5xx, network, credentials). The default is 24
 // hours; a reference's ?stale= wins over it. With 0 a value is never served beyond its
 // TTL.
 func WithMaxStale(d time.Duration) CacheOption {
@@ -88,23 +88,23 @@ func WithMaxStale(d time.Duration) CacheOption {
 }
 
 // WithGrace sets for how long, from the first such failure, a value is still served while
-// its refreshes fail for lasting reasons (denied, not found, cannot decrypt, no such
-// field). The default is 5 minutes, since policies and grants blink while they are
-// replaced. With 0 the first such failure drops the value.
+// its refreshes fail for permanent reasons (denied, not found, cannot decrypt, no such
+// field). The default is 5 minutes, because AWS may deny for a moment while somebody
+// replaces a policy or a grant. With 0 the first such failure drops the value.
 func WithGrace(d time.Duration) CacheOption {
 	return cacheOption(func(c *cacheConfig) { c.duration("WithGrace", d, &c.grace) })
 }
 
-// WithLogger sets where state changes go: secrets.warm, secrets.stale, secrets.denied,
-// secrets.dropped, secrets.version, secrets.derive, secrets.endpoint; docs/operations.md
-// says when. The default is [slog.Default] at the time of the event. Nothing is logged
-// per read, and never a value.
+// WithLogger sets where the log lines go, whose messages begin with "secrets.";
+// docs/operations.md lists them. The default is [slog.Default] at the time of the event.
+// Nothing is logged per read, and never a value.
 func WithLogger(l *slog.Logger) CacheOption {
 	return cacheOption(func(c *cacheConfig) { c.log = l })
 }
 
-// A Clock tells the wall clock and the monotonic one, which stands still while a sandbox
-// is frozen. It must be safe for concurrent use, and cheap: every cached read asks it.
+// A Clock returns the time of the wall clock and of the monotonic one, which stands still
+// while Lambda freezes the process. It must be safe for concurrent use, and cheap: every
+// cached read calls it.
 type Clock func() (wall time.Time, mono time.Duration)
 
 // WithClock sets the clock that ages are measured by, for tests that move time. Waits and
