@@ -126,9 +126,9 @@ func collect(wants map[*entry]*want, vars []*variable) (errs []*ResolveError) {
 
 // Get returns the value of a variable. It returns at once, without a lock or an
 // allocation, while the value is fresh, and blocks for a refresh otherwise: with an old
-// value in hand for 1 second at most, else until ctx ends, less a reserve of 250 ms or a
-// quarter (10 s if ctx has no deadline). See the package documentation for what it
-// returns when the refresh fails.
+// value in hand for 1 second (2, then 4, after waits that brought nothing), else until
+// ctx ends, less a reserve of 250 ms or a quarter (10 s if ctx has no deadline). See the
+// package documentation for what it returns when the refresh fails.
 //
 // The error is a [*ResolveError]; [ErrNotReference] if the variable is not set, or holds
 // no reference and was not declared by [WithVars].

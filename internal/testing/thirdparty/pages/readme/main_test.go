@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -25,6 +26,20 @@ func TestHandle_Denied(t *testing.T) {
 	if _, err := handle(t.Context(), Order{ID: "42"}); !errors.Is(err, secrets.ErrAccessDenied) {
 		t.Errorf("got %v", err)
 	}
+}
+
+// endregion
+
+// region: drill
+
+func TestSigningKey_Drill(t *testing.T) {
+	secretstest.Drill(t, func(ctx context.Context, env *secrets.Env) (used string, err error) {
+		key, err := env.Get(ctx, "SIGNING_KEY") // the part of the handler that uses a secret
+		if err != nil {
+			return "", err
+		}
+		return key.Reveal(), nil // the plaintext that it used
+	})
 }
 
 // endregion
