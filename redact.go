@@ -4,25 +4,33 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"html"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
 )
 
-// minRedacted is the shortest plaintext that is taken out of a text: shorter ones are in every other
-// word.
-const minRedacted = 4
+// The sizes of plaintexts in bytes.
+const (
+	minRedacted = 4    // what is taken out of a text: shorter ones are in every other word
+	maxURL      = 4096 // what may be a URL, whose parts are taken out one by one
+)
 
-// withoutPlaintext returns text without v: without the whole value and without each string and number
-// of a JSON value, in the forms in which errors quote them.
+// withoutPlaintext returns text without v: without the whole value and without each string
+// and number of a JSON value, in the forms in which errors quote them.
 func (v Value) withoutPlaintext(text string) string {
 	if v.d == nil {
 		return text
 	}
+	return redact(text, leaves(v.d.plain()), minRedacted)
+}
+
+// redact returns text without plaintexts of at least shortest bytes.
+func redact(text string, plaintexts []string, shortest int) string {
 	var forms []string
-	for _, plain := range leaves(v.d.plain()) {
-		if len(plain) >= minRedacted {
+	for _, plain := range plaintexts {
+		if len(plain) >= shortest && len(plain) <= len(text) {
 			forms = append(forms, quotedForms(plain)...)
 		}
 	}
@@ -35,14 +43,20 @@ func (v Value) withoutPlaintext(text string) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// leaves returns text, and if it is JSON each string and number in it, those in strings that are JSON
-// themselves included.
+// leaves returns text, and if it is JSON each string and number in it, those in strings
+// that are JSON themselves included. Of what may be a URL it returns the parts, too:
+// url.Parse quotes what comes before a # and what it takes for a port, which is half of
+// the password if that has a slash.
 func leaves(text string) []string {
 	all := []string{text}
 	var document any
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
 	if d.Decode(&document) != nil {
+		if len(text) <= maxURL {
+			url, _, _ := strings.Cut(text, "#")
+			all = append(append(all, url), strings.FieldsFunc(text, endsURLPart)...)
+		}
 		return all
 	}
 	var walk func(x any)
@@ -68,23 +82,46 @@ func leaves(text string) []string {
 	return all
 }
 
+func endsURLPart(r rune) bool { return strings.ContainsRune(":/?#@%&=", r) }
+
+var quoters = []func(string) string{strconv.Quote, strconv.QuoteToASCII, quoteJSON}
+
+func quoteJSON(s string) string {
+	text, _ := json.Marshal(s) // a string has no error
+	return string(text)
+}
+
+// inside returns what is between the quotes, which stay.
+func inside(quoted string) string { return quoted[1 : len(quoted)-1] }
+
 // quotedForms returns the ways in which an error may quote a plaintext.
 func quotedForms(plain string) []string {
-	quoted, ascii := strconv.Quote(plain), strconv.QuoteToASCII(plain)
-	encoded, _ := json.Marshal(plain)
+	b := []byte(plain)
 	forms := []string{
 		plain,
-		quoted[1 : len(quoted)-1], // as %q writes it, whose quotes stay
-		ascii[1 : len(ascii)-1],
-		string(encoded[1 : len(encoded)-1]),
+		html.EscapeString(plain),
+		strings.ReplaceAll(plain, "'", "''"), // SQL
+		strings.NewReplacer(`\`, `\\`, `'`, `\'`).Replace(plain), // a DSN of keywords
 		url.QueryEscape(plain),
 		url.PathEscape(plain),
 		url.UserPassword("", plain).String()[1:],
 		(&url.URL{Path: plain}).EscapedPath(),
-		fmt.Sprintf("%x", plain),
-		base64.StdEncoding.EncodeToString([]byte(plain)),
-		base64.URLEncoding.EncodeToString([]byte(plain)),
+		fmt.Sprintf("%x", b),
+		fmt.Sprintf("%X", b),
+		fmt.Sprintf("% x", b),
+		strings.Trim(fmt.Sprint(b), "[]"),
+		strings.TrimPrefix(strings.TrimSuffix(fmt.Sprintf("%#v", b), "}"), "[]byte{"),
 	}
-	quotedAgain := strconv.Quote(quoted[1 : len(quoted)-1])
-	return append(forms, quotedAgain[1:len(quotedAgain)-1])
+	for _, quote := range quoters {
+		once := inside(quote(plain))
+		forms = append(forms, once, inside(strconv.Quote(once)), inside(quoteJSON(once)))
+	}
+	// Base64 of a longer text, such as the header of basic authentication, at each of its
+	// three alignments, without the characters that depend on the neighbours.
+	for shift := range 3 {
+		s := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), b...))
+		s = s[(shift*8+5)/6 : (shift+len(b))*8/6]
+		forms = append(forms, s, strings.NewReplacer("+", "-", "/", "_").Replace(s))
+	}
+	return forms
 }

@@ -4,7 +4,8 @@
 //
 // It warms every reference of its environment, then answers {"get":["A","B"]} with what
 // [secrets.Env.Get] returned for each, asked all at once. With PROBE_CRASH naming a file that does
-// not exist, it makes that file after its warm and exits: a crash in init that happens once.
+// not exist, it makes that file after its warm and exits: a crash in init that happens once. With
+// PROBE_LOGGER=lambdacontext it logs by AWS's own logger.
 package main
 
 import (
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/lambdasecrets/secrets"
 )
@@ -43,6 +45,9 @@ type answer struct {
 
 func main() {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
+	if os.Getenv("PROBE_LOGGER") == "lambdacontext" {
+		slog.SetDefault(lambdacontext.NewLogger())
+	}
 	env := secrets.MustWarm(context.Background())
 	if file := os.Getenv("PROBE_CRASH"); file != "" {
 		if _, err := os.Stat(file); err != nil {
