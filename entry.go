@@ -96,7 +96,7 @@ func (g *generation) slot(e *entry, p part) slot {
 // the grace must end on time.
 func (g *generation) guarded() *generation {
 	h := &generation{number: g.number, seq: g.seq, slots: g.slots, arn: g.arn, at: g.at,
-		fixed: g.fixed, broken: g.broken, share: g.share}
+		fixed: g.fixed, broken: g.broken, share: g.share, region: g.region, warning: g.warning}
 	h.used.Store(g.used.Load())
 	return h
 }
