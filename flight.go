@@ -348,10 +348,19 @@ func (r *round) fetch(ctx context.Context, c *call) {
 }
 
 // nothingToServe reports whether the second Region of a source may be asked: an old value is better
-// than one from there.
+// than one from there, unless it is too old for somebody who waits. Nor is it asked for what the first
+// one refused last: that may still stand there.
 func (r *round) nothingToServe(source Ref) bool {
 	i := slices.IndexFunc(r.tries, func(t *try) bool { return t.entry.source == source })
-	return i >= 0 && r.tries[i].entry.gen.Load() == nil
+	if i < 0 {
+		return false
+	}
+	r.cache.mu.Lock()
+	defer r.cache.mu.Unlock()
+	e := r.tries[i].entry
+	return !e.failure.isPermanent() && slices.ContainsFunc(e.waiting, func(w *want) bool {
+		return w.needs && w.request.mode < renewing
+	})
 }
 
 // cancelLocked ends a round that nobody waits for any more. Values that it still brings are kept.

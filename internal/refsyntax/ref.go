@@ -175,9 +175,9 @@ func (r Ref) Source() Ref {
 
 // InFailover returns the source that the second Region is asked for: r there, an ARN with
 // its Region replaced, for replicas differ in nothing else. It reports false where r
-// states none.
+// states none, and for the pending version of a rotation, which only the first has.
 func (r Ref) InFailover() (Ref, bool) {
-	if r.Failover == "" {
+	if r.Failover == "" || r.Stage == "AWSPENDING" {
 		return Ref{}, false
 	}
 	if r.Scheme != KMS {
