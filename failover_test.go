@@ -1,13 +1,18 @@
 package secrets_test
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
+	"errors"
+	"flag"
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -320,6 +325,73 @@ func TestFailover_Random(t *testing.T) {
 	}
 }
 
+var failovers = flag.Int("failovers", 30, "how many random runs of TestFailover_RandomDays")
+
+// A day of random faults in either Region, rotations and reads: a value is always one that was put under
+// its name in the Region that Refs tells, never an older one than the same Region gave before, and not
+// one of the second Region where an old value of the first could be served.
+func TestFailover_RandomDays(t *testing.T) {
+	t.Parallel()
+	faults := []endpoint.Fault{
+		{Do: endpoint.Hang}, {Do: endpoint.CutRST}, {Do: endpoint.HTML503}, {Do: endpoint.CutSilent}, {Do: endpoint.Throttle},
+		{Do: endpoint.Deny}, {Do: endpoint.Garbled}, {Do: endpoint.Fail, Code: "ResourceNotFoundException"},
+	}
+	for seed := range *failovers {
+		synctest.Test(t, func(t *testing.T) {
+			random := newRandom(seed)
+			w := newTwinned(t, "ssm", deadRegion{})
+			rotate := func(i, version int, in string) {
+				text := fmt.Sprintf("%d %s %06d", i, in, version)
+				w.server.Region(in).PutParameter(endpoint.Parameter{Name: fmt.Sprint("/n", i), Value: text})
+			}
+			for i := range 12 {
+				rotate(i, 0, region)
+				rotate(i, 0, otherRegion)
+			}
+			seen, first := map[string]string{}, map[string]time.Time{}
+			for version := 1; version < 20; version++ {
+				f := faults[random(len(faults))]
+				f.Region = []string{region, region, otherRegion}[random(3)]
+				f.Resource = []string{"", "", "n1"}[random(3)]
+				fault := w.server.Fault(f)
+				i := random(12)
+				rotate(i, version, region)
+				rotate(i, version, otherRegion)
+				time.Sleep(time.Duration(random(4000)) * time.Second)
+				for range 3 {
+					i := random(12)
+					name := fmt.Sprint("V", i)
+					ctx, cancel := context.WithTimeout(t.Context(), time.Duration(random(5000))*time.Millisecond)
+					v, err := w.Get(ctx, name)
+					cancel()
+					if err != nil {
+						continue
+					}
+					refs := w.Refs()
+					r := refs[slices.IndexFunc(refs, func(r secrets.RefInfo) bool { return r.Variable == name })]
+					if !r.FetchedAt.Equal(v.FetchedAt()) {
+						continue // a newer one has come meanwhile
+					}
+					in := cmp.Or(r.Region, region)
+					text, prefix := v.Reveal(), fmt.Sprintf("%d %s ", i, in)
+					if !strings.HasPrefix(text, prefix) || text < seen[prefix] {
+						t.Fatalf("seed %d: %s is %q after %q, and Refs says %s", seed, name, text, seen[prefix], in)
+					}
+					seen[prefix] = text
+					if in == region {
+						first[name] = v.FetchedAt()
+					} else if at, ok := first[name]; ok && v.FetchedAt().Sub(at) < 55*time.Minute {
+						t.Fatalf("seed %d: %s comes from %s, though %v is old", seed, name, in, v.FetchedAt().Sub(at))
+					}
+				}
+				if random(2) == 0 {
+					fault.Remove()
+				}
+			}
+		})
+	}
+}
+
 // newRandom returns a source of small numbers that depends on the seed alone.
 func newRandom(seed int) func(n int) int {
 	x := uint64(seed)*2862933555777941757 + 3037000493
@@ -329,4 +401,271 @@ func newRandom(seed int) func(n int) int {
 		x ^= x << 17
 		return int(x>>11) % n
 	}
+}
+
+// A deadRegion is a way for the first Region to fail. What it does to new connections and to those that
+// stand begins and ends with the switch.
+type deadRegion struct {
+	name  string
+	fault endpoint.Action
+	dial  func(ctx context.Context) (net.Conn, error)
+}
+
+var deadRegions = []deadRegion{
+	{name: "hang", fault: endpoint.Hang},
+	{name: "reset", fault: endpoint.CutRST},
+	{name: "503", fault: endpoint.HTML503},
+	{name: "unknown host", fault: endpoint.CutRST, dial: func(context.Context) (net.Conn, error) {
+		return nil, &net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", IsNotFound: true}}
+	}},
+	{name: "silent drop", fault: endpoint.CutSilent, dial: func(ctx context.Context) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}},
+}
+
+// A twinned is an Env whose references state two Regions of one endpoint.
+type twinned struct {
+	*secrets.Env
+	log     *journal
+	server  *endpoint.Server
+	environ map[string]string
+	die     func(bool) // the first Region
+	values  map[string]string
+}
+
+func newTwinned(t *testing.T, scheme string, dead deadRegion) *twinned {
+	t.Helper()
+	var isDead atomic.Bool
+	p := endpoint.NewPipe()
+	s, cfg := twoRegions(t, nil)
+	go s.ServeTLS(p)
+	cfg.HTTPClient = cfg.HTTPClient.(*awshttp.BuildableClient).WithTransportOptions(func(tr *http.Transport) {
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dead.dial != nil && isDead.Load() && strings.Contains(addr, region) {
+				return dead.dial(ctx)
+			}
+			return p.DialContext(ctx, network, addr)
+		}
+	})
+	s.SetLatency("*", 20*time.Millisecond)
+	w := &twinned{server: s, environ: map[string]string{}, values: map[string]string{}}
+	for i, text := range seedBoth(s)[scheme] {
+		w.environ[fmt.Sprint("V", i)] = text
+	}
+	if scheme == "kms" {
+		key := s.Region(region).CreateKey()
+		s.Region(otherRegion).ReplicateKey(key)
+		blob := kmsRef(s.Region(region).Encrypt(key, []byte("either"), nil))
+		w.environ["V0"] = blob + "?region=" + region + "," + otherRegion
+		w.values[region], w.values[otherRegion] = "either", "either"
+	} else {
+		w.values[region], w.values[otherRegion] = region, otherRegion
+	}
+	var fault *endpoint.FaultHandle
+	w.die = func(yes bool) {
+		isDead.Store(yes)
+		if yes {
+			fault = s.Fault(endpoint.Fault{Do: dead.fault, Region: region})
+		} else {
+			fault.Remove()
+		}
+	}
+	var logger secrets.Option
+	w.log, logger = newJournal()
+	w.Env = newEnv(t, cfg, w.environ, logger, secrets.WithClock(newClocks().now),
+		secrets.WithTTL(5*time.Minute), secrets.WithMaxStale(time.Hour))
+	return w
+}
+
+// expect reads every variable within limit, and checks where the values come from.
+func (w *twinned) expect(t *testing.T, what, from string, stale bool, limit time.Duration) {
+	t.Helper()
+	began := time.Now()
+	var readers sync.WaitGroup
+	for name := range w.environ {
+		readers.Go(func() {
+			v, err := w.Get(t.Context(), name)
+			if err != nil {
+				t.Errorf("%s: %s", what, secrets.Detail(err))
+			} else if v.Reveal() != w.values[from] || v.Stale() != stale {
+				t.Errorf("%s: %s, stale %v, want it from %s", what, v.Reveal(), v.Stale(), from)
+			}
+		})
+	}
+	readers.Wait()
+	if took := time.Since(began); took > limit {
+		t.Errorf("%s: the reads took %v", what, took)
+	}
+	want := ""
+	if from != region {
+		want = from
+	}
+	for _, r := range w.Refs() {
+		if r.Region != want {
+			t.Errorf("%s: Refs says Region %q of %s, want %q", what, r.Region, r.Variable, want)
+		}
+	}
+}
+
+// asked counts the calls to a Region since the last time.
+func (w *twinned) asked(in string) (n int) {
+	for _, c := range w.server.Calls() {
+		if c.Region == in {
+			n++
+		}
+	}
+	w.server.ResetCalls()
+	return n
+}
+
+// The second Region serves a warm that finds the first one dead, and the first one again from the next
+// refresh on.
+func TestFailover_Cold(t *testing.T) {
+	t.Parallel()
+	eachDeadRegion(t, func(t *testing.T, w *twinned) {
+		w.die(true)
+		began := time.Now()
+		if err := w.Warm(t.Context()); err != nil {
+			t.Error(secrets.Detail(err))
+		}
+		if took := time.Since(began); took > 1500*time.Millisecond {
+			t.Errorf("the warm took %v", took)
+		}
+		w.expect(t, "cold", otherRegion, false, 0)
+		n := len(w.environ)
+		if lines := w.log.count("secrets.failover"); lines != n {
+			t.Errorf("%d lines, want one for each of %d", lines, n)
+		}
+		if w.values[region] == w.values[otherRegion] {
+			return // what a ciphertext holds is fetched once
+		}
+		time.Sleep(6 * time.Minute)
+		w.asked(otherRegion)
+		w.expect(t, "still dead", otherRegion, true, 3*time.Second)
+		if n := w.asked(otherRegion); n != 0 {
+			t.Errorf("a value is in hand, and the second Region is asked %d times", n)
+		}
+		time.Sleep(time.Minute)
+		w.die(false)
+		w.expect(t, "alive", region, false, 3*time.Second)
+		if n := w.asked(otherRegion); n != 0 {
+			t.Errorf("the first is alive, and the second Region is asked %d times", n)
+		}
+		if lines := w.log.count("secrets.failover"); lines != 2*n {
+			t.Errorf("%d lines, want one each way for each of %d", lines, n)
+		}
+	})
+}
+
+// An old value is served first; the second Region is asked when that is too old.
+func TestFailover_Warm(t *testing.T) {
+	t.Parallel()
+	eachDeadRegion(t, func(t *testing.T, w *twinned) {
+		if err := w.Warm(t.Context()); err != nil {
+			t.Fatal(secrets.Detail(err))
+		}
+		w.expect(t, "healthy", region, false, 0)
+		w.die(true)
+		if w.values[region] == w.values[otherRegion] {
+			w.expect(t, "a plaintext in hand", region, false, 0)
+			return // for good: what a ciphertext holds is fetched once
+		}
+		for range 4 {
+			time.Sleep(14 * time.Minute)
+			w.expect(t, "an old value in hand", region, true, 5*time.Second)
+		}
+		if n := w.asked(otherRegion) + w.log.count("secrets.failover"); n != 0 {
+			t.Errorf("it is served, and the second Region is asked %d times", n)
+		}
+		time.Sleep(10 * time.Minute)
+		began := time.Now()
+		if err := w.Warm(t.Context()); err != nil {
+			t.Error(secrets.Detail(err))
+		}
+		if took := time.Since(began); took > 1500*time.Millisecond {
+			t.Errorf("the warm took %v", took)
+		}
+		w.expect(t, "too old", otherRegion, false, 0)
+		if lines := w.log.count("secrets.failover"); lines != len(w.environ) {
+			t.Errorf("%d lines, want one for each of %d", lines, len(w.environ))
+		}
+	})
+}
+
+func eachDeadRegion(t *testing.T, f func(t *testing.T, w *twinned)) {
+	for _, dead := range deadRegions {
+		for _, scheme := range []string{"kms", "ssm", "secretsmanager"} {
+			t.Run(dead.name+" "+scheme, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { f(t, newTwinned(t, scheme, dead)) })
+			})
+		}
+	}
+}
+
+// A reference that is resolved in code, too, goes to the second Region when its value is too old.
+func TestFailover_Resolve(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTwinned(t, "ssm", deadRegions[2])
+		const one = "sm://n2?region=" + region
+		read := func(text, from string, limit time.Duration) {
+			t.Helper()
+			ref, err := secrets.ParseRef(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			took(t, text, 0, limit, func() {
+				v, err := w.Resolve(t.Context(), ref)
+				switch {
+				case err != nil && from != "", err == nil && v.Reveal() != from:
+					t.Errorf("%s: %v, %v, want %q", text, v, err, from)
+				}
+			})
+		}
+		const both = "sm://n1?region=" + region + "," + otherRegion
+		read(one, region, time.Second)
+		read(both, region, time.Second)
+		w.die(true)
+		time.Sleep(10 * time.Minute)
+		read(one, region, 2*time.Second)
+		read(both, region, 2*time.Second)
+		time.Sleep(2 * time.Hour)
+		read(both, otherRegion, 1500*time.Millisecond)
+		read(one, "", 11*time.Second) // it waits, and wakes up only when there is something to do
+	})
+}
+
+// Refresh, Do and the pending version of a rotation are the first Region's business.
+func TestFailover_FirstOnly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTwinned(t, "secretsmanager", deadRegions[2])
+		if err := w.Warm(t.Context()); err != nil {
+			t.Fatal(secrets.Detail(err))
+		}
+		w.die(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if err := w.Refresh(ctx, "V0"); !errors.Is(err, secrets.ErrUnavailable) {
+			t.Errorf("Refresh: %v", err)
+		}
+		refused := errors.New("refused")
+		err := w.Do(ctx, "V1", func(secrets.Value) error { return secrets.Rejected(refused) })
+		if !errors.Is(err, refused) {
+			t.Errorf("Do: %v", err)
+		}
+		pending, err := secrets.ParseRef("sm://n1?stage=AWSPENDING&region=" + region + "," + otherRegion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.server.Region(otherRegion).PutPending("n1", "hunter2")
+		if v, err := w.Resolve(ctx, pending); !errors.Is(err, secrets.ErrUnavailable) {
+			t.Errorf("AWSPENDING: %v, %v", v, err)
+		}
+		if n := w.asked(otherRegion); n != 0 {
+			t.Errorf("the second Region is asked %d times", n)
+		}
+	})
 }

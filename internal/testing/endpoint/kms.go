@@ -45,6 +45,20 @@ func (st *Store) newKey() *key {
 	return k
 }
 
+// ReplicateKey makes in st a replica of another Region's key, as of a multi-Region key: it decrypts what
+// that one encrypted, and the other way round. It returns the replica's ARN.
+func (st *Store) ReplicateKey(arn string) string {
+	st.server.mu.Lock()
+	defer st.server.mu.Unlock()
+	f := strings.SplitN(arn, ":", 6)
+	k, err := st.server.region(f[4], f[3]).findKey(arn)
+	must(err)
+	replica := *k
+	replica.arn = st.scope.KeyARN(k.id)
+	st.keys[k.id] = &replica
+	return replica.arn
+}
+
 // managedKey is the AWS managed key of a service, made on first use as AWS does: "alias/aws/ssm".
 func (st *Store) managedKey(alias string) *key {
 	k := st.aliases[alias]
