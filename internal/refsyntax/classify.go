@@ -32,7 +32,9 @@ func Classify(text string) Kind {
 	if arn.Is(inner) {
 		return classifyARN(text, inner)
 	}
-	if _, found := findMention(text, 0); found || resolveAt(text) >= 0 {
+	_, found := findMention(text, 0)
+	switch {
+	case found, resolveAt(text) >= 0, isExpression(text):
 		return Reference
 	}
 	if isBareCiphertext(text) {
@@ -106,6 +108,26 @@ func resolveAt(text string) int {
 		}
 		at += i + 1
 	}
+}
+
+// isExpression reports whether text is an expression of Terraform or Ansible that reads one of our
+// stores, and that nothing evaluated.
+func isExpression(text string) bool {
+	if !strings.Contains(text, "aws") {
+		return false
+	}
+	text = strings.NewReplacer(" ", "", `"`, "'").Replace(strings.TrimFunc(text, around))
+	for _, begin := range []string{
+		"${data.aws_ssm_parameter.", "${data.aws_secretsmanager_secret", "${aws_ssm_parameter.",
+		"${aws_secretsmanager_secret", "{{lookup('aws_ssm'", "{{lookup('aws_secret'",
+		"{{lookup('amazon.aws.aws_s", "{{lookup('amazon.aws.ssm_parameter'",
+		"{{lookup('amazon.aws.secretsmanager_secret'",
+	} {
+		if strings.HasPrefix(text, begin) {
+			return true
+		}
+	}
+	return false
 }
 
 // A mention is a place of a text that names one of our stores as a reference does.
@@ -233,7 +255,10 @@ func (m *mention) readSeparator(after string) int {
 		n++
 	}
 	semicolon := strings.HasPrefix(after, ";") && m.slashes > 0
+	path := strings.HasPrefix(after, "::") && m.slashes == 0 // of a module: ssm::client
 	switch {
+	case path, m.spaced && !m.colon: // ssm // a comment
+		return 0
 	case m.colon, semicolon, m.slashes > 1:
 		return n
 	}
@@ -256,13 +281,18 @@ func (m *mention) readLead(lead string) {
 		}
 	}
 	m.alone = strings.TrimFunc(lead, around) == ""
-	m.inPath = strings.HasSuffix(lead, "/")
+	m.inPath = strings.HasSuffix(lead, "/") && !strings.HasSuffix(lead, "://")
 }
 
 // readEnd finds where the mention ends in text, and cuts rest there.
 func (m *mention) readEnd(text string) {
 	begin := len(text) - len(m.rest)
+	head := strings.TrimPrefix(text[m.start:], "secret")
+	inside, _, closed := strings.Cut(m.rest, "+")
 	switch {
+	case closed && strings.HasPrefix(head, "ref+"): // vals
+		m.rest = inside
+		m.end = begin + len(inside) + 1
 	case m.opener != "":
 		closer := map[byte]string{'{': "}", '(': ")", '[': "]", '%': "%"}[m.opener[1]]
 		n := strings.Index(m.rest, closer)
@@ -354,15 +384,17 @@ func (m mention) meantAlone() bool {
 func (m mention) named() bool {
 	rest := strings.TrimFunc(m.rest, around)
 	rest = strings.TrimRight(rest, "})>]%")
+	mapping := strings.HasPrefix(strings.TrimLeft(m.rest, " \t\r"), "\n") // of YAML
 	id := rest
 	if i := strings.IndexAny(id, ":?#~,"); i >= 0 && !arn.Is(id) {
 		id = id[:i]
 	}
+	nested := m.opener == "${" && strings.HasPrefix(rest, "${") // ${ssm:${self:custom.path}}
 	expansion := m.opener == "${" && strings.IndexAny(rest, "-+?=") == 0
 	switch {
-	case arn.Is(rest):
+	case arn.Is(rest), nested:
 		return true
-	case expansion: // of a shell: ${SSM:-none}
+	case expansion, mapping: // ${SSM:-none} of a shell
 		return false
 	case id == "", stray(id, "/_+=.@!-") >= 0:
 		return false
@@ -390,8 +422,12 @@ func isTag(text string) bool {
 	return strings.ContainsAny(version, "0123456789") && strings.Trim(version, "0123456789.") == ""
 }
 
-// isAction reports whether text is the name of an action, such as GetParameter or Get*.
+// isAction reports whether text is the name of an action, such as GetParameter or Get*, or a
+// condition key's.
 func isAction(text string) bool {
+	if name, _, tagged := strings.Cut(text, "/"); tagged {
+		return strings.EqualFold(name, "resourceTag") || strings.HasPrefix(text, "resource/Allow")
+	}
 	if stray(text, "*") >= 0 {
 		return false
 	}
@@ -405,7 +441,7 @@ func isAction(text string) bool {
 
 const verbs = "* Get Put List Describe Create Delete Update Batch Add Remove Send Start Stop " +
 	"Cancel Tag Untag Rotate Restore Replicate Validate Label Unlabel Register Deregister " +
-	"Modify Resume Terminate Associate Disassociate Reset"
+	"Modify Resume Terminate Associate Disassociate Reset Overwrite Recursive DocumentType SourceInstanceARN"
 
 // store returns the scheme that the head of a text names: ours, that of another tool for
 // the same store, or a misspelled one.
@@ -453,11 +489,9 @@ func storeOfAWS(name string) string {
 // misspelled returns the scheme that a head is one or two slips away from.
 func misspelled(head string) (scheme string, ours, typo bool) {
 	letters := func(set string) bool { return strings.Trim(head, set) == "" }
-	has := func(letter string) bool { return strings.Contains(head, letter) }
-	each := has("k") && has("m") && has("s")
 	ends := strings.HasPrefix(head, "s") && strings.HasSuffix(head, "m")
 	switch {
-	case len(head) < 3 || len(head) > len(SecretsManager)+2:
+	case len(head) < 2 || len(head) > len(SecretsManager)+2:
 		return "", false, false
 	case len(head) > 5:
 		near := head[0] == 's' && distance(head, SecretsManager) <= 2
@@ -466,8 +500,10 @@ func misspelled(head string) (scheme string, ours, typo bool) {
 		}
 	case letters("sm") && ends: // mms and sms are schemes
 		return SecretsManager, false, true
-	case letters("kms") && each:
+	case letters("kms"): // what follows has to begin as a ciphertext does
 		return KMS, false, true
+	case head == "ssn":
+		return SSM, false, true
 	}
 	return "", false, false
 }

@@ -69,6 +69,9 @@ func malformed(text string, quote bool) error {
 		return malformedARN(text, inner, quote)
 	}
 	m, found := findMention(text, 0)
+	if isExpression(text) {
+		return fail("nothing evaluates the expression at run time", general)
+	}
 	if !found {
 		return fail("the text does not begin with a scheme", general)
 	}
@@ -128,6 +131,10 @@ func (m mention) problem(text string) string {
 		return "one slash stands after the scheme instead of two"
 	case m.slashes == 0:
 		return "no slashes stand after the scheme"
+	case m.start > 0:
+		return "brackets or other signs stand around the reference"
+	case !strings.Contains(text, "://"):
+		return "the scheme is not followed by ://"
 	}
 	return "the scheme is not in lower case"
 }
