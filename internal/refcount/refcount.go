@@ -89,6 +89,7 @@ func (h *Holder[V, T]) Close() {
 // acquire returns what was built from v, or, unless need, from another value while one from v is not
 // to be had. The caller becomes its user, and closes what it replaced.
 func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (b, replaced *built[V, T], err error) {
+	var limited context.Context
 	for {
 		h.mu.Lock()
 		if b := h.current; b != nil && h.usable(ctx, b, v, need) {
@@ -110,14 +111,21 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (b, replaced
 		running := h.running
 		running.waiters++
 		h.mu.Unlock()
-		b, err := h.wait(ctx, running)
+		if limited == nil { // once: each new look at the deadline would leave less of it
+			var cancel context.CancelFunc
+			limited, cancel = within(ctx)
+			defer cancel()
+		}
+		b, err := h.wait(limited, running)
 		switch {
 		case b != nil && h.fits(b, v, need):
 			return b, nil, nil
 		case b != nil:
 			h.release(ctx, b)
-		case ctx.Err() != nil, err != nil && running.from.Equal(v) && !isTimeout(err):
+		case err != nil && running.from.Equal(v) && !isTimeout(err):
 			return nil, nil, err
+		case limited.Err() != nil: // the build may have ended at the same moment, without an error to share
+			return nil, nil, limited.Err()
 		}
 	}
 }
@@ -145,9 +153,7 @@ func (h *Holder[V, T]) fits(b *built[V, T], v V, need bool) bool {
 }
 
 // wait returns the result of a build, of which the caller is a user then, or why there is none.
-func (h *Holder[V, T]) wait(ctx context.Context, running *building[V, T]) (*built[V, T], error) {
-	limited, cancel := within(ctx)
-	defer cancel()
+func (h *Holder[V, T]) wait(limited context.Context, running *building[V, T]) (*built[V, T], error) {
 	select {
 	case <-running.done:
 		return running.b, running.err

@@ -208,3 +208,47 @@ func TestBuildDoesNotReturn(t *testing.T) {
 		}
 	})
 }
+
+// Who waits for somebody else's build keeps the reserve of its own deadline.
+func TestWaitKeepsTheReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(func(_ context.Context, v version) (version, error) {
+			time.Sleep(time.Minute)
+			return v, nil
+		}, func(version) {}, nil, version.before)
+		f := func(version) error { return nil }
+		go h.Use(t.Context(), 1, false, f)
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		_, err := h.Use(ctx, 1, false, f)
+		if took := time.Since(began); err != context.DeadlineExceeded || took != time.Second-deadline.Reserve {
+			t.Errorf("%v after %v", err, took)
+		}
+		time.Sleep(time.Minute)
+	})
+}
+
+// A builder and those who wait for it may share a context that ends.
+func TestAllGiveUpAtOnce(t *testing.T) {
+	for range 50 {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			h := New(func(ctx context.Context, v version) (version, error) {
+				time.Sleep(time.Second)
+				cancel()
+				return v, ctx.Err()
+			}, func(version) {}, nil, version.before)
+			var wg sync.WaitGroup
+			for range 4 {
+				wg.Go(func() {
+					if _, err := h.Use(ctx, 1, false, func(version) error { return nil }); err != context.Canceled {
+						t.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+		})
+	}
+}
