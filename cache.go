@@ -223,6 +223,7 @@ type want struct {
 	closing    bool      // its time ends in a moment: the try is told to say what it knows
 	answered   bool      // something was booked since it waits
 	brought    *generation
+	broughtAt  time.Time
 	outgrown   int       // values that were too old when they came
 	pauseUntil time.Time // see outgrown
 	thaws      int       // tries that it left because they stood still

@@ -220,6 +220,40 @@ func TestSnapshot(t *testing.T) {
 	})
 }
 
+// What came while a Snapshot waited for another source is judged at its end, too: what has been in hand
+// for longer than its bounds allow is asked for again, and if there is no time left for that it is stale.
+func TestSnapshot_InHandTooLong(t *testing.T) {
+	t.Parallel()
+	for _, slow := range []bool{false, true} {
+		t.Run(fmt.Sprint("no time left ", slow), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var asked atomic.Int32
+				p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+					if ref.ID() == "hangs" {
+						<-ctx.Done()
+						return secrets.Value{}, ctx.Err()
+					}
+					n := asked.Add(1)
+					if slow && n > 1 {
+						<-ctx.Done()
+					}
+					return secrets.NewValue(fmt.Sprint("a-", n), ""), ctx.Err()
+				})
+				vars := map[string]string{"A": "sm://a?ttl=2s&stale=2s", "B": "sm://hangs"}
+				env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, err := env.Snapshot(t.Context()).Get("A")
+				if err != nil || slow != v.Stale() || slow != (v.Reveal() == "a-1") {
+					t.Errorf("%v, stale %t", err, v.Stale())
+				}
+			})
+		})
+	}
+}
+
 func TestStats(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -424,9 +424,20 @@ func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
 	return o
 }
 
+// nowOr reads both clocks, or takes at if the clock panics: callers see the panic at their own
+// readings, and a try that it ended would never be booked.
+func (c *Cache) nowOr(at clock.Moment) (now clock.Moment) {
+	defer func() {
+		if recover() != nil {
+			now = at
+		}
+	}()
+	return c.now()
+}
+
 // deliver books a result.
 func (c *Cache) deliver(t *try, res Result) {
-	now := c.now()
+	now := c.nowOr(t.round.at)
 	o := outcomeOf(t.entry, res, t.round.at, now)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -511,7 +522,7 @@ func (c *Cache) installLocked(t *try, g *generation) {
 		c.stats.Values++
 	}
 	for _, w := range e.waiting {
-		w.brought = g
+		w.brought, w.broughtAt = g, time.Now()
 	}
 }
 

@@ -520,7 +520,7 @@ func TestClockThatJumps(t *testing.T) {
 			clock.shift(time.Minute, 0)
 			return fmt.Sprint("a-", call), nil
 		}
-		env := p.one(t, secrets.WithClock(clock.now))
+		env := p.one(t, secrets.WithClock(clock.now), secrets.WithTTL(time.Hour))
 		expect(t, env, "a-1")
 		env = p.one(t, secrets.WithClock(clock.now), secrets.WithTTL(30*time.Second))
 		before := p.count()
@@ -750,4 +750,38 @@ func TestWidthOfOneRound(t *testing.T) {
 			t.Errorf("%d calls at once, want 32", n)
 		}
 	})
+}
+
+// A clock that panics while a result is booked: the result counts all the same, and nobody waits for it
+// in vain.
+func TestClockThatPanics(t *testing.T) {
+	t.Parallel()
+	for reading := int32(1); reading <= 6; reading++ {
+		synctest.Test(t, func(t *testing.T) {
+			var armed atomic.Bool
+			var readings atomic.Int32
+			p := &script{delay: 10 * time.Millisecond}
+			base := time.Now()
+			env := p.one(t, secrets.WithClock(func() (time.Time, time.Duration) {
+				if armed.Load() && readings.Add(1) == reading {
+					panic("the clock is broken")
+				}
+				now := time.Now()
+				return now, now.Sub(base)
+			}))
+			armed.Store(true)
+			for range 2 {
+				func() {
+					defer func() { recover() }()
+					env.Get(t.Context(), "A")
+				}()
+			}
+			if g := <-read(t.Context(), env, "A"); g.err != nil {
+				t.Error(g.err)
+			}
+			if d := time.Since(base); d > 30*time.Millisecond {
+				t.Errorf("a panic at reading %d costs the callers %v", reading, d)
+			}
+		})
+	}
 }

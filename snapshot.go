@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"context"
+	"time"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/parallel"
@@ -61,28 +62,42 @@ func (c *Cache) resolveTogether(r *request) {
 		second.add(w.entry, w.bounds)
 	}
 	c.resolve(second)
+	now := c.now()
 	for _, w := range c.judgeAgain(second.wants) {
-		w.gen, w.err = nil, outgrownError(w.entry)
+		if !w.waitedFor(now) {
+			w.gen, w.err = nil, outgrownError(w.entry)
+		}
 	}
 	for i, w := range outgrown {
 		again := second.wants[i]
+		if again.gen == nil && w.waitedFor(now) {
+			continue // what others took long for must not cost this one its value
+		}
 		w.gen, w.stale, w.err, w.brought = again.gen, again.stale, again.err, again.brought
 	}
 }
 
-// judgeAgain marks the results that have outlived their TTL meanwhile, and returns those that may not
-// be served any more.
+// judgeAgain marks the results that have outlived their TTL meanwhile, and returns those that are too
+// old to be served, or were in hand for too long.
 func (c *Cache) judgeAgain(wants []*want) (outgrown []*want) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	for _, w := range wants {
-		switch {
-		case w.along || w.gen == nil || w.gen.fixed || w.waitedFor(now):
-		case w.entry.dropReason(w.gen, w.bounds, c.grace, now) != "":
-			outgrown = append(outgrown, w)
-		default:
+		if w.along || w.gen == nil || w.gen.fixed {
+			continue
+		}
+		tooOld := w.entry.dropReason(w.gen, w.bounds, c.grace, now) != ""
+		if w.waitedFor(now) {
+			// However short its bounds are, it was not too old when it came.
+			inHand := time.Since(w.broughtAt)
+			w.stale = w.stale || inHand >= max(w.bounds.ttl, staleTimeout)
+			tooOld = tooOld && inHand >= max(w.bounds.ttl, w.bounds.maxStale, staleTimeout)
+		} else {
 			w.stale = w.stale || w.gen.stale(w.bounds, now)
+		}
+		if tooOld {
+			outgrown = append(outgrown, w)
 		}
 	}
 	return outgrown
