@@ -172,6 +172,95 @@ data "archive_file" "function" {
   output_file_mode = "0755"
 }
 
+# Without it Lambda makes one that keeps everything for ever.
+resource "aws_cloudwatch_log_group" "function" {
+  name              = "/aws/lambda/${var.function_name}"
+  retention_in_days = 30
+}
+
+resource "aws_cloudwatch_log_metric_filter" "denied" {
+  name           = "secrets-denied"
+  log_group_name = aws_cloudwatch_log_group.function.name
+  pattern        = "{ $.msg = \"secrets.denied\" }"
+
+  metric_transformation {
+    name          = "SecretsDenied"
+    namespace     = var.function_name
+    value         = "1"
+    default_value = "0"
+  }
+}
+
+resource "aws_cloudwatch_log_metric_filter" "dropped" {
+  name           = "secrets-dropped"
+  log_group_name = aws_cloudwatch_log_group.function.name
+  pattern        = "{ $.msg = \"secrets.dropped\" || ($.msg = \"secrets.warm\" && $.retryable IS FALSE) }"
+
+  metric_transformation {
+    name          = "SecretsDropped"
+    namespace     = var.function_name
+    value         = "1"
+    default_value = "0"
+  }
+}
+
+resource "aws_cloudwatch_metric_alarm" "denied" {
+  alarm_name          = "${var.function_name}-secrets-denied"
+  alarm_description   = "A secret is denied or gone. Its old value is served for five minutes."
+  namespace           = var.function_name
+  metric_name         = "SecretsDenied"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  threshold           = 0
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+}
+
+resource "aws_cloudwatch_metric_alarm" "dropped" {
+  alarm_name          = "${var.function_name}-secrets-dropped"
+  alarm_description   = "A secret has no value any more, or an init failed for good."
+  namespace           = var.function_name
+  metric_name         = "SecretsDropped"
+  statistic           = "Sum"
+  period              = 60
+  evaluation_periods  = 1
+  threshold           = 0
+  comparison_operator = "GreaterThanThreshold"
+  treat_missing_data  = "notBreaching"
+}
+
+resource "aws_cloudwatch_dashboard" "function" {
+  dashboard_name = var.function_name
+  dashboard_body = jsonencode({
+    widgets = [
+      {
+        type = "metric", width = 12, height = 6
+        properties = {
+          title   = "Secrets that are denied or gone"
+          region  = data.aws_region.current.region
+          stat    = "Sum"
+          period  = 60
+          metrics = [[var.function_name, "SecretsDenied"], [var.function_name, "SecretsDropped"]]
+        }
+      },
+      {
+        type = "metric", width = 12, height = 6
+        properties = {
+          title  = "Function"
+          region = data.aws_region.current.region
+          stat   = "Sum"
+          period = 60
+          metrics = [
+            ["AWS/Lambda", "Errors", "FunctionName", var.function_name],
+            ["AWS/Lambda", "Throttles", "FunctionName", var.function_name],
+          ]
+        }
+      },
+    ]
+  })
+}
+
 resource "aws_lambda_function" "orders" {
   function_name    = var.function_name
   role             = aws_iam_role.function.arn
@@ -189,6 +278,11 @@ resource "aws_lambda_function" "orders" {
       API_KEY     = "ssm://${aws_ssm_parameter.api_key.name}"
       SIGNING_KEY = var.signing_key
     }
+  }
+
+  logging_config {
+    log_format = "Text" # what the program writes is JSON already
+    log_group  = aws_cloudwatch_log_group.function.name
   }
 
   # The values and the permissions are there before the first environment warms itself.

@@ -38,7 +38,16 @@ type deployment struct {
 	environ          map[string]string
 	policy           policy
 	underKey         map[string]string // name of a parameter or secret → its customer managed key
+
+	logGroup  string
+	retention int // days
+	filters   []filter
+	alarms    []string // NAMESPACE/METRIC
+	dashboard string
 }
+
+// A filter makes a metric, NAMESPACE/METRIC, of the lines of a log.
+type filter struct{ logGroup, pattern, metric string }
 
 type policy struct {
 	Version   string
@@ -94,6 +103,48 @@ func TestFunction(t *testing.T) {
 			}
 			if refs := env.Refs(); len(refs) != 3 || len(d.environ) != 3 {
 				t.Errorf("%d references in %d variables, want 3 and nothing else", len(refs), len(d.environ))
+			}
+		})
+	}
+}
+
+// What the function logs of its secrets is counted, raises an alarm, and is seen on the dashboard. No
+// secret's name is a dimension, nor anything else.
+func TestAlarms(t *testing.T) {
+	page := string(must[[]byte](t)(os.ReadFile("../../../../docs/operations.md")))
+	for _, template := range templates {
+		t.Run(template.name, func(t *testing.T) {
+			d := template.deploy(t, endpoint.New(endpoint.Options{}).Region(region))
+			if d.logGroup != "/aws/lambda/orders" || d.retention != 30 {
+				t.Errorf("log group %s, kept for %d days", d.logGroup, d.retention)
+			}
+			var metrics, patterns []string
+			for _, f := range d.filters {
+				metrics, patterns = append(metrics, f.metric), append(patterns, f.pattern)
+				if f.logGroup != d.logGroup {
+					t.Errorf("%s reads the log %s", f.metric, f.logGroup)
+				}
+				if !strings.Contains(page, "`"+strings.ReplaceAll(f.pattern, "||", `\|\|`)+"`") {
+					t.Errorf("docs/operations.md has no pattern %s", f.pattern)
+				}
+			}
+			slices.Sort(metrics)
+			slices.Sort(d.alarms)
+			if !slices.Equal(metrics, []string{"orders/SecretsDenied", "orders/SecretsDropped"}) || !slices.Equal(metrics, d.alarms) {
+				t.Errorf("metrics %v of %v, alarms %v", metrics, patterns, d.alarms)
+			}
+			var board struct {
+				Widgets []struct{ Properties struct{ Metrics [][]string } }
+			}
+			if err := json.Unmarshal([]byte(d.dashboard), &board); err != nil {
+				t.Fatal(err)
+			}
+			var shown []string
+			for _, m := range board.Widgets[0].Properties.Metrics {
+				shown = append(shown, strings.Join(m, "/"))
+			}
+			if slices.Sort(shown); !slices.Equal(shown, metrics) {
+				t.Errorf("the dashboard shows %v", shown)
 			}
 		})
 	}

@@ -51,7 +51,8 @@ func sam(t *testing.T, store *endpoint.Store) deployment {
 
 	d := deployment{underKey: map[string]string{}}
 	// In the order of their dependencies.
-	for _, kind := range []string{"AWS::KMS::Key", "AWS::KMS::Alias", "AWS::SecretsManager::Secret", "AWS::SSM::Parameter", "AWS::Serverless::Function"} {
+	for _, kind := range []string{"AWS::KMS::Key", "AWS::KMS::Alias", "AWS::SecretsManager::Secret", "AWS::SSM::Parameter", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
+		"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Serverless::Function"} {
 		found := false
 		for name, r := range template.Resources {
 			if r.Type != kind {
@@ -104,8 +105,24 @@ func (s *stack) make(store *endpoint.Store, name, kind string, p map[string]any,
 		}
 		store.PutParameter(endpoint.Parameter{Name: str("Name"), Type: str("Type"), Value: str("Value")})
 		s.values[name] = str("Name")
+	case "AWS::Logs::LogGroup":
+		s.values[name] = str("LogGroupName")
+		d.logGroup, d.retention = str("LogGroupName"), p["RetentionInDays"].(int)
+	case "AWS::Logs::MetricFilter":
+		s.values[name] = name
+		to := p["MetricTransformations"].([]any)[0].(map[string]any)
+		d.filters = append(d.filters, filter{str("LogGroupName"), str("FilterPattern"), fmt.Sprint(to["MetricNamespace"], "/", to["MetricName"])})
+	case "AWS::CloudWatch::Alarm":
+		s.values[name] = name
+		d.alarms = append(d.alarms, str("Namespace")+"/"+str("MetricName"))
+	case "AWS::CloudWatch::Dashboard":
+		s.values[name] = name
+		d.dashboard = str("DashboardBody")
 	case "AWS::Serverless::Function":
 		s.values[name] = str("FunctionName")
+		if p["LoggingConfig"].(map[string]any)["LogGroup"] != d.logGroup {
+			s.t.Error("the function logs elsewhere")
+		}
 		d.runtime, d.handler = str("Runtime"), str("Handler")
 		d.architectures = convert[[]string](s.t, p["Architectures"])
 		d.timeout = p["Timeout"].(int)

@@ -116,6 +116,18 @@ func terraform(t *testing.T, store *endpoint.Store) deployment {
 		t.Errorf("for the log, the role has %s", log)
 	}
 
+	const group = "aws_cloudwatch_log_group function"
+	d.logGroup, d.retention = p.str(group, "name"), convert[int](t, p.attr(group, "retention_in_days"))
+	p.set(p.resources, "aws_cloudwatch_log_group", "function", "name", d.logGroup)
+	for _, name := range []string{"denied", "dropped"} {
+		from, alarm := "aws_cloudwatch_log_metric_filter "+name, "aws_cloudwatch_metric_alarm "+name
+		to := p.block(from).Body.Blocks[0].Body.Attributes
+		metric := p.value(to["namespace"].Expr).AsString() + "/" + p.value(to["name"].Expr).AsString()
+		d.filters = append(d.filters, filter{p.str(from, "log_group_name"), p.str(from, "pattern"), metric})
+		d.alarms = append(d.alarms, p.str(alarm, "namespace")+"/"+p.str(alarm, "metric_name"))
+	}
+	d.dashboard = p.str("aws_cloudwatch_dashboard function", "dashboard_body")
+
 	const function = "aws_lambda_function orders"
 	if p.str(function, "role") != "arn:aws:iam::"+account+":role/orders" {
 		t.Error("the function has another role")
@@ -124,6 +136,9 @@ func terraform(t *testing.T, store *endpoint.Store) deployment {
 	d.architectures = convert[[]string](t, p.attr(function, "architectures"))
 	d.timeout = convert[int](t, p.attr(function, "timeout"))
 	for _, b := range p.block(function).Body.Blocks {
+		if b.Type == "logging_config" && p.value(b.Body.Attributes["log_group"].Expr).AsString() != d.logGroup {
+			t.Error("the function logs elsewhere")
+		}
 		if b.Type == "environment" {
 			d.environ = convert[map[string]string](t, p.plain(p.value(b.Body.Attributes["variables"].Expr)))
 		}
