@@ -88,9 +88,10 @@ func (f *Fake) Delete(ref string) {
 	delete(f.sources, p.source)
 }
 
-// Fail makes the next n fetches of a reference fail, those of every reference if it is "", and all until [Fake.Heal] if n is 0. The error is one of
-// secrets.ErrThrottled, ErrAccessDenied and so on, or one that wraps it; any other counts as passing. A passing failure is retried by the
-// cache within one read: ErrThrottled once is not seen at all.
+// Fail makes the next n fetches of a reference fail, those of every reference if it is "", and
+// all until [Fake.Heal] if n is 0. The error is one of secrets.ErrThrottled, ErrAccessDenied and
+// so on, or one that wraps it; any other counts as retryable. The cache retries a retryable
+// failure within one read: ErrThrottled once is not seen at all.
 func (f *Fake) Fail(ref string, err error, n int) {
 	f.t.Helper()
 	if err == nil {
