@@ -399,6 +399,39 @@ func TestRole(t *testing.T) {
 	}
 }
 
+// An Env keeps accounts apart: the same name is another secret with a role, whether the reference or
+// the code states it. A role that does not let the function in fails its own variable only.
+func TestRole_Env(t *testing.T) {
+	t.Parallel()
+	const role, stranger = "arn:aws:iam::210987654321:role/reader", "arn:aws:iam::210987654321:role/stranger"
+	s, st, cfg := start(t)
+	theirs := s.RegionOf("210987654321", region)
+	const trust = `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"%s"}}}`
+	if err := errors.Join(
+		s.AddRole(endpoint.Role{ARN: role, Trust: fmt.Sprintf(trust, "123456789012")}),
+		s.AddRole(endpoint.Role{ARN: stranger, Trust: fmt.Sprintf(trust, "999999999999")}),
+	); err != nil {
+		t.Fatal(err)
+	}
+	st.PutSecret("db", "ours")
+	theirs.PutSecret("db", "theirs")
+	env := newEnv(t, cfg, map[string]string{"OURS": "sm://db", "THEIRS": "sm://db?role=" + role, "CODE": "sm://db",
+		"WRONG": "sm://db?role=" + stranger}, secrets.WithRole("CODE", role))
+	err := env.Warm(patient(t))
+	if detail := secrets.Detail(err); !errors.Is(err, secrets.ErrAccessDenied) ||
+		!strings.Contains(detail, "WRONG") || !strings.Contains(detail, "trust policy") || !strings.Contains(detail, stranger) {
+		t.Errorf("Warm: %s", detail)
+	}
+	for name, want := range map[string]string{"OURS": "ours", "THEIRS": "theirs", "CODE": "theirs"} {
+		if v := mustGet(t, env, name); v.Reveal() != want {
+			t.Errorf("%s is %s", name, v.Reveal())
+		}
+	}
+	if n := s.Count("secretsmanager:GetSecretValue"); n != 2 {
+		t.Errorf("%d calls for two secrets", n)
+	}
+}
+
 func TestSecretsManagerAnswersForAnother(t *testing.T) {
 	t.Parallel()
 	const asked, another = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
