@@ -119,6 +119,8 @@ func (c *Cache) wantAll(r *request, refs []Ref, results []Result) []*want {
 		b := c.boundsOf(ref)
 		if e.declared {
 			b = b.tighter(e.bounds)
+		} else {
+			e.bounds = b // those of its last use: a refresh of its neighbours goes by them
 		}
 		w := bySource[e]
 		if w == nil {
@@ -282,7 +284,25 @@ func (c *Cache) resolve(r *request) {
 		done = c.proceed(r, timeUp, ended)
 		c.writeLog(r.ctx)
 	}
+	c.takeNewer(r)
 	c.writeLog(r.ctx)
+}
+
+// takeNewer gives the wants of a caller who waited for what was taken along the values that came
+// meanwhile: others have seen them, and values do not go backwards.
+func (c *Cache) takeNewer(r *request) {
+	if !slices.ContainsFunc(r.wants, func(w *want) bool { return w.along }) {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.now()
+	for _, w := range r.wants {
+		g := w.entry.gen.Load()
+		if w.gen != nil && g != nil && g.seq > w.gen.seq {
+			w.gen, w.stale, w.brought = g, g.stale(w.bounds, now), g
+		}
+	}
 }
 
 // leaveAll settles what is open, if a panic has ended resolve.
@@ -323,6 +343,7 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 	}
 	w.staleUntil = r.began.Add(staleTimeout << min(timeouts, 2))
 	_, state := w.entry.state(w.bounds, c.grace, now)
+	w.holds = state != missing && r.mode < renewing
 	switch state {
 	case missing:
 		w.persists = true
@@ -629,10 +650,11 @@ func (c *Cache) leaveLocked(w *want) {
 	}
 }
 
-// wakeLocked makes all who wait for e look again.
-func (c *Cache) wakeLocked(e *entry) {
+// wakeLocked makes all who wait for e look again, with the news that something is known of it, or
+// without any.
+func (c *Cache) wakeLocked(e *entry, news bool) {
 	for _, w := range e.waiting {
-		w.answered = true
+		w.answered = w.answered || news
 		if w.isReady {
 			continue
 		}
@@ -742,7 +764,7 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 		cancelled: errors.Is(r.ended, context.Canceled),
 		tried:     w.try != nil,
 		frozen:    w.try != nil && now.Interrupted(w.try.round.at, maxTry),
-		known:     w.answered && e.failure.spoken(),
+		known:     w.answered && e.failure.fresh(now),
 		waited:    time.Since(r.began),
 	}
 	if r.mode == warming && !holds {
@@ -780,7 +802,8 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 		f.err, f.silence = w.withTimeout(nil), waited
 		f.nature = failureNature{transient: true, interrupted: true}
 	}
-	if holds && !w.try.timedOut {
+	cutOff := !w.staleUntil.After(w.request.until) // by the patience, not by the caller's deadline
+	if holds && cutOff && !w.try.timedOut {
 		w.try.timedOut = true
 		f.timeouts++
 	}

@@ -848,3 +848,134 @@ func TestBoundsOfOneCaller(t *testing.T) {
 		})
 	}
 }
+
+// Each row is one rule of the decision, at its edges.
+func TestNext(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ mode, value, flags, want string }{
+		{"reading", "fresh", "", "serve"},
+		{"reading", "fresh", "over", "serve"},
+		{"warming", "fresh", "running", "serve"},
+
+		{"reading", "missing", "", "start"},
+		{"reading", "missing", "running", "wait"},
+		{"reading", "missing", "running failing", "wait"},
+		{"reading", "missing", "running pausing", "wait"},
+		{"reading", "missing", "pausing", "pause"},
+		{"reading", "missing", "answered persists", "start"},
+		{"reading", "missing", "turnedAway running", "fail"},
+		{"reading", "missing", "refused answered", "fail"},
+		{"warming", "missing", "over running", "fail"},
+
+		{"reading", "due", "", "start"},
+		{"reading", "due", "running", "wait"},
+		{"reading", "due", "running failing", "serve"},
+		{"reading", "due", "running failing joined", "wait"},
+		{"reading", "due", "answered", "serve"},
+		{"reading", "due", "answered persists", "start"},
+		{"reading", "due", "answered persists pausing", "pause"},
+		{"reading", "due", "answered running", "wait"},
+		{"reading", "due", "turnedAway", "serve"},
+		{"reading", "due", "refused answered persists", "serve"},
+		{"reading", "due", "over", "serve"},
+
+		{"reading", "dueSoon", "", "start"},
+		{"reading", "dueSoon", "running", "serve"},
+		{"reading", "dueSoon", "running joined", "wait"},
+		{"reading", "dueSoon", "pausing", "serve"},
+		{"reading", "dueSoon", "answered", "serve"},
+		{"reading", "dueSoon", "turnedAway", "serve"},
+
+		{"renewing", "fresh", "", "start"},
+		{"renewing", "fresh", "renewed", "serve"},
+		{"renewing", "fresh", "running", "wait"},
+		{"renewing", "missing", "turnedAway", "start"},
+		{"renewing", "due", "refused", "fail"},
+		{"renewing", "due", "over", "fail"},
+		{"renewing", "due", "pausing", "start"},
+		{"renewing", "due", "pausing answered", "pause"},
+		{"searching", "fresh", "turnedAway", "fail"},
+		{"searching", "fresh", "renewed turnedAway over", "serve"},
+	} {
+		if got := secrets.Next(test.mode, test.value, strings.Fields(test.flags)...); got != test.want {
+			t.Errorf("%s %s %s: %s, want %s", test.mode, test.value, test.flags, got, test.want)
+		}
+	}
+}
+
+// What holds in every combination, reachable or not.
+func TestNext_EveryCombination(t *testing.T) {
+	t.Parallel()
+	steps := map[string]int{}
+	for _, mode := range secrets.Modes {
+		for _, value := range secrets.ValueStates {
+			for bits := range 1 << len(secrets.Flags) {
+				var flags []string
+				is := map[string]bool{}
+				for i, f := range secrets.Flags {
+					if bits>>i&1 == 1 {
+						flags, is[f] = append(flags, f), true
+					}
+				}
+				got := secrets.Next(mode, value, flags...)
+				steps[got]++
+				renews := mode == "renewing" || mode == "searching"
+				acts := got == "wait" || got == "pause" || got == "start"
+				for rule, broken := range map[string]bool{
+					"nobody acts whose time is over":         is["over"] && acts,
+					"nobody starts a try beside a running":   is["running"] && got == "start",
+					"nobody waits for what does not run":     !is["running"] && got == "wait",
+					"nobody pauses without a reason":         !is["pausing"] && got == "pause",
+					"a fresh value is served":                value == "fresh" && !renews && got != "serve",
+					"a value in hand is no error":            value != "missing" && !renews && got == "fail",
+					"what is missing is not served":          value == "missing" && !renews && got == "serve",
+					"a window turns readers away at once":    is["turnedAway"] && !renews && acts,
+					"a window answers a search":              is["turnedAway"] && mode == "searching" && acts,
+					"a permanent failure answers":            is["refused"] && value != "dueSoon" && acts,
+					"only a late enough result renews":       renews && (got == "serve") != is["renewed"],
+					"a reader does not start while it rests": is["pausing"] && !renews && got == "start",
+					"a valid value waits for one's own try":  value == "dueSoon" && !renews && got == "wait" && !is["joined"],
+				} {
+					if broken {
+						t.Fatalf("%s: %s %s %v: %s", rule, mode, value, flags, got)
+					}
+				}
+			}
+		}
+	}
+	for _, step := range []string{"serve", "fail", "wait", "pause", "start"} {
+		if steps[step] == 0 {
+			t.Errorf("nobody is told to %s", step)
+		}
+	}
+}
+
+// What a caller who leaves says of its source.
+func TestParting(t *testing.T) {
+	t.Parallel()
+	const long = time.Second
+	for _, test := range []struct {
+		flags  string
+		waited time.Duration
+		want   string
+	}{
+		{"", long, "nothing"}, // it never asked
+		{"tried", long, "silent"},
+		{"tried", 949 * time.Millisecond, "nothing"},
+		{"tried", 950 * time.Millisecond, "silent"}, // a second less the last words
+		{"tried known", time.Millisecond, "remember"},
+		{"tried known cancelled", time.Millisecond, "remember"},
+		{"tried cancelled", long, "nothing"},
+		{"tried cancelled holds", long, "nothing"},
+		{"tried holds", time.Millisecond, "silent"},
+		{"tried holds known", time.Millisecond, "remember"},
+		{"tried warming", long, "nothing"},
+		{"tried warming known", long, "nothing"},
+		{"tried frozen", long, "nothing"},
+		{"tried frozen known", long, "nothing"},
+	} {
+		if got := secrets.Says(test.waited, strings.Fields(test.flags)...); got != test.want {
+			t.Errorf("%s after %v: %s, want %s", test.flags, test.waited, got, test.want)
+		}
+	}
+}

@@ -220,6 +220,7 @@ type failure struct {
 	err    *ResolveError
 	nature failureNature // of err
 	seq    uint64        // of the try that failed
+	said   clock.Moment  // when it did
 
 	// A window turns away callers who come while it is open: they get err, or the old value. It opens
 	// when a try fails while an old value is in hand, when a failure is permanent, and when a caller
@@ -249,6 +250,11 @@ func (f *failure) isTransient() bool { return f != nil && f.nature.transient }
 
 // spoken reports whether a try has said what is wrong, rather than nothing in time.
 func (f *failure) spoken() bool { return f != nil && f.silence == 0 }
+
+// fresh reports whether a try has said so lately: not before a freeze of hours.
+func (f *failure) fresh(now clock.Moment) bool {
+	return f.spoken() && now.Within(2*maxWindow, f.said)
+}
 
 // open reports whether the window is open.
 func (f *failure) open(now clock.Moment) bool { return f != nil && now.Within(f.window, f.at) }

@@ -3,6 +3,7 @@ package secrets_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -408,4 +409,107 @@ func TestNoBackgroundWork(t *testing.T) {
 			t.Errorf("%d calls", n)
 		}
 	})
+}
+
+// The state of a value, at the edges of its bounds.
+func TestState(t *testing.T) {
+	t.Parallel()
+	const minute = time.Minute
+	const outgrown, denied = "it is older than its stale bound", "its refresh has failed for the whole grace period"
+	for name, test := range map[string]struct {
+		known          secrets.Known
+		state, dropped string
+	}{
+		"new":                        {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour}, "fresh", ""},
+		"before nine tenths":         {secrets.Known{Age: 9*minute - 1, TTL: 10 * minute, MaxStale: time.Hour}, "fresh", ""},
+		"at nine tenths":             {secrets.Known{Age: 9 * minute, TTL: 10 * minute, MaxStale: time.Hour}, "dueSoon", ""},
+		"at its TTL":                 {secrets.Known{Age: 10 * minute, TTL: 10 * minute, MaxStale: time.Hour}, "due", ""},
+		"at its lifetime":            {secrets.Known{Age: 5 * minute, TTL: 10 * minute, MaxStale: time.Hour, Share: 0.5}, "due", ""},
+		"before its stale bound":     {secrets.Known{Age: time.Hour - 1, TTL: 10 * minute, MaxStale: time.Hour}, "due", ""},
+		"at its stale bound":         {secrets.Known{Age: time.Hour, TTL: 10 * minute, MaxStale: time.Hour}, "missing", outgrown},
+		"a stale bound below":        {secrets.Known{Age: 5 * minute, TTL: 10 * minute, MaxStale: minute}, "fresh", ""},
+		"the TTL, at its lifetime":   {secrets.Known{Age: 5 * minute, TTL: 10 * minute, Share: 0.5}, "due", ""},
+		"the TTL, at the TTL":        {secrets.Known{Age: 10 * minute, TTL: 10 * minute}, "missing", outgrown},
+		"it lacks a field":           {secrets.Known{Age: 30 * time.Second, TTL: 10 * minute, MaxStale: time.Hour, Broken: true}, "due", ""},
+		"it cannot change":           {secrets.Known{Age: 24 * time.Hour, TTL: minute, Fixed: true, DeniedFor: time.Hour}, "fresh", ""},
+		"throttled":                  {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Throttled: true}, "fresh", ""},
+		"denied, in the grace":       {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Grace: minute, DeniedFor: minute - 1}, "dueSoon", ""},
+		"denied, due, in the grace":  {secrets.Known{Age: 10 * minute, TTL: 10 * minute, MaxStale: time.Hour, Grace: minute, DeniedFor: 1}, "due", ""},
+		"denied, the grace is over":  {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Grace: minute, DeniedFor: minute}, "missing", denied},
+		"TTL 0":                      {secrets.Known{MaxStale: time.Hour}, "due", ""},
+		"TTL 0 and no stale bound 0": {secrets.Known{}, "missing", outgrown},
+	} {
+		if state, dropped := test.known.State(); state != test.state || dropped != test.dropped {
+			t.Errorf("%s: %s %q, want %s %q", name, state, dropped, test.state, test.dropped)
+		}
+	}
+}
+
+// Windows double from 1 to 30 seconds, less a share of a quarter, and do not grow while one is open.
+func TestOpenWindow(t *testing.T) {
+	t.Parallel()
+	want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
+	for i, got := range secrets.Windows(7, 0) {
+		if got != want[i]*time.Second {
+			t.Errorf("window %d is %v, want %v", i, got, want[i]*time.Second)
+		}
+	}
+	for i, got := range secrets.Windows(7, 1) {
+		if got != want[i]*time.Second*3/4 {
+			t.Errorf("window %d is %v at the shortest, want three quarters of %v", i, got, want[i]*time.Second)
+		}
+	}
+}
+
+// Silence turns away only callers who have no more time than was waited in vain, or an old value.
+func TestTurnsAway(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		silence, has      time.Duration
+		holds, cameBefore bool
+		want              bool
+	}{
+		{0, time.Hour, false, false, true},
+		{0, time.Hour, false, true, false},
+		{2 * time.Second, 2 * time.Second, false, false, true},
+		{2 * time.Second, 2*time.Second + 1, false, false, false},
+		{2 * time.Second, time.Hour, true, false, true},
+		{2 * time.Second, time.Hour, true, true, false},
+	} {
+		if got := secrets.TurnsAway(test.silence, test.has, test.holds, test.cameBefore); got != test.want {
+			t.Errorf("%+v: %t", test, got)
+		}
+	}
+}
+
+// A name that makes whole calls fail is looked for in steps; its own failure is none.
+func TestSuspicion(t *testing.T) {
+	t.Parallel()
+	for failures, want := range map[string]string{
+		"own,own":                    "trusted,trusted",
+		"5xx,5xx,5xx":                "failedOnce,probing,probing",
+		"4xx,4xx":                    "probing at once,probing",
+		"5xx,5xx,probe answered,5xx": "failedOnce,probing,cleared,apart at once",
+		"4xx,probe answered,4xx,own": "probing at once,cleared,apart at once,apart",
+		"5xx,4xx,probe answered,5xx": "failedOnce,probing,cleared,apart at once",
+		"4xx,probe answered,5xx,5xx": "probing at once,cleared,apart at once,apart",
+	} {
+		if got := strings.Join(secrets.Suspicions(strings.Split(failures, ",")...), ","); got != want {
+			t.Errorf("%s: %s, want %s", failures, got, want)
+		}
+	}
+}
+
+// The first lifetime is spread over nearly the whole TTL, later ones over a tenth.
+func TestDrawLife(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		draw     float64
+		together bool
+		want     float64
+	}{{0, true, 0.1}, {1, true, 1}, {0, false, 0.9}, {1, false, 1}} {
+		if got := secrets.DrawLife(test.draw, test.together); got != test.want {
+			t.Errorf("%v, together %t: %v, want %v", test.draw, test.together, got, test.want)
+		}
+	}
 }

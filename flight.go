@@ -71,8 +71,11 @@ func (t *try) seq() uint64 { return t.round.seq }
 
 // A call is what the provider gets in one piece.
 type call struct {
-	tries    []*try
-	answered int // tries with a value, under Cache.mu
+	tries []*try
+
+	// Under Cache.mu: how many tries brought a value, and which entries got no answer in time.
+	answered   int
+	unanswered []*entry
 }
 
 // Suspicion is how far the search is for a name that makes a whole call fail. Such a failure is
@@ -198,7 +201,7 @@ func (e *entry) comesAlong(failing bool, now clock.Moment) bool {
 func (r *request) takeAlongLocked(e *entry) *want {
 	w := r.add(e, e.bounds)
 	w.along = true
-	w.alongUntil = earlier(r.until, time.Now().Add(maxAlong))
+	w.alongUntil = earlier(r.until, r.began.Add(maxAlong))
 	r.open++
 	r.nextAt = earlier(r.nextAt, w.alongUntil)
 	return w
@@ -285,10 +288,12 @@ func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
 func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
 	e.try = t
 	for _, w := range e.waiting {
-		if w.closing || w.waits && w.try.runs(t.round.at) {
-			continue
+		switch {
+		case w.isReady, w.closing: // it has its result and looks at it next, or leaves
+		case w.waits && w.try.runs(t.round.at):
+		default:
+			c.joinLocked(w, t)
 		}
-		c.joinLocked(w, t)
 	}
 }
 
@@ -448,13 +453,14 @@ func (c *Cache) deliver(t *try, res Result) {
 	if t.entry.try == t {
 		t.entry.try = nil
 	}
+	news := true
 	if o.gen != nil {
 		c.installLocked(t, o.gen)
 	} else {
-		c.bookFailureLocked(t, o, now)
+		news = c.bookFailureLocked(t, o, now)
 	}
 	c.releaseHeldLocked(t, o, now)
-	c.wakeLocked(t.entry)
+	c.wakeLocked(t.entry, news)
 	c.keepLocked(t.entry)
 	if t.waiters > 0 {
 		c.unwaitLocked(t.round)
@@ -510,6 +516,7 @@ func (e *entry) generation(res Result, at clock.Moment) *generation {
 func (c *Cache) installLocked(t *try, g *generation) {
 	e := t.entry
 	t.call.answered++
+	t.call.setApart()
 	e.answered = max(e.answered, t.seq())
 	if t.seq() <= e.booked {
 		return
@@ -558,34 +565,52 @@ func (t *try) suspicionAfterValue() int {
 	return trusted
 }
 
-// bookFailureLocked remembers that t failed, if that is news: see the cases.
-func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) {
+// bookFailureLocked remembers that t failed, if that is news: see the cases. It reports whether those
+// who wait know more now.
+func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news bool) {
 	e := t.entry
 	switch {
 	case t.seq() <= e.booked:
-		return // a later try knows better
+		return true // a later try knows better
 	case e.failure != nil && t.seq() < e.failure.seq:
-		return // likewise
+		return true // likewise
 	case o.givenUp && t.round.cancelled:
 		c.bookUnansweredLocked(t, o)
-		return
+		return false
 	case now.Interrupted(t.round.at, maxTry) && !e.thawed:
 		e.thawed = true
-		return // an error across a freeze is about the freeze: who waits tries again, once
-	case o.transient && len(e.waiting)+len(t.held) == 0:
-		return // nobody waits: a late error is no news
+		return false // an error across a freeze is about the freeze: who waits tries again, once
+	case o.transient && !t.awaited():
+		return false // nobody waits for it: a late error is no news
 	}
 	c.recordLocked(e, t, o, now)
+	return true
+}
+
+// awaited reports whether somebody waits for t, or for its last words.
+func (t *try) awaited() bool {
+	mine := func(w *want) bool { return w.try == t }
+	return len(t.held) > 0 || slices.ContainsFunc(t.entry.waiting, mine)
 }
 
 // bookUnansweredLocked: t was cancelled, which says nothing of the source, but perhaps which host did
-// not answer. If its neighbours in the same call were answered, it is asked alone from now on.
+// not answer.
 func (c *Cache) bookUnansweredLocked(t *try, o outcome) {
 	if !o.cancelled {
 		t.lastWords = o.err
 	}
-	if t.call.answered > 0 {
-		t.entry.suspect = apart
+	t.call.unanswered = append(t.call.unanswered, t.entry)
+	t.call.setApart()
+}
+
+// setApart has the entries without an answer asked alone from now on, if their neighbours in the same
+// call were answered: a provider that returns all results at once makes them wait for each other.
+func (c *call) setApart() {
+	if c.answered == 0 {
+		return // it may be an outage
+	}
+	for _, e := range c.unanswered {
+		e.suspect = apart
 	}
 }
 
@@ -597,6 +622,7 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	}
 	f := e.failure
 	f.err, f.seq, f.silence, f.nature = o.err, t.seq(), 0, o.failureNature
+	f.said = now
 	f.tries++
 	e.thawed = false
 	if !o.transient {
@@ -609,6 +635,8 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	case atOnce || !holds && o.transient:
 	case t.round.retry && f.windows > 0:
 		f.at = now // callers who were there tried again: the window begins anew and does not grow
+	case !o.transient && f.open(now):
+		f.at = now // it opened for another reason
 	default:
 		c.openLocked(f, t.round.draw, now)
 	}
@@ -701,7 +729,7 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 		if answered && e.failure != nil {
 			e.failure.retryAt, e.failure.window = time.Time{}, 0
 		}
-		c.wakeLocked(e)
+		c.wakeLocked(e, answered || !o.givenUp)
 	}
 	t.held = nil
 }

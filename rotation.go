@@ -170,7 +170,8 @@ func (t *trial) find(ctx context.Context) bool {
 	found, err := t.look(ctx, own, s.after)
 	if !found && err == nil && s.pending != nil {
 		found, err = t.look(ctx, s.pending, s.after)
-		if err != nil && err.kind == ErrNotFound {
+		gone := err != nil && err.kind == ErrNotFound
+		if gone || err == nil && !found && s.follows {
 			found, err = t.look(ctx, own, c.lookAgain(s))
 		}
 	}
@@ -200,6 +201,7 @@ type search struct {
 	again    uint64 // the same for its second look, or 0
 	of       uint64 // the number of the generation that was refused
 	begun    clock.Moment
+	follows  bool   // it goes on with what the last search has fetched
 	pending  *entry // the secret's pending version, if it may have one
 	accepted bool   // what it brought works
 	ended    bool   // it brought nothing
@@ -216,14 +218,18 @@ func (c *Cache) joinSearch(e *entry, of uint64) *search {
 	now, last := c.now(), e.search
 	s := &search{of: of, begun: now, after: c.seq, vain: 1}
 	if last != nil && !last.accepted {
-		recent := now.Since(last.begun) < last.interval()
-		switch same := last.of == of; {
+		recent, same := now.Since(last.begun) < last.interval(), last.of == of
+		switch {
 		case recent && same && !last.ended:
 			return last
 		case recent && (same || last.vain >= maxRuns):
 			return nil
 		}
 		s.vain = last.vain + 1
+		if recent && !same {
+			// What the last one has just fetched need not be fetched again before AWSPENDING.
+			s.after, s.follows = last.after, true
+		}
 	}
 	s.pending = c.pendingOf(e)
 	e.search = s
@@ -282,5 +288,5 @@ func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 	g.seq = c.seq
 	e.failure = nil
 	c.setLocked(e, g, 0)
-	c.wakeLocked(e)
+	c.wakeLocked(e, true)
 }

@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
@@ -75,6 +76,11 @@ func (c *Cache) resolveTogether(r *request) {
 		}
 		w.gen, w.stale, w.err, w.brought = again.gen, again.stale, again.err, again.brought
 	}
+	for _, w := range c.judgeAgain(r.wants) {
+		if !slices.Contains(outgrown, w) { // it outgrew its bounds during the second wait
+			w.gen, w.err = nil, outgrownError(w.entry)
+		}
+	}
 }
 
 // judgeAgain marks the results that have outlived their TTL meanwhile, and returns those that are too
@@ -88,7 +94,7 @@ func (c *Cache) judgeAgain(wants []*want) (outgrown []*want) {
 			continue
 		}
 		tooOld := w.entry.dropReason(w.gen, w.bounds, c.grace, now) != ""
-		if w.waitedFor(now) {
+		if w.waitedFor(now) && !w.entry.failure.isPermanent() {
 			// However short its bounds are, it was not too old when it came.
 			inHand := time.Since(w.broughtAt)
 			w.stale = w.stale || inHand >= max(w.bounds.ttl, staleTimeout)

@@ -3,7 +3,6 @@ package model
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -13,16 +12,6 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 )
-
-var allScenarios = flag.Bool("pending", false, "run the scenarios that the engine does not pass yet, too")
-
-// pending skips a scenario that the engine does not pass yet.
-func pending(t *testing.T) {
-	t.Helper()
-	if !*allScenarios {
-		t.Skip("the engine does not pass it yet; -pending runs it")
-	}
-}
 
 // bubble runs f in a bubble of its own, in parallel with others.
 func bubble(t *testing.T, f func(t *testing.T)) {

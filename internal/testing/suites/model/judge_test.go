@@ -135,11 +135,13 @@ func (v *verdict) value(o *outcome, name string, got seen) {
 	case got.stale && !back && age < ttl-slack:
 		v.fail(o, 2, "%s: %v old at a TTL of %v, and marked stale", name, age, ttl)
 	}
-	unasked := waited || o.over || o.several() // the value was taken without a refresh that failed
-	if got.stale && !unasked && !v.troubled(s, q, o) {
+	unasked := waited || o.over || o.several()      // the value was taken without a refresh that failed
+	jumped := v.jumped(q.asked.at, o.end.at, false) // it aged on its way, and there was no time to ask again
+	if got.stale && !unasked && !jumped && !v.troubled(s, q, o) {
 		v.fail(o, 5, "%s: marked stale, though nothing failed", name)
 	}
-	if since, denied := v.denied(s, q, o.end); denied && since > v.plan.grace+lastWords && !waited {
+	// A wall clock that stepped back and a freeze may hide the time from both clocks.
+	if since, denied := v.denied(s, q, o.end); denied && since > v.plan.grace+lastWords && !waited && !back {
 		v.fail(o, 5, "%s: served %v after a permanent failure, at a grace of %v", name, since, v.plan.grace)
 	}
 }
@@ -210,6 +212,9 @@ func (v *verdict) failure(o *outcome, s *source, err error) {
 		return // it had a value, which outgrew its bounds in the second for which it waits then
 	}
 	// Or silence, of a length that says something about this caller.
+	if o.several() && v.jumped(o.began.at, o.end.at, false) {
+		return // the failure that it met was known before the clocks jumped
+	}
 	if v.silence(s, o) < o.budget()-lastWords {
 		v.fail(o, 4, "it gave up after %v of %v, with no failure known and no silence as long: %s",
 			o.took(), o.budget(), secrets.Detail(err))
@@ -222,7 +227,7 @@ func (v *verdict) reason(o *outcome, s *source, last []*question) *question {
 		switch {
 		case q.ok() && q.sure() && s.bound() > q.ended.at-q.asked.at:
 			return nil
-		case q.err != nil && !q.abandoned && o.end.since(q.ended) <= window:
+		case q.err != nil && (!q.abandoned || permanent(q.err)) && o.end.since(q.ended) <= window:
 			return q
 		}
 	}

@@ -22,7 +22,6 @@ var single = map[string]string{"A": "sm://a"}
 
 // A remembered absence is returned whatever became of the caller's context, and optional forgives it.
 func TestAbsence_ContextOver(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b := newBackend(func(id string, _ int) reply {
 			if id == "gone" {
@@ -48,7 +47,6 @@ func TestAbsence_ContextOver(t *testing.T) {
 
 // What a try said is known from then on, whoever still waits: one reader waits per backoff step, the others do not.
 func TestFailure_OverlappingReaders(t *testing.T) {
-	pending(t)
 	for _, every := range []time.Duration{50, 200, 500, 900} {
 		every *= time.Millisecond
 		t.Run("a read every "+every.String(), func(t *testing.T) {
@@ -93,7 +91,6 @@ func TestFailure_OverlappingReaders(t *testing.T) {
 
 // "Not within 1.35 s" turns away only who has no more than that.
 func TestTimeout_PatientCallerTries(t *testing.T) {
-	pending(t)
 	t.Run("after one impatient one", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			b := newBackend(func(string, int) reply { return reply{wait: 1500 * time.Millisecond} })
@@ -128,7 +125,6 @@ func TestTimeout_PatientCallerTries(t *testing.T) {
 
 // An answer is as old as its question, however often the sandbox was frozen meanwhile.
 func TestFreeze_AnswerIsAsOldAsItsQuestion(t *testing.T) {
-	pending(t)
 	for freezes := range 5 {
 		t.Run(fmt.Sprint(freezes, " freezes"), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -158,7 +154,6 @@ func TestFreeze_AnswerIsAsOldAsItsQuestion(t *testing.T) {
 
 // What was in hand before the wait is judged once more at its end.
 func TestSnapshot_JudgedAtItsEnd(t *testing.T) {
-	pending(t)
 	const bound = 2 * time.Second
 	reads := map[string]func(ctx context.Context, env *secrets.Env, cache *secrets.Cache) (old string, err error){
 		"Snapshot": func(ctx context.Context, env *secrets.Env, _ *secrets.Cache) (string, error) {
@@ -217,7 +212,6 @@ func TestSnapshot_JudgedAtItsEnd(t *testing.T) {
 
 // A value never goes back: who asked first and was answered last does not bring the old value again.
 func TestLateAnswer_NeverGoesBack(t *testing.T) {
-	pending(t)
 	for i := range 20 { // some lifetimes are drawn
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -249,7 +243,6 @@ func TestLateAnswer_NeverGoesBack(t *testing.T) {
 
 // A value younger than its TTL is neither dropped nor marked stale, whatever lifetime was drawn.
 func TestStaleBound_BelowTTL(t *testing.T) {
-	pending(t)
 	for i := range 10 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -275,7 +268,6 @@ func TestStaleBound_BelowTTL(t *testing.T) {
 
 // Do runs f four times at most, never after its context ended, and does not fetch without end.
 func TestDo_AlwaysNewValues(t *testing.T) {
-	pending(t)
 	t.Run("each fetch brings another", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			var n int
@@ -337,7 +329,6 @@ func TestDo_AlwaysNewValues(t *testing.T) {
 
 // What was denied is asked again one by one, but within the width.
 func TestDenied_WithinWidth(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		environ := map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}
 		for i := range 100 {
@@ -371,7 +362,6 @@ func TestDenied_WithinWidth(t *testing.T) {
 
 // A caller has one budget, whatever becomes of the tries that it waits for.
 func TestBudget_OncePerCaller(t *testing.T) {
-	pending(t)
 	for _, deadline := range []time.Duration{0, 2 * time.Second, 5 * time.Second} {
 		t.Run(fmt.Sprint("deadline ", deadline), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -422,7 +412,6 @@ func TestBudget_OncePerCaller(t *testing.T) {
 
 // An Env over a Cache that others share reaches the backend where it says so.
 func TestSharedCache(t *testing.T) {
-	pending(t)
 	t.Run("Refresh and Do", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			b := newBackend(nil)
@@ -485,7 +474,6 @@ func (h slowLog) Handle(context.Context, slog.Record) error {
 
 // A logger that blocks delays those whose reference it tells about, and no other.
 func TestSlowLogger_OthersGoOn(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b := newBackend(func(string, int) reply { return reply{wait: time.Millisecond} })
 		log := slog.New(slowLog{slog.DiscardHandler, time.Minute})
@@ -513,7 +501,6 @@ func TestSlowLogger_OthersGoOn(t *testing.T) {
 
 // A close that blocks holds nobody, and comes after the last use.
 func TestDerive_SlowClose(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b := newBackend(nil)
 		env := newEnv(t, b.parts(), single)
@@ -547,7 +534,6 @@ func TestDerive_SlowClose(t *testing.T) {
 
 // A build that blocks holds nobody past the deadline, and a builder's time-out is its own.
 func TestDerive_SlowBuild(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b := newBackend(nil)
 		env := newEnv(t, b.parts(), single)
@@ -586,7 +572,6 @@ func TestDerive_SlowBuild(t *testing.T) {
 
 // No f gets a credential that it refused before.
 func TestDerive_RefusedOnce(t *testing.T) {
-	pending(t)
 	for i := range 10 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
@@ -630,7 +615,6 @@ func TestDerive_RefusedOnce(t *testing.T) {
 
 // Each credential that cannot be built from is logged, not only the first in a row.
 func TestDerive_LaterFailureIsLogged(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b, log := newBackend(nil), &journal{lines: map[string]int{}}
 		env := newEnv(t, b.parts(), single, secrets.WithLogger(slog.New(log)))
@@ -681,7 +665,6 @@ func (j *journal) count(message string) int {
 
 // A reference built in code has bounds of its own; those of a declared variable stay.
 func TestResolve_LeavesDeclaredBounds(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b := newBackend(nil)
 		env := newEnv(t, b.parts(), single)
@@ -708,7 +691,6 @@ func TestResolve_LeavesDeclaredBounds(t *testing.T) {
 }
 
 func TestWarm_SnapStartTwice(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b := newBackend(nil)
 		environ := maps.Clone(single)
@@ -727,7 +709,6 @@ func TestWarm_SnapStartTwice(t *testing.T) {
 }
 
 func TestFetch_LiteralStaysHere(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b := newBackend(nil)
 		env := newEnv(t, b.parts(), map[string]string{"L": "plain"}, secrets.WithVars(secrets.Literal, "L"))
@@ -755,7 +736,6 @@ func panics(f func()) (did bool) {
 // A clock that panics takes the read that asks it along, and no lock. A lock that is held stops a bubble
 // for ever, so this runs in real time.
 func TestPanickingClock(t *testing.T) {
-	pending(t)
 	t.Parallel()
 	for reading := range 8 { // the one that panics
 		t.Run(fmt.Sprint("reading ", reading), func(t *testing.T) {
@@ -800,7 +780,6 @@ func TestPanickingClock(t *testing.T) {
 
 // A close that panics leaves the new T in use, and everything that was replaced closed.
 func TestDerive_PanickingClose(t *testing.T) {
-	pending(t)
 	bubble(t, func(t *testing.T) {
 		b := newBackend(nil)
 		env := newEnv(t, b.parts(), single)

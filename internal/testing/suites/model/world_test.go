@@ -198,13 +198,7 @@ func (w *world) ask(ctx context.Context, ref secrets.Ref) (secrets.Value, error,
 		q.token = fmt.Sprintf("PLAIN-%s-v%d.", s.name, w.version[s.name])
 	}
 	w.questions = append(w.questions, q)
-	context.AfterFunc(ctx, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if q.running {
-			q.abandoned, q.cancelled = true, w.now()
-		}
-	})
+	context.AfterFunc(ctx, func() { w.abandon(q) })
 	wait, deaf, hang := s.latency, false, false
 	if f := w.faultOf(s); f != nil {
 		f.used++
@@ -227,6 +221,7 @@ func (w *world) ask(ctx context.Context, ref secrets.Ref) (secrets.Value, error,
 	select {
 	case <-timer:
 	case <-ctx.Done():
+		w.abandon(q) // it may be faster than the other goroutine
 		if deaf {
 			<-timer
 		} else {
@@ -241,6 +236,15 @@ func (w *world) ask(ctx context.Context, ref secrets.Ref) (secrets.Value, error,
 		text = fmt.Sprintf(`{"user":%q,"password":%q}`, q.token, q.token)
 	}
 	return secrets.NewValue(text, q.token), nil, q
+}
+
+// abandon notes that the engine has told the provider to stop.
+func (w *world) abandon(q *question) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if q.running && !q.abandoned {
+		q.abandoned, q.cancelled = true, w.now()
+	}
 }
 
 // end notes that the engine has q's answer.
