@@ -13,8 +13,8 @@ import (
 // undeclaredEvery is how often the failures of references that were not declared are logged.
 const undeclaredEvery = time.Minute
 
-// maxNames bounds the variables that a line lists.
-const maxNames = 50
+// maxWaiting bounds the variables that a line lists.
+const maxWaiting = 50
 
 // A journal keeps log lines while the cache is locked: loggers block, and the text of a failure comes
 // from errors that are not ours. Callers write them before they return, with the values of their own
@@ -107,8 +107,8 @@ func (c *Cache) noticeLocked(r *request) {
 		return
 	}
 	slices.Sort(names)
-	if more := len(names) - maxNames; more > 0 {
-		names = append(names[:maxNames], fmt.Sprintf("and %d more", more))
+	if more := len(names) - maxWaiting; more > 0 {
+		names = append(names[:maxWaiting], fmt.Sprintf("and %d more", more))
 	}
 	c.journal = append(c.journal, event{level: slog.LevelWarn, name: "secrets.wait", err: cause,
 		args: []any{"waiting", names, "for", time.Since(r.began).Round(time.Second).String()}})
