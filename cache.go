@@ -301,6 +301,7 @@ func (c *Cache) takeNewer(r *request) {
 		g := w.entry.gen.Load()
 		if w.gen != nil && g != nil && g.seq > w.gen.seq {
 			w.gen, w.stale, w.brought = g, g.stale(w.bounds, now), g
+			w.broughtAt = time.Now()
 		}
 	}
 }

@@ -75,6 +75,7 @@ func (c *Cache) resolveTogether(r *request) {
 			continue // what others took long for must not cost this one its value
 		}
 		w.gen, w.stale, w.err, w.brought = again.gen, again.stale, again.err, again.brought
+		w.broughtAt = again.broughtAt
 	}
 	for _, w := range c.judgeAgain(r.wants) {
 		if !slices.Contains(outgrown, w) { // it outgrew its bounds during the second wait
