@@ -444,6 +444,9 @@ func (c *Cache) nowOr(at clock.Moment) (now clock.Moment) {
 func (c *Cache) deliver(t *try, res Result) {
 	now := c.nowOr(t.round.at)
 	o := outcomeOf(t.entry, res, t.round.at, now)
+	if o.err != nil {
+		o.err = c.withoutValues(o.err, t.entry)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if t.done {
@@ -502,7 +505,7 @@ func (e *entry) generation(res Result, at clock.Moment) *generation {
 	g := &generation{arn: res.ARN, at: at, warning: res.warning, region: res.region,
 		fixed: e.source.data().Fixed(),
 		slots: make([]slot, 1, 1+len(e.parts))}
-	g.slots[0].value = res.Value.stamped(at)
+	g.slots[0].value = res.Value.stamped(at).withoutVersionOfItself()
 	for _, p := range e.parts {
 		v, err := g.slots[0].value.part(e.source, p)
 		g.slots = append(g.slots, slot{v, err})

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lambdasecrets/secrets/internal/awserr"
 )
 
 // The sizes of plaintexts in bytes.
@@ -48,24 +50,30 @@ func redact(text string, plaintexts []string, shortest int) string {
 // url.Parse quotes what comes before a # and what it takes for a port, which is half of
 // the password if that has a slash.
 func leaves(text string) []string {
-	all := []string{text}
+	all := append([]string{text}, jsonLeaves(text)...)
+	for _, leaf := range all {
+		if isJSON := strings.HasPrefix(leaf, "{"); !isJSON && len(leaf) <= maxURL {
+			url, _, _ := strings.Cut(leaf, "#")
+			all = append(append(all, url), strings.FieldsFunc(leaf, endsURLPart)...)
+		}
+	}
+	return all
+}
+
+// jsonLeaves returns the strings and numbers in text if that is JSON.
+func jsonLeaves(text string) (all []string) {
+	if !json.Valid([]byte(text)) {
+		return nil // the Decoder would be content with the 12 of 12abc
+	}
 	var document any
 	d := json.NewDecoder(strings.NewReader(text))
 	d.UseNumber()
-	if d.Decode(&document) != nil {
-		if len(text) <= maxURL {
-			url, _, _ := strings.Cut(text, "#")
-			all = append(append(all, url), strings.FieldsFunc(text, endsURLPart)...)
-		}
-		return all
-	}
+	d.Decode(&document)
 	var walk func(x any)
 	walk = func(x any) {
 		switch x := x.(type) {
 		case string:
-			if x != text {
-				all = append(all, leaves(x)...)
-			}
+			all = append(append(all, x), jsonLeaves(x)...)
 		case json.Number:
 			all = append(all, x.String())
 		case []any:
@@ -124,4 +132,83 @@ func quotedForms(plain string) []string {
 		forms = append(forms, s, strings.NewReplacer("+", "-", "/", "_").Replace(s))
 	}
 	return forms
+}
+
+const minScrubbed = 8 // bytes of a plaintext that is taken out of what AWS says: names are shorter
+
+// withoutValues returns err without the declared values in hand, and own's. Who answers in
+// AWS's place can put one that it gave out before into a message, a code or a request id,
+// and the last two reach the invoker of the function.
+func (c *Cache) withoutValues(err *ResolveError, own *entry) *ResolveError {
+	apiErr, ok := err.cause.(*awserr.Error)
+	if !ok || len(apiErr.Message)+len(apiErr.Code)+len(apiErr.RequestID) < minScrubbed {
+		return err
+	}
+	asked := err.Ref.Text() + " " + err.region + " " + apiErr.Account()
+	e, said := *err, *apiErr
+	e.cause = &said
+	for _, v := range c.inHand(own) {
+		for _, plain := range v.secrets() {
+			isARN := strings.HasPrefix(plain, "arn:")
+			if len(plain) < minScrubbed || isARN || strings.Contains(asked, plain) {
+				continue // it is no secret, and the next step names it
+			}
+			for _, text := range []*string{
+				&said.Message, &said.Code, &said.RequestID, &e.Code, &e.RequestID,
+			} {
+				*text = scrub(*text, plain)
+			}
+		}
+	}
+	return &e
+}
+
+// secrets returns the plaintext of v, or its strings and numbers if it is JSON.
+func (v Value) secrets() []string {
+	if all := jsonLeaves(v.d.plain()); all != nil {
+		return all
+	}
+	return []string{v.d.plain()}
+}
+
+// withoutVersionOfItself returns v, whose data nobody else has yet, without a version that
+// holds its plaintext: versions are logged.
+func (v Value) withoutVersionOfItself() Value {
+	for _, plain := range v.secrets() {
+		if len(plain) >= minScrubbed && scrub(v.d.version, plain) != v.d.version {
+			v.d.version = ""
+		}
+	}
+	return v
+}
+
+// inHand returns the declared values that c holds, and own's.
+func (c *Cache) inHand(own *entry) (values []Value) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	entries := []*entry{own}
+	for _, declared := range c.groups {
+		entries = append(entries, declared...)
+	}
+	for _, e := range entries {
+		if g := e.gen.Load(); g != nil {
+			values = append(values, g.slots[0].value)
+		}
+	}
+	return values
+}
+
+// scrub returns text without plain, as it is and in base64, in which binary values travel. Of
+// a long plain any part is enough: what AWS says is cut off.
+func scrub(text, plain string) string {
+	encoded := base64.RawStdEncoding.EncodeToString([]byte(plain))
+	for _, form := range []string{clip(plain, len(plain)), encoded} {
+		text = strings.ReplaceAll(text, form, redacted)
+		for ; len(form) > 64; form = form[32:] {
+			if strings.Contains(text, form[:32]) {
+				return redacted
+			}
+		}
+	}
+	return text
 }

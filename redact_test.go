@@ -10,12 +10,18 @@ import (
 	"html"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/aws/smithy-go"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 	"github.com/lambdasecrets/secrets/internal/testing/leak"
 )
 
@@ -181,4 +187,90 @@ func logOfFailedBuild(t *testing.T, text string, err error) string {
 	}
 	t.Fatalf("no secrets.derive in %v", log.text)
 	return ""
+}
+
+// Who answers in AWS's place may put a value that it gave out before into whatever an answer has: nobody sees it.
+func TestRedact_AnswererEchoesValue(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("0123456789abcdefghijklmnopqrstuv-", 60)
+	for _, test := range []struct{ name, text, plain, inBase64 string }{
+		{"identifier", "canary-password", "canary-password", "canary-password"},
+		{"leaf", `{"username":"app","password":"canary-password"}`, "canary-password", "canary-password"},
+		{"leaf of a leaf", `{"db":"{\"password\":\"canary-password\"}"}`, "canary-password", "canary-password"},
+		{"text", "canary: a \"pass\\phrase\"", "canary: a \"pass\\phrase\"", "canary: a \"pass\\phrase\""},
+		{"lines", "canary\npass\tword", "canary pass word", "canary\npass\tword"},
+		{"cut off", long, long[40:140], long},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			inCode := strings.Map(func(r rune) rune {
+				if strings.ContainsRune(` :"\`, r) {
+					return -1
+				}
+				return r
+			}, test.plain)
+			var echoes atomic.Bool
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				answer := map[string]any{"Name": "s", "SecretString": test.text, "VersionId": test.plain}
+				if echoes.Load() {
+					w.Header().Set("X-Amzn-Requestid", inCode)
+					w.WriteHeader(http.StatusBadRequest)
+					answer = map[string]any{"__type": inCode, "message": "no " + test.text + " and " + test.plain + " or " +
+						base64.StdEncoding.EncodeToString([]byte(test.inBase64))}
+				}
+				json.NewEncoder(w).Encode(answer)
+			}))
+			t.Cleanup(server.Close)
+			log := &records{keys: map[string]bool{}}
+			env := newEnv(t, config(server.URL), map[string]string{"A": "sm://s", "B": "sm://other"},
+				secrets.WithLogger(slog.New(log)))
+			warm, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if err := env.Warm(warm); err == nil { // other is answered by the name of s
+				t.Fatal("no failure")
+			}
+			v, err := env.Get(t.Context(), "A")
+			if err != nil || v.Reveal() != test.text {
+				t.Fatalf("got %v", err)
+			}
+			echoes.Store(true)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			defer cancel()
+			shown := []string{v.Version(), fmt.Sprintf("%+v", env.Refs())}
+			for _, err := range []error{env.Refresh(ctx), env.Refresh(ctx, "B"), failureOf(env, "A")} {
+				var api smithy.APIError
+				if !errors.As(err, &api) {
+					t.Fatalf("no answer in %v", err)
+				}
+				shown = append(shown, fmt.Sprintf("%v %+v %s %v", err, err, secrets.Detail(err), api))
+			}
+			log.mu.Lock()
+			defer log.mu.Unlock()
+			for _, text := range append(shown, log.text...) {
+				if form := leak.In(text, test.plain); form != "" {
+					t.Errorf("shows %q in %s", form, text)
+				}
+			}
+			if !strings.Contains(shown[2], "[REDACTED]") {
+				t.Errorf("nothing was taken out of %s", shown[2])
+			}
+		})
+	}
+}
+
+// The words that the next step needs stay: they are in many values, and no secrets.
+func TestRedact_KeepsWhatAWSNames(t *testing.T) {
+	t.Parallel()
+	server, store, cfg := start(t)
+	store.PutSecret("orders/db", `{"account":"123456789012","masterarn":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders/db-AbCdEf",
+		"region":"eu-west-1","name":"orders/db","username":"app"}`)
+	env := newEnv(t, cfg, map[string]string{"A": "sm://orders/db"}, secrets.WithLogger(quiet()))
+	if err := env.Warm(patient(t)); err != nil {
+		t.Fatal(err)
+	}
+	server.Fault(endpoint.Fault{Do: endpoint.Deny})
+	err := env.Refresh(patient(t))
+	if said := secrets.Detail(err); err == nil || strings.Contains(said, "[REDACTED]") {
+		t.Error(said)
+	}
 }

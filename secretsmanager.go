@@ -334,7 +334,6 @@ func secret(ref Ref, operation string, s types.SecretValueEntry) Result {
 		problem := "the answer has neither SecretString nor SecretBinary"
 		return failed(ref, garbledError(operation, ref, problem))
 	}
-	return Result{
-		Value: NewValue(plain, aws.ToString(s.VersionId)), ARN: aws.ToString(s.ARN),
-	}
+	version := awserr.Identifier(aws.ToString(s.VersionId), 64)
+	return Result{Value: NewValue(plain, version), ARN: aws.ToString(s.ARN)}
 }

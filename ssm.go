@@ -383,5 +383,5 @@ func parameterVersion(q *types.Parameter) string {
 	if id == "" {
 		id, _ = jsonfield.Lookup(*q.SourceResult, "VersionId")
 	}
-	return id
+	return awserr.Identifier(id, 64)
 }
