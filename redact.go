@@ -145,12 +145,15 @@ func (c *Cache) withoutValues(err *ResolveError, own *entry) *ResolveError {
 		return err
 	}
 	asked := err.Ref.Text() + " " + err.region + " " + apiErr.Account()
+	all := strings.Join([]string{apiErr.Message, apiErr.Code, apiErr.RequestID}, "\n")
 	e, said := *err, *apiErr
 	e.cause = &said
 	for _, v := range c.inHand(own) {
 		for _, plain := range v.secrets() {
-			isARN := strings.HasPrefix(plain, "arn:")
-			if len(plain) < minScrubbed || isARN || strings.Contains(asked, plain) {
+			if len(plain) < minScrubbed || scrub(all, plain) == all {
+				continue
+			}
+			if strings.HasPrefix(plain, "arn:") || strings.Contains(asked, plain) {
 				continue // it is no secret, and the next step names it
 			}
 			for _, text := range []*string{
