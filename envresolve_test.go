@@ -238,6 +238,10 @@ func TestNew_Pins(t *testing.T) {
 			t.Errorf("%s: %v", tc.name, err)
 		}
 	}
+	literal := secrets.WithVars(secrets.Literal, "X")
+	if _, err := secrets.New(secrets.WithEnviron(map[string]string{"X": "x"}), literal, secrets.WithKMSKeys(key)); err != nil {
+		t.Errorf("keys, a literal that the program declares: %v", err)
+	}
 	var got map[string]string
 	env, err := secrets.New(secrets.WithEnviron(map[string]string{"X": blob}), bound,
 		secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, r secrets.Ref) (secrets.Value, error) {
@@ -384,5 +388,10 @@ func TestNew_Roles(t *testing.T) {
 		if _, err := env.Get(t.Context(), "X"); err != nil || asked != tc.want {
 			t.Errorf("%s: asked with the role %q, %v", tc.name, asked, err)
 		}
+	}
+	environ := secrets.WithEnviron(map[string]string{"X": "sm://a"})
+	_, err := secrets.New(environ, secrets.WithRole("X", role), secrets.WithRole("X", other))
+	if err == nil || !strings.Contains(err.Error(), "two roles") {
+		t.Errorf("two roles in code: %v", err)
 	}
 }

@@ -56,7 +56,7 @@ func TestPartition(t *testing.T) {
 		}
 	}
 	for _, region := range []string{
-		"", "eu-west", "EU-WEST-1", "eu-west-1.evil.example", "x@attacker.example:443/#", "eu-west-1\n", "eu--1", "e-west-1",
+		"", "eu-west", "EU-WEST-1", "eu-west-1.evil.example", "x@attacker.example:443/#", "eu-west-1\n", "eu--1", "e-west-1", "europ-west-1",
 		"eu-west-100", "aws-global", "eu-" + strings.Repeat("a", 60) + "-1",
 	} {
 		if IsRegion(region) {

@@ -116,7 +116,7 @@ func TestClassify_Plain(t *testing.T) {
 		"arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
 		"arn:aws:ssm:eu-west-1:123456789012:document/a", "C:\\ssm\\x", "DOMAIN\\ssm", "a/ssm/b", "${{ secrets.SSM }}", "${SSM}", "${SSM:-x}",
 		"read ssm:// in the docs", "{{ssm}}", "{{ ssm.x }}", "${KMS:-kms}", "ssm-agent:1.0", "plasma://x", "${SECRETS:-a/b}", "amazon/amazon-ssm-agent:3.1",
-		"ssm:\n  enabled: true\n", "secretsmanager:\n  region: eu-west-1\n", "ssm:resourceTag/env", "secretsmanager:ResourceTag/env",
+		"ssm:\n  enabled: true\n", "secretsmanager:\n  region: eu-west-1\n", "ssm:resourceTag/env", "ssn:123-45-6789", "smm:a/b", "secretsmanager:ResourceTag/env",
 		"secretsmanager:resource/AllowRotationLambdaArn", "ssm:Overwrite", "ssm::client=debug", "ssm // the agent", "info,ssm=debug,kms::client=trace",
 		"${STAGE}", "${Token[TOKEN.12]}", "ENC[AES256_GCM,data:CwE4O1s=,iv:2k=,aad:o=,tag:w==,type:str]", "!var prod/db/password", "/run/secrets/db",
 		"{{ aws_secret }}", "{{ ssm_parameter }}", "${aws_region}", "secretKeyRef: {name: db, key: password}", "sm:640px\nmd: 768px", "{{ .Values.ssm }}",

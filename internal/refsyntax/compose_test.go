@@ -89,16 +89,17 @@ func TestCompose(t *testing.T) {
 func TestCompose_Errors(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"{{sm://a#b":                             "not closed",
-		"{{sm://a#scheme}}://h":                  "write the scheme of the URL as text",
-		"{{sm://a#b}} sm://a#c":                  "outside the double braces",
-		"{{sm://a#b}}\x00":                       "NUL",
-		"x{{literal://a}}":                       "literal",
-		"{{sm://a?ttl=1m#b}}{{sm://a?ttl=2m#c}}": "two bounds",
-		"x{{ssm:/a}}":                            "write ssm:///a",
-		"x{{SM://a}}":                            "write sm://a",
-		"x{{kms://alias/a}}":                     "names a KMS key",
-		"{{sm://a#b}}{{resolve:ssm:x}}":          "outside the double braces",
+		"{{sm://a#b":                                 "not closed",
+		"{{sm://a#scheme}}://h":                      "write the scheme of the URL as text",
+		"{{sm://a#b}} sm://a#c":                      "outside the double braces",
+		"{{sm://a#b}}\x00":                           "NUL",
+		"x{{literal://a}}":                           "literal",
+		"{{sm://a?ttl=1m#b}}{{sm://a?ttl=2m#c}}":     "two bounds",
+		"{{sm://a?stale=1h#b}}{{sm://a?stale=2h#c}}": "two bounds",
+		"x{{ssm:/a}}":                                "write ssm:///a",
+		"x{{SM://a}}":                                "write sm://a",
+		"x{{kms://alias/a}}":                         "names a KMS key",
+		"{{sm://a#b}}{{resolve:ssm:x}}":              "outside the double braces",
 	} {
 		checkRefused(t, text, want)
 	}
