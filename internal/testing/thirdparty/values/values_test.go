@@ -94,7 +94,14 @@ func both(in state, encode func(any) ([]byte, error), decode func([]byte, any) e
 // A generated password with every reserved character reaches the server byte for byte.
 func TestComposed_Parsers(t *testing.T) {
 	t.Parallel()
-	for _, password := range []string{"p@ss", "a/b", "50%", "%41", "a:b", "a?b=c", "a#b", "a b+c", "[x]&;=,", "!$'()*é~\"\\^`{|}<>"} {
+	printable := ""
+	for c := ' '; c <= '~'; c++ {
+		printable += string(c)
+	}
+	for _, password := range []string{
+		"p@ss", "a/b", "50%", "%41", "a:b", "a?b=c", "a#b", "a b+c", "[x]&;=,", "!$'()*é~\"\\^`{|}<>",
+		printable, "@:/?#[]@", "://@h:1/", "%25%2F", "}}{{", "${X}", "{{sm://a}}", "a\tb", "/", "@",
+	} {
 		object, _ := json.Marshal(map[string]string{"username": "app", "password": password})
 		env, err := secrets.New(secrets.WithEnviron(map[string]string{
 			"PGX": "postgres://{{sm://db#username}}:{{sm://db#password}}@db.example.com:5432/orders",
