@@ -637,6 +637,35 @@ func TestFailover_Resolve(t *testing.T) {
 	})
 }
 
+// What the first Region refused is not taken from the second when the first is down later; and a value
+// of the second keeps its mark while the first refuses it.
+func TestFailover_Refused(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := newTwinned(t, "secretsmanager", deadRegions[2])
+		w.die(true)
+		if err := w.Warm(t.Context()); err != nil {
+			t.Fatal(secrets.Detail(err))
+		}
+		w.die(false)
+		deny := w.server.Fault(endpoint.Fault{Do: endpoint.Deny, Region: region})
+		time.Sleep(6 * time.Minute)
+		w.expect(t, "refused, in its grace", otherRegion, true, 3*time.Second)
+		time.Sleep(10 * time.Minute)
+		deny.Remove()
+		w.die(true)
+		w.asked(otherRegion)
+		for name := range w.environ {
+			if v, err := w.Get(t.Context(), name); err == nil {
+				t.Errorf("%s: %v", name, v)
+			}
+		}
+		if n := w.asked(otherRegion); n != 0 {
+			t.Errorf("the second Region is asked %d times", n)
+		}
+	})
+}
+
 // Refresh, Do and the pending version of a rotation are the first Region's business.
 func TestFailover_FirstOnly(t *testing.T) {
 	t.Parallel()
