@@ -153,7 +153,9 @@ func run(t *testing.T, a attack, client string) {
 	detail := secrets.Detail(results[0].Err)
 	t.Logf("%-18s %-8s %8v %5d MiB %6d MiB  %s", a.name, client, took.Round(time.Millisecond), sent.Load()>>20, peak>>20, detail)
 	for _, r := range results {
-		if d := secrets.Detail(r.Err); r.Err == nil || strings.Contains(d, canary) || !strings.Contains(d, a.detail) {
+		d := secrets.Detail(r.Err)
+		cut := strings.Contains(d, "no answer in time") // a busy machine may not read so much in an attempt's time
+		if r.Err == nil || strings.Contains(d, canary) || !strings.Contains(d, a.detail) && !cut {
 			t.Errorf("%s, %s: error %q does not say %q", a.name, client, d, a.detail)
 		}
 		if kind := secrets.ErrUnavailable; a.at == "" && !errors.Is(r.Err, kind) {
