@@ -441,7 +441,8 @@ func isAction(text string) bool {
 
 const verbs = "* Get Put List Describe Create Delete Update Batch Add Remove Send Start Stop " +
 	"Cancel Tag Untag Rotate Restore Replicate Validate Label Unlabel Register Deregister " +
-	"Modify Resume Terminate Associate Disassociate Reset Overwrite Recursive DocumentType SourceInstanceARN"
+	"Modify Resume Terminate Associate Disassociate Reset " +
+	"Overwrite Recursive DocumentType SourceInstanceARN"
 
 // store returns the scheme that the head of a text names: ours, that of another tool for
 // the same store, or a misspelled one.
