@@ -20,22 +20,24 @@ const (
 	noticeAfter    = time.Second      // a caller with nothing to serve logs what it waits for
 	maxValue       = 4 << 20          // bytes of one value
 
-	// maxThaws bounds how often one caller leaves a try that stood still over a freeze. Under a clock
-	// that jumps on and on every try seems to, and callers would cancel each other's for ever.
+	// maxThaws bounds how often one caller leaves a try that stood still over a
+	// freeze. Under a clock that jumps on and on every try seems to, and callers
+	// would cancel each other's for ever.
 	maxThaws = 2
 
 	forever = time.Duration(math.MaxInt64)
 
-	// maxLastWords is the moment that a provider gets to say what it knows when nobody can wait longer.
+	// maxLastWords is the moment that a provider gets to say what it knows when
+	// nobody can wait longer.
 	maxLastWords = 50 * time.Millisecond
 )
 
-// A Cache is a [Provider] in front of a Provider. It keeps what was fetched for its TTL, shares one
-// fetch among all callers of a source, and serves the old value for a bounded time while a fetch
-// fails. It knows nothing of AWS: it sees kinds of errors.
+// A Cache is a [Provider] in front of a Provider. It keeps what was fetched for its
+// TTL, shares one fetch among all callers of a source, and serves the old value for a
+// bounded time while a fetch fails. It knows nothing of AWS: it sees kinds of errors.
 //
-// It starts no goroutine that outlives the calls waiting for it, so it needs no closing. It is safe
-// for concurrent use.
+// It starts no goroutine that outlives the calls waiting for it, so it needs no
+// closing. It is safe for concurrent use.
 type Cache struct {
 	next Provider
 	cacheConfig
@@ -51,7 +53,8 @@ type Cache struct {
 	others  undeclaredFailures // of references that were not declared, for the log
 }
 
-// NewCache returns a Cache in front of next, with the defaults of its options. Read it with
+// NewCache returns a Cache in front of next, with the defaults of its options. Read
+// it with
 // [Cache.Fetch]. A nil next and options with wrong values are errors.
 func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 	cfg := newCacheConfig()
@@ -74,10 +77,10 @@ func newCache(next Provider, cfg cacheConfig) *Cache {
 
 var _ Provider = (*Cache)(nil)
 
-// Fetch resolves any mixture of references, of several schemes and Regions, with fields, TTLs and
-// stale bounds. Where references share a source, the shortest TTL and stale bound win. It blocks for
-// fetches only, at most until ctx ends (10 s if it has no deadline), and 1 s where an old value can
-// be served.
+// Fetch resolves any mixture of references, of several schemes and Regions, with
+// fields, TTLs and stale bounds. Where references share a source, the shortest TTL
+// and stale bound win. It blocks for fetches only, at most until ctx ends (10 s if it
+// has no deadline), and 1 s where an old value can be served.
 func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 	r := c.newRequest(ctx, reading)
 	if renew, ok := ctx.Value(renewKey{}).(bool); ok && renew {
@@ -99,8 +102,8 @@ func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 	return results
 }
 
-// wantAll adds what refs need to r. Invalid references and literals need nothing and get their result
-// at once.
+// wantAll adds what refs need to r. Invalid references and literals need nothing and
+// get their result at once.
 func (c *Cache) wantAll(r *request, refs []Ref, results []Result) []*want {
 	wants := make([]*want, len(refs))
 	bySource := make(map[*entry]*want, len(refs))
@@ -133,7 +136,8 @@ func (c *Cache) wantAll(r *request, refs []Ref, results []Result) []*want {
 	return wants
 }
 
-// renewKey is the context key by which one Cache asks another behind it for a newer value.
+// renewKey is the context key by which one Cache asks another behind it for a newer
+// value.
 type renewKey struct{}
 
 // now reads both clocks.
@@ -159,8 +163,8 @@ func (c *Cache) entryLocked(ref Ref) *entry {
 	return e
 }
 
-// declare returns the entry of a variable's reference and the place of its part in generation.slots.
-// New declares all variables before the first read.
+// declare returns the entry of a variable's reference and the place of its part in
+// generation.slots. New declares all variables before the first read.
 func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -262,7 +266,8 @@ func (r *request) add(e *entry, b bounds) *want {
 	return w
 }
 
-// result returns what the want brought for a reference to its source, which may be that of a variable.
+// result returns what the want brought for a reference to its source, which may be
+// that of a variable.
 func (w *want) result(variable string, ref Ref) (Value, error) {
 	if w.gen == nil {
 		return Value{}, w.err.forVariable(variable, ref)
@@ -275,8 +280,9 @@ func (w *want) result(variable string, ref Ref) (Value, error) {
 	return s.value, nil
 }
 
-// resolve settles all wants of r: begin, then wait and proceed until nothing is open. The log lines
-// that it caused are written before it returns, because the sandbox may be frozen then.
+// resolve settles all wants of r: begin, then wait and proceed until nothing is open.
+// The log lines that it caused are written before it returns, because the sandbox may
+// be frozen then.
 func (c *Cache) resolve(r *request) {
 	defer c.leaveAll(r) // a logger that panics must leave nobody waiting
 	for done := c.begin(r); !done; {
@@ -288,8 +294,8 @@ func (c *Cache) resolve(r *request) {
 	c.writeLog(r.ctx)
 }
 
-// takeNewer gives the wants of a caller who waited for what was taken along the values that came
-// meanwhile: others have seen them, and values do not go backwards.
+// takeNewer gives the wants of a caller who waited for what was taken along the
+// values that came meanwhile: others have seen them, and values do not go backwards.
 func (c *Cache) takeNewer(r *request) {
 	if !slices.ContainsFunc(r.wants, func(w *want) bool { return w.along }) {
 		return
@@ -354,8 +360,8 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 	w.persists = w.persists || r.mode >= renewing
 }
 
-// sleep returns when a want is ready, when one may have something to do (timeUp), or when the
-// caller's context ends.
+// sleep returns when a want is ready, when one may have something to do (timeUp), or
+// when the caller's context ends.
 func (r *request) sleep() (timeUp bool, ended error) {
 	timer := time.NewTimer(time.Until(r.nextAt))
 	defer timer.Stop()
@@ -369,7 +375,8 @@ func (r *request) sleep() (timeUp bool, ended error) {
 	}
 }
 
-// proceed takes the next step for the wants that are ready, or for all if time is up for some.
+// proceed takes the next step for the wants that are ready, or for all if time is up
+// for some.
 func (c *Cache) proceed(r *request, timeUp bool, ended error) (done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -388,7 +395,8 @@ func (c *Cache) proceed(r *request, timeUp bool, ended error) (done bool) {
 	return c.stepLocked(r, wants, now)
 }
 
-// stepLocked takes the next step for each of wants, and starts all tries that they need together.
+// stepLocked takes the next step for each of wants, and starts all tries that they
+// need together.
 func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bool) {
 	var starts []*want
 	for _, w := range wants {
@@ -434,7 +442,8 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 	return r.open == 0
 }
 
-// situationLocked returns what is known of w's source and of w, and the generation that may be served.
+// situationLocked returns what is known of w's source and of w, and the generation
+// that may be served.
 func (c *Cache) situationLocked(w *want, now clock.Moment) (*generation, situation) {
 	e, r := w.entry, w.request
 	g, state := e.state(w.bounds, c.grace, now)
@@ -461,8 +470,9 @@ func (c *Cache) situationLocked(w *want, now clock.Moment) (*generation, situati
 	return g, s
 }
 
-// acceptable reports whether w takes the value that came while it waited, however short the TTL is.
-// What is later known has the last word, and a value that stood still on its way is as old as it is.
+// acceptable reports whether w takes the value that came while it waited, however
+// short the TTL is. What is later known has the last word, and a value that stood
+// still on its way is as old as it is.
 func (w *want) acceptable(now clock.Moment) bool {
 	g := w.brought
 	if g == nil || w.entry.failure != nil {
@@ -475,8 +485,9 @@ func (w *want) acceptable(now clock.Moment) bool {
 	return w.try == nil || g.seq >= w.try.seq()
 }
 
-// outgrew reports whether w has to pause before its next try, because what came was too old when it
-// came: after a freeze it tries again at once, but not on and on under a clock that is broken.
+// outgrew reports whether w has to pause before its next try, because what came was
+// too old when it came: after a freeze it tries again at once, but not on and on
+// under a clock that is broken.
 func (w *want) outgrew() bool {
 	if w.brought == nil {
 		return false
@@ -490,8 +501,8 @@ func (w *want) outgrew() bool {
 	return true
 }
 
-// running returns the try that w waits for or may join, or nil. One that stood still over a freeze is
-// not joined: what it is waiting for may never come.
+// running returns the try that w waits for or may join, or nil. One that stood still
+// over a freeze is not joined: what it is waiting for may never come.
 func (w *want) running(now clock.Moment) *try {
 	if w.waits && !w.try.done && (w.thaws >= maxThaws || w.mayWaitFor(w.try, now)) {
 		return w.try
@@ -534,24 +545,24 @@ func (w *want) over() bool {
 	return !time.Now().Before(w.limit())
 }
 
-// lastWords is the moment before the end of a wait in which a provider is told to stop: it may say
-// what it was waiting for, or return what it has got.
+// lastWords is the moment before the end of a wait in which a provider is told to
+// stop: it may say what it was waiting for, or return what it has got.
 func (w *want) lastWords(limit time.Time) time.Duration {
 	return min(maxLastWords, limit.Sub(w.request.began)/10)
 }
 
-// lookLocked notes whether w has an old value to take, which its own bounds allow. What is too old
-// even for the variables of its source goes.
+// lookLocked notes whether w has an old value to take, which its own bounds allow.
+// What is too old even for the variables of its source goes.
 func (c *Cache) lookLocked(w *want, now clock.Moment) {
 	c.dropLocked(w.entry, now)
 	_, state := w.entry.state(w.bounds, c.grace, now)
 	w.holds = state != missing && w.request.mode < renewing
 }
 
-// closeLocked lets w leave its try when its time is nearly up. If nobody else waits, or only callers
-// with an old value, who have been served long enough, the try is cancelled, and w gets what it says
-// in its last words: a provider that returns all results at once hands over what it has. It reports
-// whether w waits for those.
+// closeLocked lets w leave its try when its time is nearly up. If nobody else waits,
+// or only callers with an old value, who have been served long enough, the try is
+// cancelled, and w gets what it says in its last words: a provider that returns all
+// results at once hands over what it has. It reports whether w waits for those.
 func (c *Cache) closeLocked(w *want) (closing bool) {
 	limit := w.limit()
 	if w.waits && time.Until(limit) <= w.lastWords(limit) {
@@ -628,14 +639,16 @@ func (c *Cache) pauseLocked(w *want) {
 	c.registerLocked(w)
 }
 
-// registerLocked adds w to those that are woken when something is booked for its source.
+// registerLocked adds w to those that are woken when something is booked for its
+// source.
 func (c *Cache) registerLocked(w *want) {
 	if !slices.Contains(w.entry.waiting, w) {
 		w.entry.waiting = append(w.entry.waiting, w)
 	}
 }
 
-// leaveLocked ends w's waiting for its try, and cancels a round that nobody waits for any more.
+// leaveLocked ends w's waiting for its try, and cancels a round that nobody waits for
+// any more.
 func (c *Cache) leaveLocked(w *want) {
 	if !w.waits {
 		return
@@ -651,8 +664,8 @@ func (c *Cache) leaveLocked(w *want) {
 	}
 }
 
-// wakeLocked makes all who wait for e look again, with the news that something is known of it, or
-// without any.
+// wakeLocked makes all who wait for e look again, with the news that something is
+// known of it, or without any.
 func (c *Cache) wakeLocked(e *entry, news bool) {
 	for _, w := range e.waiting {
 		w.answered = w.answered || news
@@ -690,8 +703,8 @@ func (c *Cache) settleLocked(w *want) {
 	c.forgetLocked(e)
 }
 
-// serveLocked settles w with g, which may be stale. What only a warm or a Refresh asked for is not in
-// use yet, so that no refresh takes it along.
+// serveLocked settles w with g, which may be stale. What only a warm or a Refresh
+// asked for is not in use yet, so that no refresh takes it along.
 func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Moment) {
 	w.gen, w.err = g, nil
 	w.stale = g.stale(w.bounds, now) && !w.acceptable(now)
@@ -718,17 +731,17 @@ func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
 	if f := e.failure; f != nil {
 		w.err = f.err
 	}
-	// A failure that time did not cause is the whole truth. Otherwise the caller also learns that its
-	// time was up.
+	// A failure that time did not cause is the whole truth. Otherwise the caller also
+	// learns that its time was up.
 	if w.err == nil || s.over && !s.told(e.failure) {
 		w.err = w.withTimeout(w.err)
 	}
 	c.settleLocked(w)
 }
 
-// told reports whether f, which may be nil, is all that a caller needs to know, whatever its context
-// says: what turned it away, and a permanent failure, which more time would not cure. A Refresh does
-// not repeat what is remembered.
+// told reports whether f, which may be nil, is all that a caller needs to know,
+// whatever its context says: what turned it away, and a permanent failure, which more
+// time would not cure. A Refresh does not repeat what is remembered.
 func (s situation) told(f *failure) bool {
 	if s.refused || s.turnedAway {
 		return true
@@ -736,8 +749,8 @@ func (s situation) told(f *failure) bool {
 	return s.mode < renewing && f != nil && !f.nature.transient
 }
 
-// withTimeout returns the error for a caller whose wait ended: the last failure if one is known,
-// joined with the context's error.
+// withTimeout returns the error for a caller whose wait ended: the last failure if
+// one is known, joined with the context's error.
 func (w *want) withTimeout(known *ResolveError) *ResolveError {
 	gone := w.request.ended
 	if gone == nil {

@@ -2,8 +2,8 @@ package secrets
 
 import "time"
 
-// This file decides what a caller does next about one source: a pure function of what is known and
-// what is wanted. It takes no lock, reads no clock and changes nothing.
+// This file decides what a caller does next about one source: a pure function of what
+// is known and what is wanted. It takes no lock, reads no clock and changes nothing.
 
 // A step is what a caller does next.
 type step int
@@ -61,7 +61,8 @@ func (s situation) next() step {
 	return serve
 }
 
-// nextMissing: there is nothing to serve, so a caller goes on trying as long as it has time.
+// nextMissing: there is nothing to serve, so a caller goes on trying as long as it
+// has time.
 func (s situation) nextMissing() step {
 	switch {
 	case s.over, s.turnedAway, s.refused:
@@ -74,8 +75,9 @@ func (s situation) nextMissing() step {
 	return start
 }
 
-// nextDue: the value has outlived its lifetime. A caller waits for its refresh, but not with a try
-// that others make of a source that is known to fail, and not again unless it persists.
+// nextDue: the value has outlived its lifetime. A caller waits for its refresh, but
+// not with a try that others make of a source that is known to fail, and not again
+// unless it persists.
 func (s situation) nextDue() step {
 	switch {
 	case s.over, s.turnedAway, s.refused:
@@ -90,7 +92,8 @@ func (s situation) nextDue() step {
 	return start
 }
 
-// nextDueSoon: the value is valid. One caller refreshes it ahead of time, the others take it.
+// nextDueSoon: the value is valid. One caller refreshes it ahead of time, the others
+// take it.
 func (s situation) nextDueSoon() step {
 	switch {
 	case s.over, s.turnedAway, s.answered:
@@ -120,7 +123,8 @@ func (s situation) nextRenewing() step {
 	return start
 }
 
-// A parting is how a caller leaves a source: because its time is up or its context has ended.
+// A parting is how a caller leaves a source: because its time is up or its context
+// has ended.
 type parting struct {
 	holds     bool // it takes an old value
 	warming   bool
@@ -140,8 +144,8 @@ const (
 	silent          // nobody answers within the time that was waited
 )
 
-// says decides what is remembered. Each caller may turn away only those who come after it: see
-// failure.turnsAway.
+// says decides what is remembered. Each caller may turn away only those who come
+// after it: see failure.turnsAway.
 func (p parting) says() saying {
 	switch {
 	case !p.tried, p.frozen:

@@ -6,22 +6,25 @@ import (
 	"github.com/lambdasecrets/secrets/internal/refcount"
 )
 
-// A Derived holds what is built from a secret: a connection pool, a client, a signing key.
+// A Derived holds what is built from a secret: a connection pool, a client, a signing
+// key.
 type Derived[T any] struct {
 	env    *Env
 	name   string
 	holder *refcount.Holder[Value, T]
 }
 
-// Derive returns a holder for what build makes of a variable's value. Nothing happens until
-// [Derived.Do]. The context that build gets is that of the caller who needs the result: it must not be
-// kept in what is built. close, which may be nil, is called once for everything that was built and
-// replaced, when its last user is done.
+// Derive returns a holder for what build makes of a variable's value. Nothing happens
+// until
+// [Derived.Do]. The context that build gets is that of the caller who needs the
+// result: it must not be kept in what is built. close, which may be nil, is called
+// once for everything that was built and replaced, when its last user is done.
 //
-// An error of build is logged as secrets.derive. The value is taken out of its text: whole, and each
-// string of a JSON value, as it is, quoted, and escaped for URLs.
+// An error of build is logged as secrets.derive. The value is taken out of its text:
+// whole, and each string of a JSON value, as it is, quoted, and escaped for URLs.
 //
-// Where a library asks for the password per connection (pgx.BeforeConnect, driver.Connector), give it
+// Where a library asks for the password per connection (pgx.BeforeConnect,
+// driver.Connector), give it
 // [Env.Get] instead: that needs no rebuild.
 func Derive[T any](env *Env, name string, build func(ctx context.Context, v Value) (T, error),
 	close func(T)) *Derived[T] {
@@ -37,12 +40,14 @@ func Derive[T any](env *Env, name string, build func(ctx context.Context, v Valu
 	return &Derived[T]{env: env, name: name, holder: refcount.New(named, close, failed, Value.before)}
 }
 
-// Do runs f with what was built from the value, building it first where there is none. When the value
-// has changed, one caller rebuilds while the others go on with the old one; a rebuild that fails keeps
-// the old one, logs secrets.derive, and is tried again after 1 second, doubling to 30. If f says that
-// the credential was refused, as in [Env.Do], Do rebuilds from the newer value and runs f again.
+// Do runs f with what was built from the value, building it first where there is
+// none. When the value has changed, one caller rebuilds while the others go on with
+// the old one; a rebuild that fails keeps the old one, logs secrets.derive, and is
+// tried again after 1 second, doubling to 30. If f says that the credential was
+// refused, as in [Env.Do], Do rebuilds from the newer value and runs f again.
 //
-// Do blocks as [Env.Do] does, and for build and close, but for those not past the deadline of ctx.
+// Do blocks as [Env.Do] does, and for build and close, but for those not past the
+// deadline of ctx.
 func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
 	return d.env.do(ctx, d.name, func(v Value, again bool) (Value, error) {
 		used, err := d.holder.Use(ctx, v, again, f)
@@ -54,6 +59,7 @@ func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
 	})
 }
 
-// Close closes what was built: at once, or when the last Do that uses it is done, for which it does
-// not wait. A later Do builds anew, and so does one that runs if its credential is refused then.
+// Close closes what was built: at once, or when the last Do that uses it is done, for
+// which it does not wait. A later Do builds anew, and so does one that runs if its
+// credential is refused then.
 func (d *Derived[T]) Close() { d.holder.Close() }

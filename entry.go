@@ -9,8 +9,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/jitter"
 )
 
-// This file holds what is known of one source: plain values and rules over them. Nothing here takes a
-// lock, does I/O or reads a clock; the time is an argument.
+// This file holds what is known of one source: plain values and rules over them.
+// Nothing here takes a lock, does I/O or reads a clock; the time is an argument.
 
 const (
 	maxWindow    = 30 * time.Second // in which a failure is remembered, see failure
@@ -29,8 +29,8 @@ func (b bounds) tighter(other bounds) bounds {
 	return bounds{min(b.ttl, other.ttl), min(b.maxStale, other.maxStale)}
 }
 
-// A generation is what one fetch of a source brought. It is replaced whole, so that fields of one
-// secret cannot be torn apart.
+// A generation is what one fetch of a source brought. It is replaced whole, so that
+// fields of one secret cannot be torn apart.
 type generation struct {
 	number uint64 // 1, 2, 3, … per source; the same for the same content
 	seq    uint64 // results are ordered by it
@@ -54,8 +54,9 @@ type slot struct {
 	err   *ResolveError
 }
 
-// life returns the age from which g is due under a TTL: the lifetime that was drawn, and less where a
-// declared field is missing, because the next generation may have it.
+// life returns the age from which g is due under a TTL: the lifetime that was drawn,
+// and less where a declared field is missing, because the next generation may have
+// it.
 func (g *generation) life(ttl time.Duration) time.Duration {
 	life := time.Duration(g.share * float64(ttl))
 	if g.broken {
@@ -64,9 +65,10 @@ func (g *generation) life(ttl time.Duration) time.Duration {
 	return life
 }
 
-// drawLife returns the share of the TTL that a generation lives. A round draws once for all that it
-// brings. Environments that started, were restored or thawed together would come back together, so
-// their first lifetime is spread over nearly the whole TTL, and later ones over a tenth.
+// drawLife returns the share of the TTL that a generation lives. A round draws once
+// for all that it brings. Environments that started, were restored or thawed together
+// would come back together, so their first lifetime is spread over nearly the whole
+// TTL, and later ones over a tenth.
 func drawLife(draw float64, together bool) float64 {
 	if together {
 		return 0.1 + 0.9*draw
@@ -74,8 +76,8 @@ func drawLife(draw float64, together bool) float64 {
 	return 0.9 + 0.1*draw
 }
 
-// within reports whether g is younger than d by both clocks. A clock that stepped back says nothing,
-// so it is then not.
+// within reports whether g is younger than d by both clocks. A clock that stepped
+// back says nothing, so it is then not.
 func (g *generation) within(d time.Duration, now clock.Moment) bool {
 	return g.fixed || now.Within(d, g.at)
 }
@@ -92,8 +94,8 @@ func (g *generation) slot(e *entry, p part) slot {
 	return slot{v, err}
 }
 
-// guarded returns a copy of g whose cached reads all think twice: a permanent failure is known, and
-// the grace must end on time.
+// guarded returns a copy of g whose cached reads all think twice: a permanent failure
+// is known, and the grace must end on time.
 func (g *generation) guarded() *generation {
 	h := &generation{number: g.number, seq: g.seq, slots: g.slots, arn: g.arn, at: g.at,
 		fixed: g.fixed, broken: g.broken, share: g.share, region: g.region, warning: g.warning}
@@ -120,8 +122,8 @@ type entry struct {
 	try     *try     // the newest running try, which others may join, or nil
 	waiting []*want  // what callers wait for: they are woken when something is booked
 	booked  uint64   // seq of the newest try that brought a value or a permanent failure
-	// answered is the seq of the newest try that brought a value, taken or not: a Refresh is content
-	// with it, even if a pending value was adopted meanwhile.
+	// answered is the seq of the newest try that brought a value, taken or not: a
+	// Refresh is content with it, even if a pending value was adopted meanwhile.
 	answered uint64
 	content  uint64 // number of the last generation
 	version  string // of the last generation
@@ -137,8 +139,9 @@ type entry struct {
 	kept     kept // its place among the references that were not declared
 }
 
-// fresh returns the generation of e if there is nothing to think about. This is the cached read: no
-// lock and no allocation, two atomic loads, and one store per generation.
+// fresh returns the generation of e if there is nothing to think about. This is the
+// cached read: no lock and no allocation, two atomic loads, and one store per
+// generation.
 func (e *entry) fresh(now clock.Moment) *generation {
 	g := e.gen.Load()
 	if g == nil || !g.within(g.refreshAfter, now) {
@@ -201,8 +204,9 @@ func (g *generation) stale(b bounds, now clock.Moment) bool {
 	return !g.fixed && now.Since(g.at) >= b.ttl
 }
 
-// lacks returns the error of a declared part that old has and g lacks, or nil: a new generation that
-// lost a field is a permanent failure of the source, and the old one stays.
+// lacks returns the error of a declared part that old has and g lacks, or nil: a new
+// generation that lost a field is a permanent failure of the source, and the old one
+// stays.
 func (g *generation) lacks(old *generation) *ResolveError {
 	if old == nil {
 		return nil
@@ -222,16 +226,17 @@ type failure struct {
 	seq    uint64        // of the try that failed
 	said   clock.Moment  // when it did
 
-	// A window turns away callers who come while it is open: they get err, or the old value. It opens
-	// when a try fails while an old value is in hand, when a failure is permanent, and when a caller
-	// gives up with nothing in hand.
+	// A window turns away callers who come while it is open: they get err, or the old
+	// value. It opens when a try fails while an old value is in hand, when a failure
+	// is permanent, and when a caller gives up with nothing in hand.
 	at      clock.Moment  // when the window opened
 	window  time.Duration // how long it is open; 0 before the first
 	opened  uint64        // its number among all windows of the cache, see request.arrived
 	windows int           // that opened since the last success
 	silence time.Duration // if not 0, all that is known is that nothing came within that time
 
-	// Between the tries of callers who wait there is a pause, the same for all of them.
+	// Between the tries of callers who wait there is a pause, the same for all of
+	// them.
 	retryAt time.Time
 	tries   int // that failed one after the other
 
@@ -259,12 +264,12 @@ func (f *failure) fresh(now clock.Moment) bool {
 // open reports whether the window is open.
 func (f *failure) open(now clock.Moment) bool { return f != nil && now.Within(f.window, f.at) }
 
-// recent reports whether the source is known to fail: one caller tries, and the others need not wait
-// with it. A failure from before the longest windows is no news.
+// recent reports whether the source is known to fail: one caller tries, and the
+// others need not wait with it. A failure from before the longest windows is no news.
 func (f *failure) recent(now clock.Moment) bool { return f != nil && now.Within(2*maxWindow, f.at) }
 
-// openWindow opens the next window, unless one is open: 1 second, doubling to 30, less a share of a
-// quarter that the round drew.
+// openWindow opens the next window, unless one is open: 1 second, doubling to 30,
+// less a share of a quarter that the round drew.
 func (f *failure) openWindow(number uint64, draw float64, now clock.Moment) {
 	if f.open(now) {
 		return
@@ -274,9 +279,10 @@ func (f *failure) openWindow(number uint64, draw float64, now clock.Moment) {
 	f.window = jitter.LessBy(min(maxWindow, time.Second<<min(f.windows-1, 5)), 0.25, draw)
 }
 
-// turnsAway reports whether an open window answers a caller who came when the window with the number
-// arrived was the last to have opened. Silence turns away only callers who have no more time than was
-// waited in vain: who has more may well be answered.
+// turnsAway reports whether an open window answers a caller who came when the window
+// with the number arrived was the last to have opened. Silence turns away only
+// callers who have no more time than was waited in vain: who has more may well be
+// answered.
 func (f *failure) turnsAway(arrived uint64, has time.Duration, holds bool, now clock.Moment) bool {
 	if !f.open(now) || f.opened > arrived {
 		return false

@@ -32,8 +32,8 @@ func groupOf(source Ref) group {
 	return group{source.Scheme(), source.Region(), source.Role()}
 }
 
-// A round is the tries of one group that left together. It draws its random numbers once, because
-// numbers per source would spread what can be fetched together.
+// A round is the tries of one group that left together. It draws its random numbers
+// once, because numbers per source would spread what can be fetched together.
 type round struct {
 	cache  *Cache
 	seq    uint64 // results are ordered by it
@@ -52,7 +52,8 @@ type round struct {
 	cancelled bool
 }
 
-// A try is one attempt to fetch one source. It belongs to nobody: who began it may leave first.
+// A try is one attempt to fetch one source. It belongs to nobody: who began it may
+// leave first.
 type try struct {
 	round *round
 	entry *entry
@@ -73,15 +74,16 @@ func (t *try) seq() uint64 { return t.round.seq }
 type call struct {
 	tries []*try
 
-	// Under Cache.mu: how many tries brought a value, and which entries got no answer in time.
+	// Under Cache.mu: how many tries brought a value, and which entries got no answer
+	// in time.
 	answered   int
 	unanswered []*entry
 }
 
-// Suspicion is how far the search is for a name that makes a whole call fail. Such a failure is
-// either an outage, where every further call is a burden, or the fault of one name, which must not
-// keep its neighbours from their values. So one name is asked alone, and its neighbours only once it
-// was answered.
+// Suspicion is how far the search is for a name that makes a whole call fail. Such a
+// failure is either an outage, where every further call is a burden, or the fault of
+// one name, which must not keep its neighbours from their values. So one name is
+// asked alone, and its neighbours only once it was answered.
 const (
 	trusted    = iota // it leaves with all others
 	failedOnce        // its call failed as a whole: it leaves with others like it
@@ -115,9 +117,9 @@ func (c *Cache) startLocked(r *request, wants []*want, now clock.Moment) {
 	}
 }
 
-// departuresLocked returns the entries that leave in a round: those of wants, those of the group
-// whose callers pause before their next try, and those that a refresh takes along. For the last it
-// adds wants to r.
+// departuresLocked returns the entries that leave in a round: those of wants, those
+// of the group whose callers pause before their next try, and those that a refresh
+// takes along. For the last it adds wants to r.
 func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.Moment) (
 	leaving []*entry, along []*want,
 ) {
@@ -151,7 +153,8 @@ func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.M
 	return leaving, along
 }
 
-// eachOf calls f for the declared entries of a group, and with others also for all others.
+// eachOf calls f for the declared entries of a group, and with others also for all
+// others.
 func (c *Cache) eachOf(g group, others bool, f func(*entry)) {
 	for _, e := range c.groups[g] {
 		f(e)
@@ -166,8 +169,8 @@ func (c *Cache) eachOf(g group, others bool, f func(*entry)) {
 	})
 }
 
-// runs reports whether t, which may be nil, runs and did not stand still over a freeze: what it waits
-// for then may never come.
+// runs reports whether t, which may be nil, runs and did not stand still over a
+// freeze: what it waits for then may never come.
 func (t *try) runs(now clock.Moment) bool {
 	if t == nil || t.done {
 		return false
@@ -175,13 +178,15 @@ func (t *try) runs(now clock.Moment) bool {
 	return !now.Interrupted(t.round.at, maxTry)
 }
 
-// pausingCallers reports whether callers wait for e's next try after a transient failure.
+// pausingCallers reports whether callers wait for e's next try after a transient
+// failure.
 func (e *entry) pausingCallers() bool {
 	return len(e.waiting) > 0 && e.failure.isTransient()
 }
 
-// comesAlong reports whether a refresh of its neighbours takes e along: it is due, or will be soon,
-// and in use. What fails comes along only with what fails, so that it delays no good one.
+// comesAlong reports whether a refresh of its neighbours takes e along: it is due, or
+// will be soon, and in use. What fails comes along only with what fails, so that it
+// delays no good one.
 func (e *entry) comesAlong(failing bool, now clock.Moment) bool {
 	if e.failure != nil && !failing {
 		return false
@@ -196,8 +201,8 @@ func (e *entry) comesAlong(failing bool, now clock.Moment) bool {
 	return g.used.Load() && !g.within(refreshAt(g.life(e.bounds.ttl)), now)
 }
 
-// takeAlongLocked adds e to r. Nothing runs unless a caller waits, so r waits for it as well, but not
-// much longer than for its own.
+// takeAlongLocked adds e to r. Nothing runs unless a caller waits, so r waits for it
+// as well, but not much longer than for its own.
 func (r *request) takeAlongLocked(e *entry) *want {
 	w := r.add(e, e.bounds)
 	w.along = true
@@ -207,8 +212,9 @@ func (r *request) takeAlongLocked(e *entry) *want {
 	return w
 }
 
-// hurryLocked limits how long r, which has its own results, waits for what it took along: as long
-// again as it took so far, at least 50 ms and at most 1 s from the start.
+// hurryLocked limits how long r, which has its own results, waits for what it took
+// along: as long again as it took so far, at least 50 ms and at most 1 s from the
+// start.
 func (c *Cache) hurryLocked(r *request) {
 	for _, w := range r.wants {
 		if w.settled || w.try == nil {
@@ -221,8 +227,9 @@ func (c *Cache) hurryLocked(r *request) {
 	}
 }
 
-// stepAlongLocked settles what was taken along when it has its result, or when its time is up. What
-// did not come in time is not taken along again until somebody reads it.
+// stepAlongLocked settles what was taken along when it has its result, or when its
+// time is up. What did not come in time is not taken along again until somebody reads
+// it.
 func (c *Cache) stepAlongLocked(w *want) {
 	switch {
 	case w.try == nil || w.try.done:
@@ -236,8 +243,8 @@ func (c *Cache) stepAlongLocked(w *want) {
 	}
 }
 
-// collectLocked makes a try for each entry and divides the tries into calls. What failed on its own
-// leaves alone, so that it takes no good one down with it.
+// collectLocked makes a try for each entry and divides the tries into calls. What
+// failed on its own leaves alone, so that it takes no good one down with it.
 func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
 	var good, suspects call
 	var probes []*entry
@@ -264,8 +271,9 @@ func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
 	return calls
 }
 
-// failedAlone reports whether e failed for a reason that is its own: not by a throttle, a time-out or
-// a lost connection, which say nothing of a name, nor with its whole call.
+// failedAlone reports whether e failed for a reason that is its own: not by a
+// throttle, a time-out or a lost connection, which say nothing of a name, nor with
+// its whole call.
 func (e *entry) failedAlone() bool {
 	f := e.failure
 	if !f.spoken() || f.nature.interrupted {
@@ -274,7 +282,8 @@ func (e *entry) failedAlone() bool {
 	return !f.nature.whole
 }
 
-// tryLocked makes a try of e in a call, and lets everybody wait for it who has no other.
+// tryLocked makes a try of e in a call, and lets everybody wait for it who has no
+// other.
 func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
 	t := &try{round: r, entry: e, call: in}
 	in.tries = append(in.tries, t)
@@ -283,8 +292,8 @@ func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
 	return in
 }
 
-// adoptWaitersLocked makes t the try of e: those who pause, or wait for one that stood still, wait
-// for t.
+// adoptWaitersLocked makes t the try of e: those who pause, or wait for one that
+// stood still, wait for t.
 func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
 	e.try = t
 	for _, w := range e.waiting {
@@ -297,8 +306,8 @@ func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
 	}
 }
 
-// probeLocked asks one of the entries alone, the one that was so asked longest ago. The others wait
-// for its result.
+// probeLocked asks one of the entries alone, the one that was so asked longest ago.
+// The others wait for its result.
 func (c *Cache) probeLocked(r *round, entries []*entry) *call {
 	first := slices.MinFunc(entries, func(a, b *entry) int { return cmp.Compare(a.probed, b.probed) })
 	first.probed = r.seq
@@ -313,8 +322,8 @@ func (c *Cache) probeLocked(r *round, entries []*entry) *call {
 	return in
 }
 
-// run makes the calls of a round, as many at once as the width of ctx. Each result is booked when it
-// comes.
+// run makes the calls of a round, as many at once as the width of ctx. Each result is
+// booked when it comes.
 func (r *round) run(ctx context.Context, calls []*call) {
 	defer r.cancel()
 	if !r.renews {
@@ -328,8 +337,8 @@ func (r *round) run(ctx context.Context, calls []*call) {
 			alone = append(alone, c)
 		}
 	}
-	// A batch may be many calls of the backend, so all of them together share the width. Those that
-	// leave alone take no more of it than they need.
+	// A batch may be many calls of the backend, so all of them together share the
+	// width. Those that leave alone take no more of it than they need.
 	parts := len(batches) + min(1, len(alone))
 	few := min(len(alone), max(1, parallel.WidthOf(ctx)/parts))
 	rest := parallel.WithWidth(ctx, parallel.WidthOf(ctx)-few)
@@ -352,9 +361,9 @@ func (r *round) fetch(ctx context.Context, c *call) {
 	stream(ctx, r.cache.next, refs, func(k int, res Result) { r.cache.deliver(c.tries[k], res) })
 }
 
-// nothingToServe reports whether the second Region of a source may be asked: an old value is better
-// than one from there, unless it is too old for somebody who waits. Nor is it asked for what the first
-// one refused last: that may still stand there.
+// nothingToServe reports whether the second Region of a source may be asked: an old
+// value is better than one from there, unless it is too old for somebody who waits.
+// Nor is it asked for what the first one refused last: that may still stand there.
 func (r *round) nothingToServe(source Ref) bool {
 	i := slices.IndexFunc(r.tries, func(t *try) bool { return t.entry.source == source })
 	if i < 0 {
@@ -368,7 +377,8 @@ func (r *round) nothingToServe(source Ref) bool {
 	})
 }
 
-// cancelLocked ends a round that nobody waits for any more. Values that it still brings are kept.
+// cancelLocked ends a round that nobody waits for any more. Values that it still
+// brings are kept.
 func (c *Cache) cancelLocked(r *round) {
 	r.cancelled = true
 	r.cancel()
@@ -381,8 +391,8 @@ func (c *Cache) cancelLocked(r *round) {
 	}
 }
 
-// An outcome is what a try brought: a generation, or a failure and what it means. All that calls code
-// of others (errors of providers) is done before the lock is taken.
+// An outcome is what a try brought: a generation, or a failure and what it means. All
+// that calls code of others (errors of providers) is done before the lock is taken.
 type outcome struct {
 	gen *generation
 	err *ResolveError
@@ -406,8 +416,8 @@ func natureOf(err *ResolveError) failureNature {
 		cancelled: errors.Is(err, context.Canceled)}
 }
 
-// outcomeOf returns what a result means for e. An error whose methods panic, as those of a nil pointer
-// may, is a garbled answer.
+// outcomeOf returns what a result means for e. An error whose methods panic, as those
+// of a nil pointer may, is a garbled answer.
 func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -429,8 +439,8 @@ func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
 	return o
 }
 
-// nowOr reads both clocks, or takes at if the clock panics: callers see the panic at their own
-// readings, and a try that it ended would never be booked.
+// nowOr reads both clocks, or takes at if the clock panics: callers see the panic at
+// their own readings, and a try that it ended would never be booked.
 func (c *Cache) nowOr(at clock.Moment) (now clock.Moment) {
 	defer func() {
 		if recover() != nil {
@@ -470,8 +480,8 @@ func (c *Cache) deliver(t *try, res Result) {
 	}
 }
 
-// unwaitLocked takes note that one try less of a round is waited for. When there is none, what still
-// runs is cancelled.
+// unwaitLocked takes note that one try less of a round is waited for. When there is
+// none, what still runs is cancelled.
 func (c *Cache) unwaitLocked(r *round) {
 	r.waited--
 	if r.waited == 0 {
@@ -514,8 +524,8 @@ func (e *entry) generation(res Result, at clock.Moment) *generation {
 	return g
 }
 
-// installLocked makes g the value of t's source, unless a later try has brought one, or a permanent
-// failure.
+// installLocked makes g the value of t's source, unless a later try has brought one,
+// or a permanent failure.
 func (c *Cache) installLocked(t *try, g *generation) {
 	e := t.entry
 	t.call.answered++
@@ -558,9 +568,9 @@ func (c *Cache) setLocked(e *entry, g *generation, draw float64) {
 	e.gen.Store(g)
 }
 
-// suspicionAfterValue returns how far a source is trusted that was answered. One that was asked alone
-// may be asked with others again, but after the first failure of such a call it is asked alone at
-// once.
+// suspicionAfterValue returns how far a source is trusted that was answered. One that
+// was asked alone may be asked with others again, but after the first failure of such
+// a call it is asked alone at once.
 func (t *try) suspicionAfterValue() int {
 	if len(t.call.tries) == 1 && t.entry.suspect >= probing {
 		return cleared
@@ -568,8 +578,8 @@ func (t *try) suspicionAfterValue() int {
 	return trusted
 }
 
-// bookFailureLocked remembers that t failed, if that is news: see the cases. It reports whether those
-// who wait know more now.
+// bookFailureLocked remembers that t failed, if that is news: see the cases. It
+// reports whether those who wait know more now.
 func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news bool) {
 	e := t.entry
 	switch {
@@ -596,8 +606,8 @@ func (t *try) awaited() bool {
 	return len(t.held) > 0 || slices.ContainsFunc(t.entry.waiting, mine)
 }
 
-// bookUnansweredLocked: t was cancelled, which says nothing of the source, but perhaps which host did
-// not answer.
+// bookUnansweredLocked: t was cancelled, which says nothing of the source, but
+// perhaps which host did not answer.
 func (c *Cache) bookUnansweredLocked(t *try, o outcome) {
 	if !o.cancelled {
 		t.lastWords = o.err
@@ -606,8 +616,9 @@ func (c *Cache) bookUnansweredLocked(t *try, o outcome) {
 	t.call.setApart()
 }
 
-// setApart has the entries without an answer asked alone from now on, if their neighbours in the same
-// call were answered: a provider that returns all results at once makes them wait for each other.
+// setApart has the entries without an answer asked alone from now on, if their
+// neighbours in the same call were answered: a provider that returns all results at
+// once makes them wait for each other.
 func (c *call) setApart() {
 	if c.answered == 0 {
 		return // it may be an outage
@@ -648,8 +659,8 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	}
 }
 
-// recordPermanentLocked begins the grace, and logs the failure unless it is the absence of what is
-// optional.
+// recordPermanentLocked begins the grace, and logs the failure unless it is the
+// absence of what is optional.
 func (c *Cache) recordPermanentLocked(e *entry, err *ResolveError, now clock.Moment) {
 	f := e.failure
 	if !f.deniedLogged && !(e.optional && err.kind == ErrNotFound) {
@@ -665,9 +676,9 @@ func (c *Cache) recordPermanentLocked(e *entry, err *ResolveError, now clock.Mom
 	}
 }
 
-// suspectWhole moves the search for the name that fails whole calls one step on, and reports whether
-// the next step should be taken at once. An unknown 4xx is hardly an outage; a 5xx may be, and gets a
-// second chance.
+// suspectWhole moves the search for the name that fails whole calls one step on, and
+// reports whether the next step should be taken at once. An unknown 4xx is hardly an
+// outage; a 5xx may be, and gets a second chance.
 func (e *entry) suspectWhole(n failureNature) (atOnce bool) {
 	if !n.whole {
 		return false
@@ -689,8 +700,8 @@ func (e *entry) suspectWhole(n failureNature) (atOnce bool) {
 	return false
 }
 
-// retryAtLocked returns when callers who wait may try e again: after a backoff that the round drew,
-// or a little earlier if that is the last chance of one of them.
+// retryAtLocked returns when callers who wait may try e again: after a backoff that
+// the round drew, or a little earlier if that is the last chance of one of them.
 func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
 	if atOnce {
 		return time.Time{}
@@ -712,8 +723,8 @@ func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
 	return r.retryAt
 }
 
-// releaseHeldLocked tells the entries that waited for a probe its result: they may leave together if
-// it was answered, and share its failure if not.
+// releaseHeldLocked tells the entries that waited for a probe its result: they may
+// leave together if it was answered, and share its failure if not.
 func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 	answered := o.gen != nil || !o.transient
 	for _, e := range t.held {

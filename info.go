@@ -21,8 +21,8 @@ type RefInfo struct {
 	Err       error         // of the last fetch, if that failed
 }
 
-// Refs lists every reference, sorted by variable, then those resolved in code. It makes
-// no call.
+// Refs lists every reference, sorted by variable, then those resolved in code. It
+// makes no call.
 func (e *Env) Refs() []RefInfo {
 	c := e.cache
 	c.mu.Lock()
@@ -34,8 +34,8 @@ func (e *Env) Refs() []RefInfo {
 	}
 	var others []*entry
 	c.kept.each(func(e *entry) { others = append(others, e) })
-	// By pointer: the sort of a struct that only this package has would be 24 kB of the
-	// binary.
+	// By pointer: the sort of a struct that only this package has would be 24 kB of
+	// the binary.
 	slices.SortFunc(others, func(a, b *entry) int {
 		return strings.Compare(a.source.String(), b.source.String())
 	})

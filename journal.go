@@ -10,15 +10,17 @@ import (
 	"github.com/lambdasecrets/secrets/internal/clock"
 )
 
-// undeclaredEvery is how often the failures of references that were not declared are logged.
+// undeclaredEvery is how often the failures of references that were not declared are
+// logged.
 const undeclaredEvery = time.Minute
 
 // maxWaiting bounds the variables that a line lists.
 const maxWaiting = 50
 
-// A journal keeps log lines while the cache is locked: loggers block, and the text of a failure comes
-// from errors that are not ours. Callers write them before they return, with the values of their own
-// context, so that a line carries the id of the request that caused it.
+// A journal keeps log lines while the cache is locked: loggers block, and the text of
+// a failure comes from errors that are not ours. Callers write them before they
+// return, with the values of their own context, so that a line carries the id of the
+// request that caused it.
 type journal []event
 
 type event struct {
@@ -30,15 +32,16 @@ type event struct {
 	args   []any
 }
 
-// noteLocked leaves a log line about a declared source and a failure, which may be nil.
+// noteLocked leaves a log line about a declared source and a failure, which may be
+// nil.
 func (c *Cache) noteLocked(level slog.Level, name string, e *entry, err *ResolveError, args ...any) {
 	if e.declared {
 		c.journal = append(c.journal, event{level, name, e.shown, e.names, err, args})
 	}
 }
 
-// noteStaleLocked logs, once per failure, that an old value is served because AWS does not answer. A
-// permanent failure has its own line.
+// noteStaleLocked logs, once per failure, that an old value is served because AWS
+// does not answer. A permanent failure has its own line.
 func (c *Cache) noteStaleLocked(e *entry, g *generation, now clock.Moment) {
 	f := e.failure
 	if f == nil || f.staleLogged || !f.nature.transient {
@@ -68,7 +71,8 @@ func (c *Cache) noteVersionLocked(e *entry, g *generation) {
 	e.version = v
 }
 
-// noteRegionLocked logs, once each way, that a value comes from the second Region of its reference.
+// noteRegionLocked logs, once each way, that a value comes from the second Region of
+// its reference.
 func (c *Cache) noteRegionLocked(e *entry, g *generation) {
 	switch {
 	case g.region == e.region:
@@ -84,8 +88,8 @@ func ageText(g *generation, now clock.Moment) string {
 	return now.Since(g.at).Round(time.Second).String()
 }
 
-// noticeLocked logs what r waits for, once it has waited a second with nothing to serve. Of the
-// callers who wait for one source the first one does.
+// noticeLocked logs what r waits for, once it has waited a second with nothing to
+// serve. Of the callers who wait for one source the first one does.
 func (c *Cache) noticeLocked(r *request) {
 	if time.Since(r.began) < noticeAfter || r.ended != nil {
 		return
@@ -114,8 +118,8 @@ func (c *Cache) noticeLocked(r *request) {
 		args: []any{"waiting", names, "for", time.Since(r.began).Round(time.Second).String()}})
 }
 
-// writeLog writes what was left by whoever holds no lock. A logger that panics loses the lines that
-// it got, and leaves nothing locked.
+// writeLog writes what was left by whoever holds no lock. A logger that panics loses
+// the lines that it got, and leaves nothing locked.
 func (c *Cache) writeLog(ctx context.Context) {
 	c.mu.Lock()
 	events := c.journal
@@ -150,8 +154,9 @@ func (ev event) attrs() []any {
 	return logAttrs(attrs...)
 }
 
-// undeclaredFailures counts the failures of references that were not declared. Their callers have the
-// errors, and a request may name anything: one line a minute says how many there were.
+// undeclaredFailures counts the failures of references that were not declared. Their
+// callers have the errors, and a request may name anything: one line a minute says
+// how many there were.
 type undeclaredFailures struct {
 	count  int
 	logged clock.Moment

@@ -19,8 +19,8 @@ const (
 	maxURL      = 4096 // what may be a URL, whose parts are taken out one by one
 )
 
-// withoutPlaintext returns text without v: without the whole value and without each string
-// and number of a JSON value, in the forms in which errors quote them.
+// withoutPlaintext returns text without v: without the whole value and without each
+// string and number of a JSON value, in the forms in which errors quote them.
 func (v Value) withoutPlaintext(text string) string {
 	if v.d == nil {
 		return text
@@ -45,10 +45,10 @@ func redact(text string, plaintexts []string, shortest int) string {
 	return strings.NewReplacer(pairs...).Replace(text)
 }
 
-// leaves returns text, and if it is JSON each string and number in it, those in strings
-// that are JSON themselves included. Of what may be a URL it returns the parts, too:
-// url.Parse quotes what comes before a # and what it takes for a port, which is half of
-// the password if that has a slash.
+// leaves returns text, and if it is JSON each string and number in it, those in
+// strings that are JSON themselves included. Of what may be a URL it returns the
+// parts, too: url.Parse quotes what comes before a # and what it takes for a port,
+// which is half of the password if that has a slash.
 func leaves(text string) []string {
 	all := append([]string{text}, jsonLeaves(text)...)
 	for _, leaf := range all {
@@ -124,8 +124,8 @@ func quotedForms(plain string) []string {
 		once := inside(quote(plain))
 		forms = append(forms, once, inside(strconv.Quote(once)), inside(quoteJSON(once)))
 	}
-	// Base64 of a longer text, such as the header of basic authentication, at each of its
-	// three alignments, without the characters that depend on the neighbours.
+	// Base64 of a longer text, such as the header of basic authentication, at each of
+	// its three alignments, without the characters that depend on the neighbours.
 	for shift := range 3 {
 		s := base64.RawStdEncoding.EncodeToString(append(make([]byte, shift), b...))
 		s = s[(shift*8+5)/6 : (shift+len(b))*8/6]
@@ -136,9 +136,9 @@ func quotedForms(plain string) []string {
 
 const minScrubbed = 8 // bytes of a plaintext that is taken out of what AWS says: names are shorter
 
-// withoutValues returns err without the declared values in hand, and own's. Who answers in
-// AWS's place can put one that it gave out before into a message, a code or a request id,
-// and the last two reach the invoker of the function.
+// withoutValues returns err without the declared values in hand, and own's. Who
+// answers in AWS's place can put one that it gave out before into a message, a code
+// or a request id, and the last two reach the invoker of the function.
 func (c *Cache) withoutValues(err *ResolveError, own *entry) *ResolveError {
 	apiErr, ok := err.cause.(*awserr.Error)
 	if !ok || len(apiErr.Message)+len(apiErr.Code)+len(apiErr.RequestID) < minScrubbed {
@@ -174,8 +174,8 @@ func (v Value) secrets() []string {
 	return []string{v.d.plain()}
 }
 
-// withoutVersionOfItself returns v, whose data nobody else has yet, without a version that
-// holds its plaintext: versions are logged.
+// withoutVersionOfItself returns v, whose data nobody else has yet, without a version
+// that holds its plaintext: versions are logged.
 func (v Value) withoutVersionOfItself() Value {
 	for _, plain := range v.secrets() {
 		if len(plain) >= minScrubbed && scrub(v.d.version, plain) != v.d.version {
@@ -201,8 +201,8 @@ func (c *Cache) inHand(own *entry) (values []Value) {
 	return values
 }
 
-// scrub returns text without plain, as it is and in base64, in which binary values travel. Of
-// a long plain any part is enough: what AWS says is cut off.
+// scrub returns text without plain, as it is and in base64, in which binary values
+// travel. Of a long plain any part is enough: what AWS says is cut off.
 func scrub(text, plain string) string {
 	encoded := base64.RawStdEncoding.EncodeToString([]byte(plain))
 	for _, form := range []string{clip(plain, len(plain)), encoded} {

@@ -11,15 +11,15 @@ import (
 )
 
 const (
-	// searchInterval is the time between two searches for another value that brought none that works,
-	// and half the time from the second one in a row on: a password that is simply wrong must not
-	// become a flood of requests.
+	// searchInterval is the time between two searches for another value that brought
+	// none that works, and half the time from the second one in a row on: a password
+	// that is simply wrong must not become a flood of requests.
 	searchInterval = 10 * time.Second
 	maxRuns        = 4 // of the function of one Do
 )
 
-// Rejected marks err as the refusal of a credential, for [Env.Do] and [Derived.Do]. Rejected(nil) is
-// nil.
+// Rejected marks err as the refusal of a credential, for [Env.Do] and [Derived.Do].
+// Rejected(nil) is nil.
 func Rejected(err error) error {
 	if err == nil {
 		return nil
@@ -31,8 +31,9 @@ type rejected struct{ error }
 
 func (r *rejected) Unwrap() error { return r.error }
 
-// WithRejected tells [Env.Do] and [Derived.Do] which errors mean that the credential was refused, in
-// place of marking them by [Rejected]: a PostgreSQL error with code 28P01, an HTTP 401.
+// WithRejected tells [Env.Do] and [Derived.Do] which errors mean that the credential
+// was refused, in place of marking them by [Rejected]: a PostgreSQL error with code
+// 28P01, an HTTP 401.
 func WithRejected(is func(error) bool) Option {
 	return option(func(c *config) {
 		if is == nil {
@@ -47,24 +48,26 @@ func (c *config) isRejected(err error) bool {
 	return err != nil && (errors.As(err, &r) || c.rejected != nil && c.rejected(err))
 }
 
-// Do runs f with the value of a variable. If f says that the credential was refused, by [Rejected] or
-// [WithRejected], Do looks for another plaintext and runs f again with it: a newer one that the cache
-// has meanwhile; else one that it fetches, once for all callers that were refused; else, for a secret
-// without a stated stage, the one under AWSPENDING, because a single-user rotation changes the
-// database before it moves AWSCURRENT. A pending value that works is kept for everybody. If there is
-// nothing else, Do returns f's own error.
+// Do runs f with the value of a variable. If f says that the credential was refused,
+// by [Rejected] or
+// [WithRejected], Do looks for another plaintext and runs f again with it: a newer
+// one that the cache has meanwhile; else one that it fetches, once for all callers
+// that were refused; else, for a secret without a stated stage, the one under
+// AWSPENDING, because a single-user rotation changes the database before it moves
+// AWSCURRENT. A pending value that works is kept for everybody. If there is nothing
+// else, Do returns f's own error.
 //
-// A search that brings no value that works is repeated after 10 seconds, and after 20 from the second
-// one on; until then Do returns f's error at once.
+// A search that brings no value that works is repeated after 10 seconds, and after 20
+// from the second one on; until then Do returns f's error at once.
 //
-// Do blocks as [Env.Get] does, and for f, which runs up to four times. f does not run again after ctx
-// has ended.
+// Do blocks as [Env.Get] does, and for f, which runs up to four times. f does not run
+// again after ctx has ended.
 func (e *Env) Do(ctx context.Context, name string, f func(Value) error) error {
 	return e.do(ctx, name, func(v Value, _ bool) (Value, error) { return v, f(v) })
 }
 
-// do is Do for an f that is also told whether v replaces a value that was refused, and that says which
-// value it used.
+// do is Do for an f that is also told whether v replaces a value that was refused,
+// and that says which value it used.
 func (e *Env) do(ctx context.Context, name string, f func(v Value, again bool) (Value, error)) error {
 	v := e.vars[name]
 	if v == nil {
@@ -117,7 +120,8 @@ func (t *trial) refused(values ...Value) {
 // found returns the value that was found.
 func (t *trial) found() Value { return t.gen.slot(t.from, t.variable.ref.part()).value }
 
-// accepted notes that the value works, if f came to its end, and keeps a pending one for everybody.
+// accepted notes that the value works, if f came to its end, and keeps a pending one
+// for everybody.
 func (t *trial) accepted(err error) {
 	if err != nil {
 		return // it failed for another reason, which says nothing of the credential
@@ -148,8 +152,9 @@ func (t *trial) takes(g *generation, from *entry) bool {
 	return true
 }
 
-// find finds a value that was not tried: the one that the cache has, the one that a search brings, the
-// pending one, and once more the own one, because the rotation may have ended between those two.
+// find finds a value that was not tried: the one that the cache has, the one that a
+// search brings, the pending one, and once more the own one, because the rotation may
+// have ended between those two.
 func (t *trial) find(ctx context.Context) bool {
 	own, c := t.variable.entry, t.env.cache
 	g := own.gen.Load()
@@ -181,7 +186,8 @@ func (t *trial) find(ctx context.Context) bool {
 	return found
 }
 
-// look fetches an entry by a try later than after, and takes its value if it was not tried.
+// look fetches an entry by a try later than after, and takes its value if it was not
+// tried.
 func (t *trial) look(ctx context.Context, from *entry, after uint64) (bool, *ResolveError) {
 	c := t.env.cache
 	r := c.newRequest(ctx, searching)
@@ -194,8 +200,8 @@ func (t *trial) look(ctx context.Context, from *entry, after uint64) (bool, *Res
 	return false, w.err
 }
 
-// A search is for another value than one that was refused. All callers that were refused with that
-// value share it.
+// A search is for another value than one that was refused. All callers that were
+// refused with that value share it.
 type search struct {
 	after    uint64 // the results of tries with higher numbers are its own
 	again    uint64 // the same for its second look, or 0
@@ -208,10 +214,11 @@ type search struct {
 	vain     int    // searches in a row, this one included, that brought nothing that works
 }
 
-// joinSearch returns the search for another value than the generation of e with that number: the one
-// that goes on, or a new one; nil while the last one that brought nothing is too recent. What it
-// brought may be refused as well, because rotations follow each other, so a search for something newer
-// begins at once; but credentials that are always new and never right must not become a flood either.
+// joinSearch returns the search for another value than the generation of e with that
+// number: the one that goes on, or a new one; nil while the last one that brought
+// nothing is too recent. What it brought may be refused as well, because rotations
+// follow each other, so a search for something newer begins at once; but credentials
+// that are always new and never right must not become a flood either.
 func (c *Cache) joinSearch(e *entry, of uint64) *search {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -227,7 +234,8 @@ func (c *Cache) joinSearch(e *entry, of uint64) *search {
 		}
 		s.vain = last.vain + 1
 		if recent && !same {
-			// What the last one has just fetched need not be fetched again before AWSPENDING.
+			// What the last one has just fetched need not be fetched again before
+			// AWSPENDING.
 			s.after, s.follows = last.after, true
 		}
 	}
@@ -237,7 +245,8 @@ func (c *Cache) joinSearch(e *entry, of uint64) *search {
 	return s
 }
 
-// interval returns for how long a search that brought nothing that works is not repeated.
+// interval returns for how long a search that brought nothing that works is not
+// repeated.
 func (s *search) interval() time.Duration {
 	if s.vain > 1 {
 		return 2 * searchInterval
@@ -245,8 +254,8 @@ func (s *search) interval() time.Duration {
 	return searchInterval
 }
 
-// pendingOf returns an entry of the secret's pending version, or nil. It is none of c.entries: nobody
-// else asks for it, and it goes with the search.
+// pendingOf returns an entry of the secret's pending version, or nil. It is none of
+// c.entries: nobody else asks for it, and it goes with the search.
 func (c *Cache) pendingOf(e *entry) *entry {
 	if e.source.Scheme() != SecretsManager || e.source.Stage() != "" {
 		return nil
@@ -256,7 +265,8 @@ func (c *Cache) pendingOf(e *entry) *entry {
 		names: e.names, declared: true, optional: true, bounds: e.bounds}
 }
 
-// lookAgain returns the number that the tries of a second look must exceed, the same for all.
+// lookAgain returns the number that the tries of a second look must exceed, the same
+// for all.
 func (c *Cache) lookAgain(s *search) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -273,9 +283,9 @@ func (c *Cache) endSearch(s *search) {
 	s.ended = true
 }
 
-// adopt makes what another reference brought the value of e, in place of the generation with the
-// number refused: the pending password that turned out to work. It will be AWSCURRENT soon; if not,
-// the next refresh brings the old one back.
+// adopt makes what another reference brought the value of e, in place of the
+// generation with the number refused: the pending password that turned out to work.
+// It will be AWSCURRENT soon; if not, the next refresh brings the old one back.
 func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 	g := e.generation(Result{Value: from.slots[0].value, ARN: from.arn}, from.at)
 	c.mu.Lock()

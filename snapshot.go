@@ -9,16 +9,16 @@ import (
 	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
-// A Snapshot is one reading of all variables, with one generation per source: user and password of one
-// secret belong together even while it rotates. Reading it asks no clock and takes no lock. Use one
-// per invocation; it does not follow rotation.
+// A Snapshot is one reading of all variables, with one generation per source: user
+// and password of one secret belong together even while it rotates. Reading it asks
+// no clock and takes no lock. Use one per invocation; it does not follow rotation.
 type Snapshot struct {
 	env   *Env
 	wants map[*entry]*want // source → its result
 }
 
-// Snapshot refreshes what is due, and returns every variable's value or error. It blocks as [Env.Get]
-// does, and never fails as a whole.
+// Snapshot refreshes what is due, and returns every variable's value or error. It
+// blocks as [Env.Get] does, and never fails as a whole.
 func (e *Env) Snapshot(ctx context.Context) Snapshot {
 	ctx = parallel.WithWidth(ctx, e.config.environ().Width(false))
 	e.warmAfterRestore(ctx)
@@ -28,8 +28,8 @@ func (e *Env) Snapshot(ctx context.Context) Snapshot {
 	return Snapshot{e, wants}
 }
 
-// Get returns the value of a variable as it was when the snapshot was taken, or the error of its
-// fetch.
+// Get returns the value of a variable as it was when the snapshot was taken, or the
+// error of its fetch.
 func (s Snapshot) Get(name string) (Value, error) {
 	if s.env == nil {
 		return Value{}, &ResolveError{Variable: name, kind: ErrNotReference, problem: "the Snapshot is zero"}
@@ -48,9 +48,10 @@ func (s Snapshot) Get(name string) (Value, error) {
 	return w.result(v.name, v.ref)
 }
 
-// resolveTogether is resolve for several sources whose results are used together. Some were in hand
-// while the caller waited for others: they are judged once more at the end. What has outgrown its
-// bounds is asked for again, once, and is an error after that.
+// resolveTogether is resolve for several sources whose results are used together.
+// Some were in hand while the caller waited for others: they are judged once more at
+// the end. What has outgrown its bounds is asked for again, once, and is an error
+// after that.
 func (c *Cache) resolveTogether(r *request) {
 	c.resolve(r)
 	outgrown := c.judgeAgain(r.wants)
@@ -84,8 +85,8 @@ func (c *Cache) resolveTogether(r *request) {
 	}
 }
 
-// judgeAgain marks the results that have outlived their TTL meanwhile, and returns those that are too
-// old to be served, or were in hand for too long.
+// judgeAgain marks the results that have outlived their TTL meanwhile, and returns
+// those that are too old to be served, or were in hand for too long.
 func (c *Cache) judgeAgain(wants []*want) (outgrown []*want) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -110,7 +111,8 @@ func (c *Cache) judgeAgain(wants []*want) (outgrown []*want) {
 	return outgrown
 }
 
-// waitedFor reports whether w's value came while its caller waited, and not over a freeze.
+// waitedFor reports whether w's value came while its caller waited, and not over a
+// freeze.
 func (w *want) waitedFor(now clock.Moment) bool {
 	return w.gen == w.brought && !now.Interrupted(w.gen.at, maxTry)
 }

@@ -2,8 +2,8 @@ package secrets
 
 const (
 	maxUndeclared = 1000 // values of references that were not declared
-	// maxKept bounds, in bytes, all that is kept of references that were not declared: 4 MiB of
-	// values, and what belongs to them.
+	// maxKept bounds, in bytes, all that is kept of references that were not
+	// declared: 4 MiB of values, and what belongs to them.
 	maxKept = 4<<20 + 512<<10
 	// keptOverhead is what an entry takes beside its texts, failures included.
 	keptOverhead = 400
@@ -16,8 +16,9 @@ type kept struct {
 	isIn, value  bool
 }
 
-// A keptList is the entries of references that were not declared, in the order of their last use. The
-// oldest go when there are too many. Each step costs the same, however many there are.
+// A keptList is the entries of references that were not declared, in the order of
+// their last use. The oldest go when there are too many. Each step costs the same,
+// however many there are.
 type keptList struct {
 	newest, oldest *entry
 	size, values   int
@@ -87,7 +88,8 @@ func (c *Cache) keepLocked(e *entry) {
 	}
 }
 
-// evictLocked lets the oldest entries go that are too many. What somebody waits for stays.
+// evictLocked lets the oldest entries go that are too many. What somebody waits for
+// stays.
 func (c *Cache) evictLocked() {
 	l := &c.kept
 	for e := l.oldest; e != nil && (l.values > maxUndeclared || l.size > maxKept); {
@@ -100,8 +102,8 @@ func (c *Cache) evictLocked() {
 	}
 }
 
-// forgetLocked removes an entry of which nothing is known and for which nobody waits, so that callers
-// who gave up leave nothing behind.
+// forgetLocked removes an entry of which nothing is known and for which nobody waits,
+// so that callers who gave up leave nothing behind.
 func (c *Cache) forgetLocked(e *entry) {
 	idle := len(e.waiting) == 0 && e.try == nil
 	if idle && !e.declared && e.gen.Load() == nil && e.failure == nil && c.entries[e.source] == e {

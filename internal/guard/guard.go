@@ -6,8 +6,9 @@ import (
 	"reflect"
 )
 
-// Call runs f and returns what is wrong with it: what f itself returns, or that it panicked, or that it ended its goroutine, as t.FailNow in a fake
-// does. The text of a panic is left out: it may quote a secret.
+// Call runs f and returns what is wrong with it: what f itself returns, or that it
+// panicked, or that it ended its goroutine, as t.FailNow in a fake does. The text of
+// a panic is left out: it may quote a secret.
 func Call(f func() (problem string)) (problem string) {
 	problem = "the provider ended its goroutine"
 	done := make(chan struct{})
@@ -24,7 +25,8 @@ func Call(f func() (problem string)) (problem string) {
 	return problem
 }
 
-// Text returns the text of err, or that there is none because its Error panics, as that of a nil pointer may. It starts no goroutine as [Call] does: who logs does not
+// Text returns the text of err, or that there is none because its Error panics, as
+// that of a nil pointer may. It starts no goroutine as [Call] does: who logs does not
 // wait for another.
 func Text(err error) (text string) {
 	defer func() {
@@ -35,7 +37,8 @@ func Text(err error) (text string) {
 	return err.Error()
 }
 
-// Nil reports whether x is nil, or an interface that holds a nil pointer, map, func, slice or channel.
+// Nil reports whether x is nil, or an interface that holds a nil pointer, map, func,
+// slice or channel.
 func Nil(x any) bool {
 	if x == nil {
 		return true

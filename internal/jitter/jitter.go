@@ -1,5 +1,5 @@
-// Package jitter draws the random numbers that keep many environments from doing the same thing at
-// the same moment.
+// Package jitter draws the random numbers that keep many environments from doing the
+// same thing at the same moment.
 package jitter
 
 import (
@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Draw returns a uniform number in [0, 1). It comes from crypto/rand, because the state of math/rand
-// is part of a snapshot: a thousand environments restored from one would draw the same numbers, and
-// come back all at once.
+// Draw returns a uniform number in [0, 1). It comes from crypto/rand, because the
+// state of math/rand is part of a snapshot: a thousand environments restored from one
+// would draw the same numbers, and come back all at once.
 func Draw() float64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails, see its documentation

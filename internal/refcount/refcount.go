@@ -1,5 +1,6 @@
-// Package refcount keeps what is built from a value that changes: built on first use, rebuilt when the
-// value is another one, the old one closed when its last user is done.
+// Package refcount keeps what is built from a value that changes: built on first use,
+// rebuilt when the value is another one, the old one closed when its last user is
+// done.
 package refcount
 
 import (
@@ -14,7 +15,8 @@ import (
 // maxPause is the longest time between two builds that fail.
 const maxPause = 30 * time.Second
 
-// A Holder holds a T that is built from a V. Make it with New. It is safe for concurrent use.
+// A Holder holds a T that is built from a V. Make it with New. It is safe for
+// concurrent use.
 type Holder[V value[V], T any] struct {
 	build  func(context.Context, V) (T, error)
 	end    func(T)
@@ -49,20 +51,21 @@ type building[V value[V], T any] struct {
 	closed  bool          // Close came meanwhile
 }
 
-// New returns a Holder that builds by build, closes each result once by end, and tells failed, once per
-// value, when a build fails while there is an old one to use. Before reports whether one value is older than the
-// other.
+// New returns a Holder that builds by build, closes each result once by end, and
+// tells failed, once per value, when a build fails while there is an old one to use.
+// Before reports whether one value is older than the other.
 func New[V value[V], T any](build func(context.Context, V) (T, error), end func(T),
 	failed func(context.Context, V, error), before func(V, V) bool) *Holder[V, T] {
 	return &Holder[V, T]{build: build, end: end, failed: failed, before: before}
 }
 
-// Use runs f with what was built from v, building it first where there is none, and returns the value
-// it was built from. Unless need, f may get what was built from another value: while somebody else
-// builds, and for 1 second after a build that failed, doubling to 30.
+// Use runs f with what was built from v, building it first where there is none, and
+// returns the value it was built from. Unless need, f may get what was built from
+// another value: while somebody else builds, and for 1 second after a build that
+// failed, doubling to 30.
 //
-// What Use replaces, or uses last, it closes after f, and waits for that until ctx's deadline less the
-// reserve.
+// What Use replaces, or uses last, it closes after f, and waits for that until ctx's
+// deadline less the reserve.
 func (h *Holder[V, T]) Use(ctx context.Context, v V, need bool, f func(T) error) (used V, err error) {
 	b, replaced, err := h.acquire(ctx, v, need)
 	if err != nil {
@@ -86,8 +89,9 @@ func (h *Holder[V, T]) Close() {
 	h.close(context.Background(), idle)
 }
 
-// acquire returns what was built from v, or, unless need, from another value while one from v is not
-// to be had. The caller becomes its user, and closes what it replaced.
+// acquire returns what was built from v, or, unless need, from another value while
+// one from v is not to be had. The caller becomes its user, and closes what it
+// replaced.
 func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (b, replaced *built[V, T], err error) {
 	var limited context.Context
 	for {
@@ -130,14 +134,15 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (b, replaced
 	}
 }
 
-// isTimeout reports whether err says that a builder had no more time, which is no fault of the value:
-// who waited with more time builds for itself.
+// isTimeout reports whether err says that a builder had no more time, which is no
+// fault of the value: who waited with more time builds for itself.
 func isTimeout(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
 }
 
-// usable reports whether the caller takes b now: it fits, or a better one is not to be had.
+// usable reports whether the caller takes b now: it fits, or a better one is not to
+// be had.
 func (h *Holder[V, T]) usable(ctx context.Context, b *built[V, T], v V, need bool) bool {
 	if h.fits(b, v, need) {
 		return true
@@ -146,13 +151,14 @@ func (h *Holder[V, T]) usable(ctx context.Context, b *built[V, T], v V, need boo
 	return !need && (busy || ctx.Err() != nil)
 }
 
-// fits reports whether b will do for v. Who read the value before it changed, and does not need it,
-// must not turn the clock back.
+// fits reports whether b will do for v. Who read the value before it changed, and
+// does not need it, must not turn the clock back.
 func (h *Holder[V, T]) fits(b *built[V, T], v V, need bool) bool {
 	return b.from.Equal(v) || !need && h.before(v, b.from)
 }
 
-// wait returns the result of a build, of which the caller is a user then, or why there is none.
+// wait returns the result of a build, of which the caller is a user then, or why
+// there is none.
 func (h *Holder[V, T]) wait(limited context.Context, running *building[V, T]) (*built[V, T], error) {
 	select {
 	case <-running.done:
@@ -177,9 +183,9 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, deadline.Left(ctx, 0))
 }
 
-// rebuild builds and replaces what there is, which it returns if the caller has to close it. The
-// caller becomes a user of the result. With spare it has an old one to go on with, and must have time
-// to.
+// rebuild builds and replaces what there is, which it returns if the caller has to
+// close it. The caller becomes a user of the result. With spare it has an old one to
+// go on with, and must have time to.
 func (h *Holder[V, T]) rebuild(ctx context.Context, running *building[V, T], spare bool) (
 	b, replaced *built[V, T], err error,
 ) {
@@ -213,7 +219,8 @@ func (h *Holder[V, T]) isNews(running *building[V, T]) bool {
 	return true
 }
 
-// finish ends a build whose result is b, or nil, and returns what it replaced and nobody uses.
+// finish ends a build whose result is b, or nil, and returns what it replaced and
+// nobody uses.
 func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *built[V, T], err error) (
 	replaced *built[V, T],
 ) {
@@ -241,7 +248,8 @@ func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *b
 	return replaced
 }
 
-// retire leaves b, which may be nil, to its last user, or returns it if there is none.
+// retire leaves b, which may be nil, to its last user, or returns it if there is
+// none.
 func retire[V value[V], T any](b *built[V, T]) (idle *built[V, T]) {
 	if b == nil {
 		return nil
@@ -264,8 +272,8 @@ func (h *Holder[V, T]) release(ctx context.Context, b *built[V, T]) {
 	}
 }
 
-// close ends what was built. A pool waits for its connections when it is closed: a caller with a
-// deadline does not wait longer than it has time.
+// close ends what was built. A pool waits for its connections when it is closed: a
+// caller with a deadline does not wait longer than it has time.
 func (h *Holder[V, T]) close(ctx context.Context, b *built[V, T]) {
 	if b == nil {
 		return
