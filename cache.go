@@ -154,7 +154,8 @@ func (c *Cache) entryLocked(ref Ref) *entry {
 	source := ref.Source()
 	e := c.entries[source]
 	if e == nil {
-		e = &entry{source: source, shown: source, group: groupOf(source), bounds: bounds{c.ttl, c.stale}}
+		e = &entry{source: source, shown: source, group: groupOf(source),
+			bounds: bounds{c.ttl, c.stale}}
 		c.entries[source] = e
 	}
 	if ref.data().Unquoted {
@@ -305,7 +306,10 @@ func (c *Cache) takeNewer(r *request) {
 	now := c.now()
 	for _, w := range r.wants {
 		g := w.entry.gen.Load()
-		if w.gen != nil && g != nil && g.seq > w.gen.seq {
+		if w.gen == nil || g == nil {
+			continue
+		}
+		if g.seq > w.gen.seq {
 			w.gen, w.stale, w.brought = g, g.stale(w.bounds, now), g
 			w.broughtAt = time.Now()
 		}
@@ -466,7 +470,9 @@ func (c *Cache) situationLocked(w *want, now clock.Moment) (*generation, situati
 		}
 		s.refused = news && !f.nature.transient
 	}
-	s.renewed = g != nil && (g.fixed || e.answered > r.after)
+	if g != nil {
+		s.renewed = g.fixed || e.answered > r.after
+	}
 	return g, s
 }
 
@@ -504,7 +510,8 @@ func (w *want) outgrew() bool {
 // running returns the try that w waits for or may join, or nil. One that stood still
 // over a freeze is not joined: what it is waiting for may never come.
 func (w *want) running(now clock.Moment) *try {
-	if w.waits && !w.try.done && (w.thaws >= maxThaws || w.mayWaitFor(w.try, now)) {
+	stays := w.waits && !w.try.done
+	if stays && (w.thaws >= maxThaws || w.mayWaitFor(w.try, now)) {
 		return w.try
 	}
 	if t := w.entry.try; w.mayWaitFor(t, now) {
@@ -733,7 +740,8 @@ func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
 	}
 	// A failure that time did not cause is the whole truth. Otherwise the caller also
 	// learns that its time was up.
-	if w.err == nil || s.over && !s.told(e.failure) {
+	cutOff := s.over && !s.told(e.failure)
+	if w.err == nil || cutOff {
 		w.err = w.withTimeout(w.err)
 	}
 	c.settleLocked(w)
@@ -817,7 +825,7 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 		f.nature = failureNature{transient: true, interrupted: true}
 	}
 	cutOff := !w.staleUntil.After(w.request.until) // by the patience, not by the caller's deadline
-	if holds && cutOff && !w.try.timedOut {
+	if counts := holds && cutOff; counts && !w.try.timedOut {
 		w.try.timedOut = true
 		f.timeouts++
 	}

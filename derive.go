@@ -31,13 +31,16 @@ func Derive[T any](env *Env, name string, build func(ctx context.Context, v Valu
 	if close == nil {
 		close = func(T) {}
 	}
-	named := func(ctx context.Context, v Value) (T, error) { return build(ctx, v.forVariable(name)) }
+	named := func(ctx context.Context, v Value) (T, error) {
+		return build(ctx, v.forVariable(name))
+	}
 	failed := func(ctx context.Context, v Value, err error) {
 		env.config.logger().ErrorContext(context.WithoutCancel(ctx), "secrets.derive",
 			logAttrs("variable", name, "version", v.Version(),
 				"error", v.withoutPlaintext(Detail(err)))...)
 	}
-	return &Derived[T]{env: env, name: name, holder: refcount.New(named, close, failed, Value.before)}
+	holder := refcount.New(named, close, failed, Value.before)
+	return &Derived[T]{env: env, name: name, holder: holder}
 }
 
 // Do runs f with what was built from the value, building it first where there is

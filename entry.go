@@ -242,7 +242,8 @@ type failure struct {
 
 	permanent bool         // some failure was; since is the first
 	since     clock.Moment // see permanent
-	timeouts  int          // callers with an old value that waited in vain, which doubles the next wait
+	// timeouts are the callers with an old value that waited in vain: the next waits longer.
+	timeouts int
 
 	staleLogged, deniedLogged bool
 }

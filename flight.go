@@ -309,7 +309,8 @@ func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
 // probeLocked asks one of the entries alone, the one that was so asked longest ago.
 // The others wait for its result.
 func (c *Cache) probeLocked(r *round, entries []*entry) *call {
-	first := slices.MinFunc(entries, func(a, b *entry) int { return cmp.Compare(a.probed, b.probed) })
+	longestAgo := func(a, b *entry) int { return cmp.Compare(a.probed, b.probed) }
+	first := slices.MinFunc(entries, longestAgo)
 	first.probed = r.seq
 	in := c.tryLocked(r, first, &call{})
 	t := in.tries[0]
@@ -348,7 +349,8 @@ func (r *round) run(ctx context.Context, calls []*call) {
 			r.fetch(shared, batches[i])
 			return
 		}
-		parallel.Do(parallel.WithWidth(ctx, few), len(alone), func(k int) { r.fetch(ctx, alone[k]) })
+		each := func(k int) { r.fetch(ctx, alone[k]) }
+		parallel.Do(parallel.WithWidth(ctx, few), len(alone), each)
 	})
 }
 
@@ -433,8 +435,9 @@ func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
 	if o.err != nil {
 		o.gen, o.failureNature = nil, natureOf(o.err)
 	}
-	if o.err != nil && o.err.outgrown && e.gen.Load() != nil {
-		o.transient = true // a tree past its limits was good: it is served as through an outage
+	if o.err != nil && o.err.outgrown {
+		// A tree past its limits was good: it is served as through an outage.
+		o.transient = e.gen.Load() != nil
 	}
 	return o
 }
@@ -646,7 +649,8 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	atOnce := e.suspectWhole(o.failureNature)
 	f.retryAt = c.retryAtLocked(e, t.round, atOnce)
 	switch holds := e.gen.Load() != nil; {
-	case atOnce || !holds && o.transient:
+	case atOnce:
+	case !holds && o.transient: // who gives up opens it
 	case t.round.retry && f.windows > 0:
 		f.at = now // callers who were there tried again: the window begins anew and does not grow
 	case !o.transient && f.open(now):
@@ -663,7 +667,8 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 // absence of what is optional.
 func (c *Cache) recordPermanentLocked(e *entry, err *ResolveError, now clock.Moment) {
 	f := e.failure
-	if !f.deniedLogged && !(e.optional && err.kind == ErrNotFound) {
+	forgiven := e.optional && err.kind == ErrNotFound
+	if !f.deniedLogged && !forgiven {
 		f.deniedLogged = true
 		c.noteLocked(slog.LevelError, "secrets.denied", e, err)
 	}

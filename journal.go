@@ -34,7 +34,8 @@ type event struct {
 
 // noteLocked leaves a log line about a declared source and a failure, which may be
 // nil.
-func (c *Cache) noteLocked(level slog.Level, name string, e *entry, err *ResolveError, args ...any) {
+func (c *Cache) noteLocked(level slog.Level, name string, e *entry, err *ResolveError,
+	args ...any) {
 	if e.declared {
 		c.journal = append(c.journal, event{level, name, e.shown, e.names, err, args})
 	}
@@ -44,7 +45,7 @@ func (c *Cache) noteLocked(level slog.Level, name string, e *entry, err *Resolve
 // does not answer. A permanent failure has its own line.
 func (c *Cache) noteStaleLocked(e *entry, g *generation, now clock.Moment) {
 	f := e.failure
-	if f == nil || f.staleLogged || !f.nature.transient {
+	if !f.isTransient() || f.staleLogged {
 		return
 	}
 	f.staleLogged = true
@@ -98,7 +99,9 @@ func (c *Cache) noticeLocked(r *request) {
 	var cause *ResolveError
 	for _, w := range r.wants {
 		e := w.entry
-		if w.settled || w.along || e.noticed || !e.declared || e.gen.Load() != nil {
+		open := !w.settled && !w.along
+		told := e.noticed || !e.declared
+		if !open || told || e.gen.Load() != nil {
 			continue
 		}
 		e.noticed = true

@@ -45,7 +45,13 @@ func WithRejected(is func(error) bool) Option {
 
 func (c *config) isRejected(err error) bool {
 	var r *rejected
-	return err != nil && (errors.As(err, &r) || c.rejected != nil && c.rejected(err))
+	switch {
+	case err == nil:
+		return false
+	case errors.As(err, &r):
+		return true
+	}
+	return c.rejected != nil && c.rejected(err)
 }
 
 // Do runs f with the value of a variable. If f says that the credential was refused,
@@ -68,7 +74,8 @@ func (e *Env) Do(ctx context.Context, name string, f func(Value) error) error {
 
 // do is Do for an f that is also told whether v replaces a value that was refused,
 // and that says which value it used.
-func (e *Env) do(ctx context.Context, name string, f func(v Value, again bool) (Value, error)) error {
+func (e *Env) do(ctx context.Context, name string,
+	f func(v Value, again bool) (used Value, err error)) error {
 	v := e.vars[name]
 	if v == nil {
 		return e.unknown(name)
@@ -133,7 +140,11 @@ func (t *trial) accepted(err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := own.search; s != nil && (pending || t.gen.number > s.of) {
+	s := own.search
+	if s == nil {
+		return
+	}
+	if pending || t.gen.number > s.of { // else f was given what the search is to replace
 		s.accepted = true
 		own.searching.Store(false)
 	}
@@ -173,17 +184,30 @@ func (t *trial) find(ctx context.Context) bool {
 	}
 	ctx = parallel.WithWidth(ctx, t.env.config.environ().Width(false))
 	found, err := t.look(ctx, own, s.after)
-	if !found && err == nil && s.pending != nil {
-		found, err = t.look(ctx, s.pending, s.after)
-		gone := err != nil && err.kind == ErrNotFound
-		if gone || err == nil && !found && s.follows {
-			found, err = t.look(ctx, own, c.lookAgain(s))
-		}
+	if !found && err == nil {
+		found, err = t.lookBeyond(ctx, s)
 	}
-	if !found && (err == nil || !err.transient()) {
+	switch {
+	case found:
+	case err == nil, !err.transient(): // else the next caller looks again
 		c.endSearch(s)
 	}
 	return found
+}
+
+// lookBeyond looks for the pending value, and once more for the own one where there is
+// none, or where AWSCURRENT was not fetched for this search.
+func (t *trial) lookBeyond(ctx context.Context, s *search) (found bool, err *ResolveError) {
+	if s.pending == nil {
+		return false, nil
+	}
+	found, err = t.look(ctx, s.pending, s.after)
+	gone := err != nil && err.kind == ErrNotFound
+	tried := err == nil && !found
+	if gone || tried && s.follows {
+		return t.look(ctx, t.variable.entry, t.env.cache.lookAgain(s))
+	}
+	return found, err
 }
 
 // look fetches an entry by a try later than after, and takes its value if it was not
@@ -226,10 +250,11 @@ func (c *Cache) joinSearch(e *entry, of uint64) *search {
 	s := &search{of: of, begun: now, after: c.seq, vain: 1}
 	if last != nil && !last.accepted {
 		recent, same := now.Since(last.begun) < last.interval(), last.of == of
+		vain := same || last.vain >= maxRuns
 		switch {
 		case recent && same && !last.ended:
 			return last
-		case recent && (same || last.vain >= maxRuns):
+		case recent && vain:
 			return nil
 		}
 		s.vain = last.vain + 1
@@ -261,8 +286,8 @@ func (c *Cache) pendingOf(e *entry) *entry {
 		return nil
 	}
 	source := e.source.With("stage", "AWSPENDING")
-	return &entry{source: source, shown: e.shown.With("stage", "AWSPENDING"), group: groupOf(source),
-		names: e.names, declared: true, optional: true, bounds: e.bounds}
+	return &entry{source: source, shown: e.shown.With("stage", "AWSPENDING"),
+		group: groupOf(source), names: e.names, declared: true, optional: true, bounds: e.bounds}
 }
 
 // lookAgain returns the number that the tries of a second look must exceed, the same
@@ -291,8 +316,11 @@ func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	old := e.gen.Load()
-	if old == nil || old.number != refused || g.lacks(old) != nil {
+	if old == nil || old.number != refused {
 		return // somebody was faster, or AWSCURRENT has moved on
+	}
+	if g.lacks(old) != nil {
+		return
 	}
 	c.seq++
 	g.seq = c.seq

@@ -32,7 +32,8 @@ func (e *Env) Snapshot(ctx context.Context) Snapshot {
 // error of its fetch.
 func (s Snapshot) Get(name string) (Value, error) {
 	if s.env == nil {
-		return Value{}, &ResolveError{Variable: name, kind: ErrNotReference, problem: "the Snapshot is zero"}
+		return Value{}, &ResolveError{Variable: name, kind: ErrNotReference,
+			problem: "the Snapshot is zero"}
 	}
 	v := s.env.vars[name]
 	if v == nil {
@@ -92,8 +93,11 @@ func (c *Cache) judgeAgain(wants []*want) (outgrown []*want) {
 	defer c.mu.Unlock()
 	now := c.now()
 	for _, w := range wants {
-		if w.along || w.gen == nil || w.gen.fixed {
+		if w.along || w.gen == nil {
 			continue
+		}
+		if w.gen.fixed {
+			continue // it never outgrows anything
 		}
 		tooOld := w.entry.dropReason(w.gen, w.bounds, c.grace, now) != ""
 		if w.waitedFor(now) && !w.entry.failure.isPermanent() {

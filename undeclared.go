@@ -82,17 +82,25 @@ func (e *entry) size() int {
 
 // keepLocked moves an entry that was not declared to the newest.
 func (c *Cache) keepLocked(e *entry) {
-	known := e.gen.Load() != nil || e.failure != nil
-	if !e.declared && known && c.entries[e.source] == e {
+	if e.declared || c.entries[e.source] != e {
+		return
+	}
+	if e.isKnown() {
 		c.kept.put(e)
 	}
 }
+
+// isKnown reports whether a try of e has brought something.
+func (e *entry) isKnown() bool { return e.gen.Load() != nil || e.failure != nil }
+
+// isFull reports whether the oldest entries have to go.
+func (l *keptList) isFull() bool { return l.values > maxUndeclared || l.size > maxKept }
 
 // evictLocked lets the oldest entries go that are too many. What somebody waits for
 // stays.
 func (c *Cache) evictLocked() {
 	l := &c.kept
-	for e := l.oldest; e != nil && (l.values > maxUndeclared || l.size > maxKept); {
+	for e := l.oldest; e != nil && l.isFull(); {
 		newer := e.kept.newer
 		if len(e.waiting) == 0 && e.try == nil {
 			l.remove(e)
@@ -105,8 +113,10 @@ func (c *Cache) evictLocked() {
 // forgetLocked removes an entry of which nothing is known and for which nobody waits,
 // so that callers who gave up leave nothing behind.
 func (c *Cache) forgetLocked(e *entry) {
-	idle := len(e.waiting) == 0 && e.try == nil
-	if idle && !e.declared && e.gen.Load() == nil && e.failure == nil && c.entries[e.source] == e {
+	if e.declared || e.isKnown() || c.entries[e.source] != e {
+		return
+	}
+	if len(e.waiting) == 0 && e.try == nil {
 		delete(c.entries, e.source)
 	}
 }

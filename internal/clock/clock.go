@@ -15,7 +15,10 @@ func At(wall time.Time, mono time.Duration) Moment { return Moment{wall.UnixNano
 // stands at zero now.
 func System() func() (wall time.Time, mono time.Duration) {
 	base := time.Now()
-	return func() (time.Time, time.Duration) { now := time.Now(); return now.Round(0), now.Sub(base) }
+	return func() (time.Time, time.Duration) {
+		now := time.Now()
+		return now.Round(0), now.Sub(base)
+	}
 }
 
 // Since returns the time from at to m by the clock that went further.

@@ -66,7 +66,9 @@ func New[V value[V], T any](build func(context.Context, V) (T, error), end func(
 //
 // What Use replaces, or uses last, it closes after f, and waits for that until ctx's
 // deadline less the reserve.
-func (h *Holder[V, T]) Use(ctx context.Context, v V, need bool, f func(T) error) (used V, err error) {
+func (h *Holder[V, T]) Use(ctx context.Context, v V, need bool, f func(T) error) (
+	used V, err error,
+) {
 	b, replaced, err := h.acquire(ctx, v, need)
 	if err != nil {
 		return v, err
@@ -92,7 +94,9 @@ func (h *Holder[V, T]) Close() {
 // acquire returns what was built from v, or, unless need, from another value while
 // one from v is not to be had. The caller becomes its user, and closes what it
 // replaced.
-func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (b, replaced *built[V, T], err error) {
+func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (
+	b, replaced *built[V, T], err error,
+) {
 	var limited context.Context
 	for {
 		h.mu.Lock()
@@ -126,12 +130,18 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (b, replaced
 			return b, nil, nil
 		case b != nil:
 			h.release(ctx, b)
-		case err != nil && running.from.Equal(v) && !isTimeout(err):
+		case err != nil && running.failedFor(v, err):
 			return nil, nil, err
-		case limited.Err() != nil: // the build may have ended at the same moment, without an error to share
+		case limited.Err() != nil:
+			// The build may have ended at the same moment, without an error to share.
 			return nil, nil, limited.Err()
 		}
 	}
+}
+
+// failedFor reports whether a build of v would fail likewise.
+func (b *building[V, T]) failedFor(v V, err error) bool {
+	return b.from.Equal(v) && !isTimeout(err)
 }
 
 // isTimeout reports whether err says that a builder had no more time, which is no
@@ -159,7 +169,9 @@ func (h *Holder[V, T]) fits(b *built[V, T], v V, need bool) bool {
 
 // wait returns the result of a build, of which the caller is a user then, or why
 // there is none.
-func (h *Holder[V, T]) wait(limited context.Context, running *building[V, T]) (*built[V, T], error) {
+func (h *Holder[V, T]) wait(limited context.Context, running *building[V, T]) (
+	*built[V, T], error,
+) {
 	select {
 	case <-running.done:
 		return running.b, running.err
@@ -197,7 +209,8 @@ func (h *Holder[V, T]) rebuild(ctx context.Context, running *building[V, T], spa
 	}
 	defer func() { // also when build panics
 		replaced = h.finish(limited, running, b, err)
-		if err != nil && spare && limited.Err() != context.Canceled && h.isNews(running) {
+		told := err != nil && spare && limited.Err() != context.Canceled
+		if told && h.isNews(running) {
 			h.failed(ctx, running.from, err)
 		}
 	}()
@@ -221,9 +234,8 @@ func (h *Holder[V, T]) isNews(running *building[V, T]) bool {
 
 // finish ends a build whose result is b, or nil, and returns what it replaced and
 // nobody uses.
-func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *built[V, T], err error) (
-	replaced *built[V, T],
-) {
+func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *built[V, T],
+	err error) (replaced *built[V, T]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
