@@ -89,6 +89,7 @@ func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 	results := make([]Result, len(refs))
 	wants := c.wantAll(r, refs, results)
 	c.resolveTogether(r)
+	// Another Cache in front of this one counts the age from its own clock.
 	now := c.now()
 	for i, w := range wants {
 		if w == nil {
@@ -106,6 +107,7 @@ func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 // get their result at once.
 func (c *Cache) wantAll(r *request, refs []Ref, results []Result) []*want {
 	wants := make([]*want, len(refs))
+	// Fields of one secret share its want, so that they come from one generation.
 	bySource := make(map[*entry]*want, len(refs))
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -191,6 +193,17 @@ func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 	}
 	return e, place
 }
+
+// A request goes through three phases, each with a short lock section of its own:
+//
+//	begin     look at every source, start what must start, together
+//	proceed   look again at the sources of which something became known
+//	finish    settle what is left, and write the log
+//
+// Between them the caller sleeps without a lock, on one channel and one timer. Nothing is
+// decided while it sleeps: who books a result wakes those who wait for the source, and each
+// of them decides for itself. So no caller ever acts for another, and none is asked whether
+// another may leave.
 
 // A request is one caller's question for one or more sources.
 type request struct {
@@ -333,9 +346,11 @@ func (c *Cache) begin(r *request) (done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
+	// A Refresh wants a try that begins after it did; a search may accept an earlier one.
 	if r.mode >= renewing && r.after == 0 {
 		r.after = c.seq
 	}
+	// Windows that open from now on are for those who come later.
 	r.arrived, r.ended = c.windows, r.ctx.Err()
 	for _, w := range r.wants {
 		c.arriveLocked(w, now)
@@ -348,6 +363,8 @@ func (c *Cache) begin(r *request) (done bool) {
 func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 	r, f := w.request, w.entry.failure
 	r.open, r.own = r.open+1, r.own+1
+	// Each wait that was too short doubles the next, up to four seconds: a backend that
+	// needs longer than one would otherwise never be heard.
 	timeouts := 0
 	if f != nil {
 		timeouts = f.timeouts
@@ -367,6 +384,8 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 // sleep returns when a want is ready, when one may have something to do (timeUp), or
 // when the caller's context ends.
 func (r *request) sleep() (timeUp bool, ended error) {
+	// A runtime timer, not the cache's clock: it stands still while the sandbox is frozen,
+	// and a caller that thaws has the rest of its time.
 	timer := time.NewTimer(time.Until(r.nextAt))
 	defer timer.Stop()
 	select {
@@ -386,6 +405,7 @@ func (c *Cache) proceed(r *request, timeUp bool, ended error) (done bool) {
 	defer c.mu.Unlock()
 	now := c.now()
 	r.ended = ended
+	// With thousands of sources, each result must not cost a look at all of them.
 	wants := r.ready
 	r.ready = nil
 	for _, w := range wants {
@@ -436,6 +456,7 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 			starts = append(starts, w)
 		}
 	}
+	// All together: what leaves in one round shares calls, and draws its lifetime once.
 	c.startLocked(r, starts, now)
 	if r.own == 0 {
 		c.hurryLocked(r)
@@ -628,6 +649,7 @@ func (c *Cache) joinLocked(w *want, t *try) {
 	if w.waits && w.try == t {
 		return
 	}
+	// First out, then in: the round that is left may be the last one's, and end.
 	c.leaveLocked(w)
 	w.try, w.waits, w.closing = t, true, false
 	t.waiters++
@@ -649,6 +671,7 @@ func (c *Cache) pauseLocked(w *want) {
 // registerLocked adds w to those that are woken when something is booked for its
 // source.
 func (c *Cache) registerLocked(w *want) {
+	// A want may join several tries one after the other, and is woken by each result.
 	if !slices.Contains(w.entry.waiting, w) {
 		w.entry.waiting = append(w.entry.waiting, w)
 	}
@@ -681,6 +704,7 @@ func (c *Cache) wakeLocked(e *entry, news bool) {
 		}
 		w.isReady = true
 		w.request.ready = append(w.request.ready, w)
+		// One element is enough: the caller takes all that is ready when it wakes.
 		select {
 		case w.request.wake <- struct{}{}:
 		default:
@@ -714,6 +738,7 @@ func (c *Cache) settleLocked(w *want) {
 // asked for is not in use yet, so that no refresh takes it along.
 func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Moment) {
 	w.gen, w.err = g, nil
+	// What came while it waited is as fresh as can be, even under a TTL of zero.
 	w.stale = g.stale(w.bounds, now) && !w.acceptable(now)
 	if w.request.mode == reading && !g.used.Load() {
 		g.used.Store(true)
@@ -773,6 +798,7 @@ func (w *want) withTimeout(known *ResolveError) *ResolveError {
 	if known == nil {
 		return noAnswer(w.entry.source, gone, time.Since(w.request.began))
 	}
+	// A copy: the failure is remembered, and others have not waited as long.
 	both := *known
 	both.cause = errors.Join(known.cause, gone)
 	return &both
@@ -815,6 +841,8 @@ func (c *Cache) openLocked(f *failure, draw float64, now clock.Moment) {
 // bookSilenceLocked remembers that nothing came while w waited.
 func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 	e := w.entry
+	// The caller's own wait, not the age of the try: that is what the next caller's time is
+	// compared with.
 	waited := time.Since(w.request.began)
 	if e.failure == nil {
 		e.failure = &failure{seq: w.try.seq()}
@@ -851,6 +879,8 @@ func (c *Cache) dropLocked(e *entry, now clock.Moment) {
 	if g == nil {
 		return
 	}
+	// References that were not declared have no bounds but their callers': each judges for
+	// itself, and none drops what another may still have.
 	if why := e.dropReason(g, e.bounds, c.grace, now); why != "" && e.declared {
 		e.gen.Store(nil)
 		c.noteDroppedLocked(e, g, why, now)

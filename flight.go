@@ -99,9 +99,13 @@ func (c *Cache) startLocked(r *request, wants []*want, now clock.Moment) {
 		byGroup[w.entry.group] = append(byGroup[w.entry.group], w)
 	}
 	for g, wants := range byGroup {
+		// Numbered under the lock, before the request is sent: a later number means a later
+		// question, whichever answer comes first.
 		c.seq++
 		round := &round{cache: c, seq: c.seq, at: now, began: time.Now(), draw: jitter.Draw(),
 			retry: wants[0].answered, renews: r.mode >= renewing}
+		// Values of the caller's context (spans, the width) go along; its end does not, for
+		// others may wait for the same result.
 		var ctx context.Context
 		ctx, round.cancel = context.WithCancel(context.WithoutCancel(r.ctx))
 		if r.mode >= renewing {
@@ -136,6 +140,8 @@ func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.M
 	if r.mode >= renewing || !known {
 		return leaving, nil // a Refresh asks for what it names; a new name brings no old ones
 	}
+	// A caller of one expired value pays for its neighbours too: they would each cost a
+	// call of their own a moment later.
 	isIn := map[*entry]bool{}
 	for _, e := range leaving {
 		isIn[e] = true
@@ -246,6 +252,8 @@ func (c *Cache) stepAlongLocked(w *want) {
 // collectLocked makes a try for each entry and divides the tries into calls. What
 // failed on its own leaves alone, so that it takes no good one down with it.
 func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
+	// Good names and suspects never share a call: whatever the backend has against one of
+	// them, it has against the whole of it.
 	var good, suspects call
 	var probes []*entry
 	for _, e := range leaving {
@@ -295,6 +303,8 @@ func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
 // adoptWaitersLocked makes t the try of e: those who pause, or wait for one that
 // stood still, wait for t.
 func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
+	// From now on newcomers join t. Those who wait for an older try that still runs stay
+	// with it: they are woken by whatever is booked first.
 	e.try = t
 	for _, w := range e.waiting {
 		switch {
@@ -382,6 +392,8 @@ func (r *round) nothingToServe(source Ref) bool {
 // cancelLocked ends a round that nobody waits for any more. Values that it still
 // brings are kept.
 func (c *Cache) cancelLocked(r *round) {
+	// Nobody joins it from here on; its tries stay open until the provider has returned,
+	// since what it still brings counts.
 	r.cancelled = true
 	r.cancel()
 	for _, t := range r.tries {
@@ -465,6 +477,8 @@ func (c *Cache) deliver(t *try, res Result) {
 	if t.done {
 		return
 	}
+	// The order matters: results first, then who waits, and the round last, because it may
+	// be over now.
 	t.done = true
 	if t.entry.try == t {
 		t.entry.try = nil
@@ -515,6 +529,7 @@ func (e *entry) parse(res Result, asked, now clock.Moment) (*generation, *Resolv
 
 // generation makes a generation of a result, without what installing it decides.
 func (e *entry) generation(res Result, at clock.Moment) *generation {
+	// Every declared part is parsed now, once, so that a cached read is a look into a slice.
 	g := &generation{arn: res.ARN, at: at, warning: res.warning, region: res.region,
 		fixed: e.source.data().Fixed(),
 		slots: make([]slot, 1, 1+len(e.parts))}
@@ -531,6 +546,7 @@ func (e *entry) generation(res Result, at clock.Moment) *generation {
 // or a permanent failure.
 func (c *Cache) installLocked(t *try, g *generation) {
 	e := t.entry
+	// Even a value that is too late to be served says that its neighbours could be answered.
 	t.call.answered++
 	t.call.setApart()
 	e.answered = max(e.answered, t.seq())
@@ -563,6 +579,8 @@ func (c *Cache) setLocked(e *entry, g *generation, draw float64) {
 	}
 	e.warned = g.warning
 	c.noteRegionLocked(e, g)
+	// The number tells a Do whether another generation is another content. A refresh that
+	// brings the same content is no news to it.
 	if old := e.gen.Load(); old == nil || !old.slots[0].value.same(g.slots[0].value) {
 		e.content++
 	}
@@ -642,10 +660,12 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	f.said = now
 	f.tries++
 	e.thawed = false
+	// A denial orders later results as a value does: an older value must not undo it.
 	if !o.transient {
 		e.booked = t.seq()
 		c.recordPermanentLocked(e, o.err, now)
 	}
+	// A step of the search for a bad name is no backoff step: its neighbours are waiting.
 	atOnce := e.suspectWhole(o.failureNature)
 	f.retryAt = c.retryAtLocked(e, t.round, atOnce)
 	switch holds := e.gen.Load() != nil; {
@@ -711,12 +731,15 @@ func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
 	if atOnce {
 		return time.Time{}
 	}
+	// Tries of one round that fail one after the other wait for the same moment, so that
+	// they leave in one call again.
 	now := time.Now()
 	if now.Before(r.retryAt) {
 		return r.retryAt
 	}
 	longest := min(maxBackoff, 100*time.Millisecond<<min(e.failure.tries-1, 5))
 	backoff := jitter.LessBy(longest, 0.5, r.draw)
+	// The source's time moves, not each caller's: 64 callers would make 64 last tries.
 	for _, w := range e.waiting {
 		left := w.request.until.Sub(now) - deadline.Reserve
 		last := backoff > left && left > deadline.Reserve

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -112,16 +113,18 @@ func TestLog_EscapesAttributes(t *testing.T) {
 func testEscapesAttributes(t *testing.T) {
 	const evil = "x\n\x1b[2J\u202e\u2028\x00"
 	log := &records{keys: map[string]bool{}}
-	calls, fail := 0, error(nil)
+	var calls, now atomic.Int64
+	var fail atomic.Value // func() error
+	fail.Store(func() error { return nil })
 	provider := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
-		calls++
-		return secrets.NewValue(fmt.Sprint("plaintext", calls), fmt.Sprint(calls)+evil), fail
+		n := calls.Add(1)
+		return secrets.NewValue(fmt.Sprint("plaintext", n), fmt.Sprint(n)+evil), fail.Load().(func() error)()
 	})
-	now := time.Duration(0)
+	failWith := func(kind error) { fail.Store(func() error { return fmt.Errorf("%w: %s", kind, evil) }) }
 	env, err := secrets.New(secrets.WithEnviron(map[string]string{}), secrets.WithProvider(provider),
 		secrets.WithLogger(slog.New(log)), secrets.WithRef("A"+evil, secrets.Secret("id")),
 		secrets.WithRef("B"+evil, secrets.SSMParameter("/p")), secrets.WithGrace(0),
-		secrets.WithClock(func() (time.Time, time.Duration) { return time.Unix(0, int64(now)), now }))
+		secrets.WithClock(func() (time.Time, time.Duration) { return time.Unix(0, now.Load()), time.Duration(now.Load()) }))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,10 +144,10 @@ func testEscapesAttributes(t *testing.T) {
 	broken = true
 	env.Refresh(ctx) // another version
 	d.Do(ctx, use)
-	fail = fmt.Errorf("%w: %s", secrets.ErrUnavailable, evil)
-	now = 6 * time.Minute
+	failWith(secrets.ErrUnavailable)
+	now.Store(int64(6 * time.Minute))
 	env.Get(ctx, "A"+evil)
-	fail = fmt.Errorf("%w: %s", secrets.ErrAccessDenied, evil)
+	failWith(secrets.ErrAccessDenied)
 	env.Refresh(ctx)
 	env.Get(ctx, "A"+evil)
 	env.Resolve(ctx, secrets.Secret("other"))

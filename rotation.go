@@ -84,6 +84,7 @@ func (e *Env) do(ctx context.Context, name string,
 	if err != nil {
 		return err
 	}
+	// Without a refusal nothing of this costs more than a Get.
 	t := &trial{env: e, variable: v, seen: g.number, gen: g, from: v.entry}
 	used, err := f(value, false)
 	if err == nil && v.entry.searching.Load() {
@@ -178,6 +179,7 @@ func (t *trial) find(ctx context.Context) bool {
 	if own.source.data().Fixed() {
 		return false
 	}
+	// All callers that were refused with the same value share one search.
 	s := c.joinSearch(own, t.seen)
 	if s == nil {
 		return false
@@ -322,6 +324,7 @@ func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 	if g.lacks(old) != nil {
 		return
 	}
+	// Its own number: a refresh that began earlier must not bring the refused one back.
 	c.seq++
 	g.seq = c.seq
 	e.failure = nil

@@ -131,15 +131,16 @@ func (sec *secret) move(stage string, v *secretVersion) {
 		if old == v || !slices.Contains(old.stages, stage) {
 			continue
 		}
-		old.stages = slices.DeleteFunc(old.stages, func(s string) bool { return s == stage })
+		// Copies: an answer that is being written may hold the old list.
+		old.stages = slices.DeleteFunc(slices.Clone(old.stages), func(s string) bool { return s == stage })
 		if stage == current && v != nil {
 			sec.move(previous, old)
 		}
 	}
 	if v != nil && !slices.Contains(v.stages, stage) {
-		v.stages = append(v.stages, stage)
+		v.stages = append(slices.Clip(v.stages), stage)
 		if stage == current { // it cannot be its own predecessor
-			v.stages = slices.DeleteFunc(v.stages, func(s string) bool { return s == previous })
+			v.stages = slices.DeleteFunc(slices.Clone(v.stages), func(s string) bool { return s == previous })
 		}
 	}
 }

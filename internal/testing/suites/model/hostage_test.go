@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -163,16 +164,16 @@ func (a *account) delay(name string, blob []byte, by time.Duration) {
 func (a *account) over(
 	environ map[string]string, bad, hang string, blob []byte, how badness, put func(version int),
 ) *family {
-	version := 0
+	var version atomic.Int32
 	f := &family{environ: environ, bad: bad, late: how.late > 0}
 	for name := range environ {
 		if name != bad {
 			f.good = append(f.good, name)
 		}
 	}
-	put(version)
-	f.rotate = func() { version++; put(version) }
-	f.text = func(name string) string { return fmt.Sprintf("%s-%d", name, version) }
+	put(0)
+	f.rotate = func() { put(int(version.Add(1))) }
+	f.text = func(name string) string { return fmt.Sprintf("%s-%d", name, version.Load()) }
 	if how.late > 0 {
 		a.delay(hang, blob, how.late)
 	} else {

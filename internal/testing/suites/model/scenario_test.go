@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -504,10 +505,10 @@ func TestDerive_SlowClose(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := newBackend(nil)
 		env := newEnv(t, b.parts(), single)
-		closed := false
+		var closed atomic.Bool
 		d := secrets.Derive(env, "A",
 			func(_ context.Context, v secrets.Value) (string, error) { return v.Reveal(), nil },
-			func(string) { time.Sleep(time.Minute); closed = true })
+			func(string) { time.Sleep(time.Minute); closed.Store(true) })
 		use := func() (used string, took time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
@@ -526,7 +527,7 @@ func TestDerive_SlowClose(t *testing.T) {
 			t.Errorf("f ran with %s, %v after Do began", used, took)
 		}
 		time.Sleep(2 * time.Minute)
-		if !closed {
+		if !closed.Load() {
 			t.Error("the old one was never closed")
 		}
 	})
