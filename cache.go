@@ -14,6 +14,9 @@ import (
 	"github.com/lambdasecrets/secrets/internal/jitter"
 )
 
+// How long callers wait. The patience with an old value in hand is short, because the
+// old value is good enough; without one a caller has nothing better to do than to
+// wait.
 const (
 	staleTimeout   = time.Second      // how long a caller with an old value waits for its refresh
 	defaultTimeout = 10 * time.Second // how long a caller without a deadline waits
@@ -166,6 +169,10 @@ func (c *Cache) entryLocked(ref Ref) *entry {
 	return e
 }
 
+// The bounds of a declared source are the tightest of all its variables, and never
+// change after New. References that are built in code bring their own bounds along
+// each time, so that one Resolve cannot loosen or tighten what others are promised.
+
 // declare returns the entry of a variable's reference and the place of its part in
 // generation.slots. New declares all variables before the first read.
 func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
@@ -200,10 +207,10 @@ func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 //	proceed   look again at the sources of which something became known
 //	finish    settle what is left, and write the log
 //
-// Between them the caller sleeps without a lock, on one channel and one timer. Nothing is
-// decided while it sleeps: who books a result wakes those who wait for the source, and each
-// of them decides for itself. So no caller ever acts for another, and none is asked whether
-// another may leave.
+// Between them the caller sleeps without a lock, on one channel and one timer.
+// Nothing is decided while it sleeps: who books a result wakes those who wait for the
+// source, and each of them decides for itself. So no caller ever acts for another,
+// and none is asked whether another may leave.
 
 // A request is one caller's question for one or more sources.
 type request struct {
@@ -255,14 +262,17 @@ type want struct {
 	err   *ResolveError
 }
 
-// newRequest returns a request without wants.
+// newRequest returns a request without wants. Its time is read once: a caller that
+// looks again and again at its deadline would give away a little more of it each
+// time.
 func (c *Cache) newRequest(ctx context.Context, m mode) *request {
 	began := time.Now()
 	return &request{cache: c, ctx: ctx, mode: m, began: began,
 		until: began.Add(deadline.Left(ctx, defaultTimeout)), wake: make(chan struct{}, 1)}
 }
 
-// wantVariables adds the sources of variables, each once.
+// wantVariables adds the sources of variables, each once. Variables that are fields
+// of one secret share a want.
 func (r *request) wantVariables(vars []*variable) map[*entry]*want {
 	wants := make(map[*entry]*want, len(vars))
 	for _, v := range vars {
@@ -346,7 +356,8 @@ func (c *Cache) begin(r *request) (done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	// A Refresh wants a try that begins after it did; a search may accept an earlier one.
+	// A Refresh wants a try that begins after it did; a search may accept an earlier
+	// one.
 	if r.mode >= renewing && r.after == 0 {
 		r.after = c.seq
 	}
@@ -359,12 +370,15 @@ func (c *Cache) begin(r *request) (done bool) {
 	return c.stepLocked(r, r.wants, now)
 }
 
-// arriveLocked fixes how long a want waits and whether it tries again.
+// arriveLocked fixes how long a want waits and whether it tries again. Both are
+// decided by what is known now: a failure that becomes known later must not shorten
+// the wait of those who came before it, or callers who overlap would take it from
+// each other.
 func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 	r, f := w.request, w.entry.failure
 	r.open, r.own = r.open+1, r.own+1
-	// Each wait that was too short doubles the next, up to four seconds: a backend that
-	// needs longer than one would otherwise never be heard.
+	// Each wait that was too short doubles the next, up to four seconds: a backend
+	// that needs longer than one would otherwise never be heard.
 	timeouts := 0
 	if f != nil {
 		timeouts = f.timeouts
@@ -384,8 +398,8 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 // sleep returns when a want is ready, when one may have something to do (timeUp), or
 // when the caller's context ends.
 func (r *request) sleep() (timeUp bool, ended error) {
-	// A runtime timer, not the cache's clock: it stands still while the sandbox is frozen,
-	// and a caller that thaws has the rest of its time.
+	// A runtime timer, not the cache's clock: it stands still while the sandbox is
+	// frozen, and a caller that thaws has the rest of its time.
 	timer := time.NewTimer(time.Until(r.nextAt))
 	defer timer.Stop()
 	select {
@@ -456,7 +470,8 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 			starts = append(starts, w)
 		}
 	}
-	// All together: what leaves in one round shares calls, and draws its lifetime once.
+	// All together: what leaves in one round shares calls, and draws its lifetime
+	// once.
 	c.startLocked(r, starts, now)
 	if r.own == 0 {
 		c.hurryLocked(r)
@@ -467,8 +482,12 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 	return r.open == 0
 }
 
-// situationLocked returns what is known of w's source and of w, and the generation
-// that may be served.
+// situationLocked gathers, and next decides: everything that a decision may depend on
+// stands in one plain value, so that the rules can be read and tested without a
+// clock.
+//
+// It returns what is known of w's source and of w, and the generation that may be
+// served.
 func (c *Cache) situationLocked(w *want, now clock.Moment) (*generation, situation) {
 	e, r := w.entry, w.request
 	g, state := e.state(w.bounds, c.grace, now)
@@ -554,7 +573,8 @@ func (w *want) pausing() bool {
 	return time.Now().Before(later(w.pauseUntil, w.retryAt()))
 }
 
-// limit returns when w gives up, which is sooner for who holds an old value.
+// limit returns when w gives up, which is sooner for who holds an old value: it has
+// something to answer with, and its own caller is waiting as well.
 func (w *want) limit() time.Time {
 	if w.holds && w.staleUntil.Before(w.request.until) {
 		return w.staleUntil
@@ -602,6 +622,9 @@ func (c *Cache) closeLocked(w *want) (closing bool) {
 	}
 	return w.closing && !w.over()
 }
+
+// One timer serves all wants of a request: it fires at the earliest moment at which
+// one of them has something to do, and all are looked at then.
 
 // wakeAtLocked sees to it that r wakes up when w has something to do.
 func (r *request) wakeAtLocked(w *want) {
@@ -662,6 +685,9 @@ func (c *Cache) joinLocked(w *want, t *try) {
 	c.registerLocked(w)
 }
 
+// A caller who pauses is no waiter of any try: nothing runs for it meanwhile, and a
+// round that only such callers are left of ends.
+
 // pauseLocked makes w wait until its source may be tried again.
 func (c *Cache) pauseLocked(w *want) {
 	c.leaveLocked(w)
@@ -676,6 +702,10 @@ func (c *Cache) registerLocked(w *want) {
 		w.entry.waiting = append(w.entry.waiting, w)
 	}
 }
+
+// A round runs as long as one of its tries is waited for. The counts tell when that
+// ends without a look at all tries: with a thousand sources, each result would cost a
+// thousand steps otherwise.
 
 // leaveLocked ends w's waiting for its try, and cancels a round that nobody waits for
 // any more.
@@ -712,7 +742,8 @@ func (c *Cache) wakeLocked(e *entry, news bool) {
 	}
 }
 
-// settleLocked ends a want.
+// settleLocked ends a want. The pause between tries ends with the last of those who
+// waited: it spaces their tries, and must not delay who comes after them.
 func (c *Cache) settleLocked(w *want) {
 	c.leaveLocked(w)
 	e := w.entry
@@ -734,6 +765,8 @@ func (c *Cache) settleLocked(w *want) {
 	c.forgetLocked(e)
 }
 
+// A value that is served is in use from then on, and refreshed with its neighbours.
+
 // serveLocked settles w with g, which may be stale. What only a warm or a Refresh
 // asked for is not in use yet, so that no refresh takes it along.
 func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Moment) {
@@ -753,7 +786,8 @@ func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Momen
 	c.settleLocked(w)
 }
 
-// failLocked settles w with an error.
+// failLocked settles w with an error: the failure that is known, and where time
+// decided that as well, so that errors.Is finds both.
 func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
 	e := w.entry
 	if s.over {
@@ -804,6 +838,10 @@ func (w *want) withTimeout(known *ResolveError) *ResolveError {
 	return &both
 }
 
+// What a caller leaves behind is the most delicate part: it knows only that nothing
+// came in its own time. So it never says more than that, and only to callers with as
+// little.
+
 // partLocked remembers what the leaving of w says of its source, see parting.
 func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 	e, r := w.entry, w.request
@@ -830,7 +868,8 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 	}
 }
 
-// openLocked opens the next window of a failure.
+// openLocked opens the next window of a failure. The number orders windows and
+// requests: a caller that came before a window is never turned away by it.
 func (c *Cache) openLocked(f *failure, draw float64, now clock.Moment) {
 	if !f.open(now) {
 		c.windows++
@@ -841,8 +880,8 @@ func (c *Cache) openLocked(f *failure, draw float64, now clock.Moment) {
 // bookSilenceLocked remembers that nothing came while w waited.
 func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 	e := w.entry
-	// The caller's own wait, not the age of the try: that is what the next caller's time is
-	// compared with.
+	// The caller's own wait, not the age of the try: that is what the next caller's
+	// time is compared with.
 	waited := time.Since(w.request.began)
 	if e.failure == nil {
 		e.failure = &failure{seq: w.try.seq()}
@@ -864,7 +903,8 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 	c.openLocked(f, jitter.Draw(), now)
 }
 
-// noAnswer returns the error of a caller who got none.
+// noAnswer returns the error of a caller who got none. It says how long that caller
+// waited, since another may have more time and be answered.
 func noAnswer(source Ref, gone error, waited time.Duration) *ResolveError {
 	problem := "no answer within " + waited.Round(time.Millisecond).String()
 	if waited < time.Millisecond {
@@ -879,8 +919,8 @@ func (c *Cache) dropLocked(e *entry, now clock.Moment) {
 	if g == nil {
 		return
 	}
-	// References that were not declared have no bounds but their callers': each judges for
-	// itself, and none drops what another may still have.
+	// References that were not declared have no bounds but their callers': each
+	// judges for itself, and none drops what another may still have.
 	if why := e.dropReason(g, e.bounds, c.grace, now); why != "" && e.declared {
 		e.gen.Store(nil)
 		c.noteDroppedLocked(e, g, why, now)

@@ -92,20 +92,22 @@ const (
 	apart             // that call failed, too: each is asked alone
 )
 
-// startLocked begins a try for each of wants, in one round per group.
+// startLocked begins a try for each of wants, in one round per group. It is the only
+// place where anything is asked of a provider, and always on behalf of a caller who
+// waits.
 func (c *Cache) startLocked(r *request, wants []*want, now clock.Moment) {
 	byGroup := map[group][]*want{}
 	for _, w := range wants {
 		byGroup[w.entry.group] = append(byGroup[w.entry.group], w)
 	}
 	for g, wants := range byGroup {
-		// Numbered under the lock, before the request is sent: a later number means a later
-		// question, whichever answer comes first.
+		// Numbered under the lock, before the request is sent: a later number means a
+		// later question, whichever answer comes first.
 		c.seq++
 		round := &round{cache: c, seq: c.seq, at: now, began: time.Now(), draw: jitter.Draw(),
 			retry: wants[0].answered, renews: r.mode >= renewing}
-		// Values of the caller's context (spans, the width) go along; its end does not, for
-		// others may wait for the same result.
+		// Values of the caller's context (spans, the width) go along; its end does
+		// not, for others may wait for the same result.
 		var ctx context.Context
 		ctx, round.cancel = context.WithCancel(context.WithoutCancel(r.ctx))
 		if r.mode >= renewing {
@@ -120,6 +122,11 @@ func (c *Cache) startLocked(r *request, wants []*want, now clock.Moment) {
 		go round.run(ctx, calls)
 	}
 }
+
+// Three kinds of sources leave together: those that the caller wants; those whose
+// callers pause before their next try, because one batch that failed is best asked
+// again as one batch; and those that are due and in use, because they would each cost
+// a call soon.
 
 // departuresLocked returns the entries that leave in a round: those of wants, those
 // of the group whose callers pause before their next try, and those that a refresh
@@ -140,8 +147,8 @@ func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.M
 	if r.mode >= renewing || !known {
 		return leaving, nil // a Refresh asks for what it names; a new name brings no old ones
 	}
-	// A caller of one expired value pays for its neighbours too: they would each cost a
-	// call of their own a moment later.
+	// A caller of one expired value pays for its neighbours too: they would each cost
+	// a call of their own a moment later.
 	isIn := map[*entry]bool{}
 	for _, e := range leaving {
 		isIn[e] = true
@@ -249,11 +256,16 @@ func (c *Cache) stepAlongLocked(w *want) {
 	}
 }
 
+// Failures divide the sources. A throttle, a time-out or a lost connection says
+// nothing of a name, so those leave with the good ones. A failure of its own keeps a
+// name apart until it succeeds. A failure of the whole call may be either, see
+// suspicion.
+
 // collectLocked makes a try for each entry and divides the tries into calls. What
 // failed on its own leaves alone, so that it takes no good one down with it.
 func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
-	// Good names and suspects never share a call: whatever the backend has against one of
-	// them, it has against the whole of it.
+	// Good names and suspects never share a call: whatever the backend has against
+	// one of them, it has against the whole of it.
 	var good, suspects call
 	var probes []*entry
 	for _, e := range leaving {
@@ -290,6 +302,9 @@ func (e *entry) failedAlone() bool {
 	return !f.nature.whole
 }
 
+// A caller has at most one try that it waits for, and a source at most one that
+// newcomers join. Older ones may still run, for those who began with them.
+
 // tryLocked makes a try of e in a call, and lets everybody wait for it who has no
 // other.
 func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
@@ -303,8 +318,8 @@ func (c *Cache) tryLocked(r *round, e *entry, in *call) *call {
 // adoptWaitersLocked makes t the try of e: those who pause, or wait for one that
 // stood still, wait for t.
 func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
-	// From now on newcomers join t. Those who wait for an older try that still runs stay
-	// with it: they are woken by whatever is booked first.
+	// From now on newcomers join t. Those who wait for an older try that still runs
+	// stay with it: they are woken by whatever is booked first.
 	e.try = t
 	for _, w := range e.waiting {
 		switch {
@@ -392,8 +407,8 @@ func (r *round) nothingToServe(source Ref) bool {
 // cancelLocked ends a round that nobody waits for any more. Values that it still
 // brings are kept.
 func (c *Cache) cancelLocked(r *round) {
-	// Nobody joins it from here on; its tries stay open until the provider has returned,
-	// since what it still brings counts.
+	// Nobody joins it from here on; its tries stay open until the provider has
+	// returned, since what it still brings counts.
 	r.cancelled = true
 	r.cancel()
 	for _, t := range r.tries {
@@ -465,7 +480,9 @@ func (c *Cache) nowOr(at clock.Moment) (now clock.Moment) {
 	return c.now()
 }
 
-// deliver books a result.
+// deliver books a result, on the provider's goroutine. It may come long after
+// everybody has left, after a newer one, or after a freeze: each rule about that
+// stands here or in what it calls, and nowhere else.
 func (c *Cache) deliver(t *try, res Result) {
 	now := c.nowOr(t.round.at)
 	o := outcomeOf(t.entry, res, t.round.at, now)
@@ -477,8 +494,8 @@ func (c *Cache) deliver(t *try, res Result) {
 	if t.done {
 		return
 	}
-	// The order matters: results first, then who waits, and the round last, because it may
-	// be over now.
+	// The order matters: results first, then who waits, and the round last, because
+	// it may be over now.
 	t.done = true
 	if t.entry.try == t {
 		t.entry.try = nil
@@ -529,7 +546,8 @@ func (e *entry) parse(res Result, asked, now clock.Moment) (*generation, *Resolv
 
 // generation makes a generation of a result, without what installing it decides.
 func (e *entry) generation(res Result, at clock.Moment) *generation {
-	// Every declared part is parsed now, once, so that a cached read is a look into a slice.
+	// Every declared part is parsed now, once, so that a cached read is a look into a
+	// slice.
 	g := &generation{arn: res.ARN, at: at, warning: res.warning, region: res.region,
 		fixed: e.source.data().Fixed(),
 		slots: make([]slot, 1, 1+len(e.parts))}
@@ -542,11 +560,16 @@ func (e *entry) generation(res Result, at clock.Moment) *generation {
 	return g
 }
 
+// A value is as old as its question, whoever still waits for it: it is judged by its
+// true age when it is served. So even a late one is kept, unless something newer is
+// known.
+
 // installLocked makes g the value of t's source, unless a later try has brought one,
 // or a permanent failure.
 func (c *Cache) installLocked(t *try, g *generation) {
 	e := t.entry
-	// Even a value that is too late to be served says that its neighbours could be answered.
+	// Even a value that is too late to be served says that its neighbours could be
+	// answered.
 	t.call.answered++
 	t.call.setApart()
 	e.answered = max(e.answered, t.seq())
@@ -565,6 +588,9 @@ func (c *Cache) installLocked(t *try, g *generation) {
 	}
 }
 
+// Environments that start together would also refresh together, again and again: the
+// lifetimes that are drawn drive them apart.
+
 // setLocked gives g its lifetime and its number, and serves it from now on.
 func (c *Cache) setLocked(e *entry, g *generation, draw float64) {
 	// A cold start, a restore or a long freeze: others had one at the same moment.
@@ -579,8 +605,8 @@ func (c *Cache) setLocked(e *entry, g *generation, draw float64) {
 	}
 	e.warned = g.warning
 	c.noteRegionLocked(e, g)
-	// The number tells a Do whether another generation is another content. A refresh that
-	// brings the same content is no news to it.
+	// The number tells a Do whether another generation is another content. A refresh
+	// that brings the same content is no news to it.
 	if old := e.gen.Load(); old == nil || !old.slots[0].value.same(g.slots[0].value) {
 		e.content++
 	}
@@ -649,6 +675,10 @@ func (c *call) setApart() {
 	}
 }
 
+// Three things follow from a failure, and each has its own owner: the window, which
+// is for callers who come later; the pause, which is for those who wait; and the
+// grace, which is for the old value.
+
 // recordLocked makes the outcome of t the failure of e.
 func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	c.stats.Failures[o.err.kind.Error()]++
@@ -665,7 +695,8 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 		e.booked = t.seq()
 		c.recordPermanentLocked(e, o.err, now)
 	}
-	// A step of the search for a bad name is no backoff step: its neighbours are waiting.
+	// A step of the search for a bad name is no backoff step: its neighbours are
+	// waiting.
 	atOnce := e.suspectWhole(o.failureNature)
 	f.retryAt = c.retryAtLocked(e, t.round, atOnce)
 	switch holds := e.gen.Load() != nil; {
@@ -731,15 +762,16 @@ func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
 	if atOnce {
 		return time.Time{}
 	}
-	// Tries of one round that fail one after the other wait for the same moment, so that
-	// they leave in one call again.
+	// Tries of one round that fail one after the other wait for the same moment, so
+	// that they leave in one call again.
 	now := time.Now()
 	if now.Before(r.retryAt) {
 		return r.retryAt
 	}
 	longest := min(maxBackoff, 100*time.Millisecond<<min(e.failure.tries-1, 5))
 	backoff := jitter.LessBy(longest, 0.5, r.draw)
-	// The source's time moves, not each caller's: 64 callers would make 64 last tries.
+	// The source's time moves, not each caller's: 64 callers would make 64 last
+	// tries.
 	for _, w := range e.waiting {
 		left := w.request.until.Sub(now) - deadline.Reserve
 		last := backoff > left && left > deadline.Reserve
@@ -750,6 +782,11 @@ func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
 	r.retryAt = now.Add(backoff)
 	return r.retryAt
 }
+
+// A probe stands for all that wait for it. If it is answered, the backend is well,
+// and one of the others is at fault: they leave together once more, and apart after
+// that. If it fails likewise, all of them have failed once more, at the cost of one
+// call.
 
 // releaseHeldLocked tells the entries that waited for a probe its result: they may
 // leave together if it was answered, and share its failure if not.

@@ -106,7 +106,8 @@ func (e *Env) do(ctx context.Context, name string,
 	return err
 }
 
-// A trial is one Do after a refusal: what was tried, and what was found.
+// A trial is one Do after a refusal: what was tried, and what was found. It belongs
+// to one call; what callers share is the search.
 type trial struct {
 	env      *Env
 	variable *variable
@@ -197,8 +198,8 @@ func (t *trial) find(ctx context.Context) bool {
 	return found
 }
 
-// lookBeyond looks for the pending value, and once more for the own one where there is
-// none, or where AWSCURRENT was not fetched for this search.
+// lookBeyond looks for the pending value, and once more for the own one where there
+// is none, or where AWSCURRENT was not fetched for this search.
 func (t *trial) lookBeyond(ctx context.Context, s *search) (found bool, err *ResolveError) {
 	if s.pending == nil {
 		return false, nil
@@ -324,7 +325,8 @@ func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 	if g.lacks(old) != nil {
 		return
 	}
-	// Its own number: a refresh that began earlier must not bring the refused one back.
+	// Its own number: a refresh that began earlier must not bring the refused one
+	// back.
 	c.seq++
 	g.seq = c.seq
 	e.failure = nil
