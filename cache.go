@@ -667,7 +667,9 @@ func later(a, b time.Time) time.Time {
 	return a
 }
 
-// joinLocked makes w wait for t.
+// joinLocked makes w wait for t. Callers with an old value are counted apart: when
+// only those are left, a try that takes too long is given up for all of them at once,
+// and a provider that returns everything together hands over what it has.
 func (c *Cache) joinLocked(w *want, t *try) {
 	if w.waits && w.try == t {
 		return
@@ -723,6 +725,9 @@ func (c *Cache) leaveLocked(w *want) {
 		c.unwaitLocked(t.round)
 	}
 }
+
+// Who books a result decides nothing for those who wait: it only wakes them. Each
+// looks at what is known by then, which may be more than that result.
 
 // wakeLocked makes all who wait for e look again, with the news that something is
 // known of it, or without any.
@@ -912,6 +917,9 @@ func noAnswer(source Ref, gone error, waited time.Duration) *ResolveError {
 	}
 	return &ResolveError{Ref: source, kind: ErrUnavailable, cause: gone, problem: problem}
 }
+
+// A value is dropped by whoever looks at it first after its time: nothing runs in the
+// background that could do it on time.
 
 // dropLocked drops a value that may not be served any more.
 func (c *Cache) dropLocked(e *entry, now clock.Moment) {

@@ -331,6 +331,9 @@ func (c *Cache) adoptWaitersLocked(e *entry, t *try) {
 	}
 }
 
+// In an outage a probe costs one call where the batches of its group would cost many,
+// and each further round asks another name, so that a bad one is no probe for ever.
+
 // probeLocked asks one of the entries alone, the one that was so asked longest ago.
 // The others wait for its result.
 func (c *Cache) probeLocked(r *round, entries []*entry) *call {
@@ -403,6 +406,10 @@ func (r *round) nothingToServe(source Ref) bool {
 		return w.needs && w.request.mode < renewing
 	})
 }
+
+// Nothing runs in the background: a sandbox may be frozen as soon as the last caller
+// has its answer, and a call that was frozen half-way would fail, or be late, after
+// the thaw.
 
 // cancelLocked ends a round that nobody waits for any more. Values that it still
 // brings are kept.
