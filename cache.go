@@ -145,10 +145,12 @@ func (c *Cache) wantAll(r *request, refs []Ref, results []Result) []*want {
 // value.
 type renewKey struct{}
 
-// now reads both clocks.
+// now reads both clocks. It is called under the lock as well, so a user's clock must
+// be quick and must not call the cache.
 func (c *Cache) now() clock.Moment { return clock.At(c.clock()) }
 
-// boundsOf returns the bounds that ref states, or the cache's.
+// boundsOf returns the bounds that ref states, or the cache's where it states none: a
+// reference knows best how fresh and how old its value may be.
 func (c *Cache) boundsOf(ref Ref) bounds {
 	ttl, maxStale := ref.data().Bounds(c.ttl, c.stale)
 	return bounds{ttl, maxStale}
