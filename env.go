@@ -175,9 +175,9 @@ func (e *Env) unknown(name string) *ResolveError {
 
 // Resolve returns the value of a reference that is not in the environment. It blocks and
 // fails as [Env.Get] does. Up to 1,000 such references are kept, and 4 MiB of their
-// values; beyond that the oldest goes. A field is parsed anew on each call. Failures of
-// such references are logged once a minute with their number, as secrets.undeclared: the
-// caller has the error.
+// values; beyond that the one goes that was used longest ago. The failures of 3,000 others
+// are remembered. A field is parsed anew on each call. Failures of such references are
+// logged once a minute with their number, as secrets.undeclared: the caller has the error.
 func (e *Env) Resolve(ctx context.Context, ref Ref) (Value, error) {
 	if err := e.allowed("", ref); err != nil {
 		err.Ref = ref

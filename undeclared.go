@@ -2,6 +2,7 @@ package secrets
 
 const (
 	maxUndeclared = 1000 // values of references that were not declared
+	maxAbsent     = 3000 // failures of others, which take some 1,300 bytes each
 	// maxKept bounds, in bytes, all that is kept of references that were not
 	// declared: 4 MiB of values, and what belongs to them.
 	maxKept = 4<<20 + 512<<10
@@ -21,7 +22,8 @@ type kept struct {
 // however many there are.
 type keptList struct {
 	newest, oldest *entry
-	size, values   int
+	size           int
+	values, absent int // entries with a value, and without one
 }
 
 // each calls f for all entries, the newest first.
@@ -44,6 +46,8 @@ func (l *keptList) put(e *entry) {
 	l.size += e.kept.size
 	if e.kept.value {
 		l.values++
+	} else {
+		l.absent++
 	}
 }
 
@@ -66,6 +70,8 @@ func (l *keptList) remove(e *entry) {
 	l.size -= k.size
 	if k.value {
 		l.values--
+	} else {
+		l.absent--
 	}
 	e.kept = kept{}
 }
@@ -94,7 +100,10 @@ func (c *Cache) keepLocked(e *entry) {
 func (e *entry) isKnown() bool { return e.gen.Load() != nil || e.failure != nil }
 
 // isFull reports whether the oldest entries have to go.
-func (l *keptList) isFull() bool { return l.values > maxUndeclared || l.size > maxKept }
+func (l *keptList) isFull() bool {
+	tooMany := l.values > maxUndeclared || l.absent > maxAbsent
+	return tooMany || l.size > maxKept
+}
 
 // evictLocked lets the oldest entries go that are too many. What somebody waits for
 // stays.

@@ -268,3 +268,27 @@ func TestRefOfRefsIsTheSameSource(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// Absent names are remembered too, far beyond the number of values, but not without end.
+func TestAbsentReferencesAreBounded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.fail(secrets.ErrNotFound)
+		env := p.env(t, nil)
+		ask := func(i int) { env.Resolve(t.Context(), secrets.Secret(fmt.Sprint("none", i))) }
+		for i := range 5000 {
+			ask(i)
+		}
+		if n := len(env.Refs()); n != 3000 {
+			t.Errorf("%d are kept, want 3000", n)
+		}
+		before := p.count()
+		for i := 2000; i < 5000; i++ {
+			ask(i)
+		}
+		if n := p.count() - before; n != 0 {
+			t.Errorf("%d calls for names that are known to be absent", n)
+		}
+	})
+}

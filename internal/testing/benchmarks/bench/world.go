@@ -57,7 +57,7 @@ type Set struct {
 	Twice                            int // secrets that two variables read, a field each
 }
 
-// Sets are all of them. 25+25 is that of issue 7, 60vars that of issue 2.
+// Sets are all of them. 25+25 is half parameters and half secrets, 60vars the environment of the first tests.
 var Sets = []Set{
 	{Name: "1", Secrets: 1},
 	{Name: "25s", Secrets: 25},
