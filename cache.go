@@ -444,7 +444,7 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 			continue
 		}
 		if w.along {
-			c.stepAlongLocked(w)
+			c.stepAlongLocked(w, now)
 			continue
 		}
 		c.lookLocked(w, now)
@@ -907,7 +907,7 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 	if waited < staleTimeout {
 		f.windows = 0 // who had so little time learned little: the window does not grow
 	}
-	c.openLocked(f, jitter.Draw(), now)
+	c.openLocked(f, w.try.round.draw, now)
 }
 
 // noAnswer returns the error of a caller who got none. It says how long that caller

@@ -449,9 +449,7 @@ func runCause(t *testing.T, row localCause) causeReport {
 		"CAUSE_DIR=" + dir, "HOME=" + dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "AWS_REGION=eu-west-1", "AWS_CONFIG_FILE=" + os.DevNull,
 		"AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=canary-secret-key", "AWS_MAX_ATTEMPTS=1",
 	}
-	for _, v := range row.prepare(&causeWorld{t, dir}) {
-		environ = append(environ, v) // the last of one name counts
-	}
+	environ = append(environ, row.prepare(&causeWorld{t, dir})...) // the last of one name counts
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCauseProcess$", "-test.timeout=60s")
 	cmd.Env = environ
 	out, _ := cmd.CombinedOutput()

@@ -219,7 +219,7 @@ func (e *entry) comesAlong(failing bool, now clock.Moment) bool {
 func (r *request) takeAlongLocked(e *entry) *want {
 	w := r.add(e, e.bounds)
 	w.along = true
-	w.alongUntil = earlier(r.until, r.began.Add(maxAlong))
+	w.alongUntil = r.until // while the caller waits for its own anyway
 	r.open++
 	r.nextAt = earlier(r.nextAt, w.alongUntil)
 	return w
@@ -235,6 +235,7 @@ func (c *Cache) hurryLocked(r *request) {
 		}
 		began := w.try.round.began
 		limit := began.Add(min(maxAlong, max(minAlong, 2*time.Since(began))))
+		limit = earlier(limit, later(time.Now(), r.began.Add(maxAlong)))
 		w.alongUntil = earlier(w.alongUntil, limit)
 		r.nextAt = earlier(r.nextAt, w.alongUntil)
 	}
@@ -243,17 +244,30 @@ func (c *Cache) hurryLocked(r *request) {
 // stepAlongLocked settles what was taken along when it has its result, or when its
 // time is up. What did not come in time is not taken along again until somebody reads
 // it.
-func (c *Cache) stepAlongLocked(w *want) {
+func (c *Cache) stepAlongLocked(w *want, now clock.Moment) {
 	switch {
 	case w.try == nil || w.try.done:
 		c.settleLocked(w)
 	case w.request.ended != nil || !time.Now().Before(w.alongUntil):
-		if g := w.entry.gen.Load(); g != nil {
-			g.used.Store(false)
-		}
-		w.entry.wanted = false
+		c.leaveAlongLocked(w, now)
 		c.settleLocked(w)
 	}
+}
+
+// leaveAlongLocked gives up what was taken along. If its neighbours in the same call were
+// answered, it stays behind from now on. If nobody was, it shares their silence and their
+// window: in an outage what was asked in one call is asked in one call again.
+func (c *Cache) leaveAlongLocked(w *want, now clock.Moment) {
+	g := w.entry.gen.Load()
+	silent := w.try.call.answered == 0 && w.request.ended == nil
+	if silent && g != nil {
+		c.bookSilenceLocked(w, true, now)
+		return
+	}
+	if g != nil {
+		g.used.Store(false)
+	}
+	w.entry.wanted = false
 }
 
 // Failures divide the sources. A throttle, a time-out or a lost connection says
@@ -274,7 +288,7 @@ func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
 			probes = append(probes, e)
 		case e.suspect == apart || e.failedAlone():
 			calls = append(calls, c.tryLocked(r, e, &call{}))
-		case e.suspect == trusted:
+		case e.suspect == trusted, e.suspect == cleared && e.failure == nil:
 			c.tryLocked(r, e, &good)
 		default:
 			c.tryLocked(r, e, &suspects)
@@ -468,6 +482,9 @@ func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
 	}
 	if o.err != nil {
 		o.gen, o.failureNature = nil, natureOf(o.err)
+		if res.whole && o.transient && !o.interrupted {
+			o.whole = true // a provider of somebody else's does not say so itself
+		}
 	}
 	if o.err != nil && o.err.outgrown {
 		// A tree past its limits was good: it is served as through an outage.
@@ -811,11 +828,26 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 		case o.givenUp && t.round.cancelled:
 		case len(e.waiting) > 0 && t.seq() > e.booked:
 			c.recordLocked(e, t, o, now)
+			e.outageProbed(o)
 		}
 		if answered && e.failure != nil {
 			e.failure.retryAt, e.failure.window = time.Time{}, 0
 		}
 		c.wakeLocked(e, answered || !o.givenUp)
 	}
+	if len(t.held) > 0 && !answered {
+		t.entry.outageProbed(o)
+	}
 	t.held = nil
+}
+
+// outageProbed: a probe failed as the whole call did, so it is an outage, or the bad name
+// itself. Another name is probed next: its failure is not its own.
+func (e *entry) outageProbed(o outcome) {
+	if o.interrupted || e.suspect != probing {
+		return
+	}
+	if e.failure != nil {
+		e.failure.nature.whole = true // it stands for the whole call
+	}
 }

@@ -116,7 +116,9 @@ type Result struct {
 	ARN   string // of the parameter, secret or key it came from, for Env.Refs; may be ""
 	Err   error  // why there is no Value, or nil
 
-	region  string        // the reference's second Region, if the Value came from there
+	region string // the reference's second Region, if the Value came from there
+	// whole: with Err, no reference of the call was answered, see ResolveError.wholeCall.
+	whole   bool
 	warning string        // for the log: the Value is about to outgrow a limit; or ""
 	age     time.Duration // of a Value that was in a Cache already
 }

@@ -52,7 +52,9 @@ func stream(ctx context.Context, p Provider, refs []Ref, deliver func(i int, r R
 				return fmt.Sprintf("the provider returned %d results for %d references",
 					len(results), len(refs))
 			}
+			whole := len(results) > 1 && !slices.ContainsFunc(results, answered)
 			for i, r := range results {
+				r.whole = whole
 				d.deliver(i, r)
 			}
 		}
@@ -62,6 +64,9 @@ func stream(ctx context.Context, p Provider, refs []Ref, deliver func(i int, r R
 		d.deliver(i, failed(ref, garbledError("", ref, problem)))
 	}
 }
+
+// answered reports whether r is no error.
+func answered(r Result) bool { return r.Err == nil }
 
 // streamEach is stream with a call of its own for each reference, as many at once as
 // the width of ctx allows: for names that would take a batch of good ones down with

@@ -24,13 +24,13 @@ import (
 
 // checker checks the references of one environment.
 type checker struct {
-	env                          environ.Environment
-	role, region, function, home string
-	key                          string
-	iam                          simulator
-	ssm                          *ssm.Client
-	sm                           *secretsmanager.Client
-	kms                          *kms.Client
+	env                    environ.Environment
+	role, region, function string
+	key                    string
+	iam                    simulator
+	ssm                    *ssm.Client
+	sm                     *secretsmanager.Client
+	kms                    *kms.Client
 }
 
 func newChecker(cfg aws.Config, e environ.Environment, role, region, function, key string) *checker {

@@ -547,6 +547,7 @@ func TestDerive_SlowBuild(t *testing.T) {
 			time.Sleep(time.Second)
 			return v.Reveal(), nil
 		}, nil)
+		//lint:ignore ST1008 the order of what is compared below
 		do := func(deadline time.Duration) (err error, took time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
 			defer cancel()

@@ -185,6 +185,7 @@ func (w *world) faultOf(s *source) *fault {
 	return nil
 }
 
+//lint:ignore ST1008 a provider's two results come first
 func (w *world) ask(ctx context.Context, ref secrets.Ref) (secrets.Value, error, *question) {
 	w.mu.Lock()
 	s := w.sources[ref.ID()]

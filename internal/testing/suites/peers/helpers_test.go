@@ -89,14 +89,6 @@ func (p *script) fail(err error) {
 	p.set(0, func(context.Context, int, string) (string, error) { return "", err })
 }
 
-// reset makes p forget its calls.
-func (p *script) reset() *script {
-	p.mu.Lock()
-	p.calls = nil
-	p.mu.Unlock()
-	return p
-}
-
 // count returns how often p was called.
 func (p *script) count() int {
 	p.mu.Lock()
