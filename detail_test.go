@@ -379,10 +379,7 @@ func starts() int {
 
 // useUpFiles lowers the limit and opens files until there is no more.
 func useUpFiles(t *testing.T) {
-	limit := syscall.Rlimit{Cur: 32, Max: 32}
-	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
-		t.Fatal(err)
-	}
+	lowerFileLimit(t, 32)
 	for {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
