@@ -43,6 +43,7 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/filelimit"
 )
 
 // A localCause is a failure of the machine, of the network's own parts, or of who gives the credentials. It happens
@@ -379,7 +380,9 @@ func starts() int {
 
 // useUpFiles lowers the limit and opens files until there is no more.
 func useUpFiles(t *testing.T) {
-	lowerFileLimit(t, 32)
+	if err := filelimit.Lower(32); err != nil {
+		t.Fatal(err)
+	}
 	for {
 		f, err := os.Open(os.DevNull)
 		if err != nil {
