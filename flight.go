@@ -820,16 +820,7 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 		if e.try == t {
 			e.try = nil
 		}
-		switch {
-		case answered && e.probed > 0:
-			e.suspect = apart // it was asked alone before, and failed
-		case answered:
-			e.suspect = cleared
-		case o.givenUp && t.round.cancelled:
-		case len(e.waiting) > 0 && t.seq() > e.booked:
-			c.recordLocked(e, t, o, now)
-			e.outageProbed(o)
-		}
+		c.shareProbeLocked(e, t, o, now)
 		if answered && e.failure != nil {
 			e.failure.retryAt, e.failure.window = time.Time{}, 0
 		}
@@ -839,6 +830,21 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 		t.entry.outageProbed(o)
 	}
 	t.held = nil
+}
+
+// shareProbeLocked tells one entry that waited for the probe t what came of it.
+func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) {
+	answered := o.gen != nil || !o.transient
+	switch {
+	case answered && e.probed > 0:
+		e.suspect = apart // it was asked alone before, and failed
+	case answered:
+		e.suspect = cleared
+	case o.givenUp && t.round.cancelled:
+	case len(e.waiting) > 0 && t.seq() > e.booked:
+		c.recordLocked(e, t, o, now)
+		e.outageProbed(o)
+	}
 }
 
 // outageProbed: a probe failed as the whole call did, so it is an outage, or the bad name
