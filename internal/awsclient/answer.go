@@ -73,6 +73,8 @@ func (a *answer) Read(p []byte) (int, error) {
 		// error.
 		if good, err := a.text.check(p[:n]); err != nil {
 			n, a.err = good, err
+		} else if a.err == io.EOF && a.text.cutShort() {
+			a.err = io.ErrUnexpectedEOF
 		}
 	}
 	return n, a.err

@@ -189,6 +189,25 @@ func TestAnswer_Members(t *testing.T) {
 	}
 }
 
+// The end of the connection in the middle of a text is io.ErrUnexpectedEOF, whatever the SDK's decoder says of it.
+func TestAnswer_CutShort(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]error{
+		`{"a":"]}"}`: nil,
+		`{"a":[1]} `: nil,
+		``:           nil, // of no length at all: the backends tell
+		`{"a":"`:     io.ErrUnexpectedEOF,
+		`{"a":"b"`:   io.ErrUnexpectedEOF,
+		`{"a":[1,2}`: io.ErrUnexpectedEOF,
+	} {
+		a := &answer{body: io.NopCloser(strings.NewReader(text)), limit: maxAnswer, text: &jsonText{}}
+		if got, err := io.ReadAll(a); err != want || string(got) != text {
+			t.Errorf("%s: read %q, %v; want %v", text, got, err, want)
+		}
+		a.release()
+	}
+}
+
 // What the check lets pass is decoded without a replacement, and it refuses nothing else.
 func FuzzAnswerText(f *testing.F) {
 	for _, s := range []string{"", "a", "\\", "ä", "\xff", `\ud834\udd1e`, `\ud834`, `\\ud834"`, "\xed\xa0\x80", `"`} {

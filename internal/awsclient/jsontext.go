@@ -18,6 +18,7 @@ type jsonText struct {
 	low     byte // bounds of the next of them
 	up      byte
 	members int
+	open    int // objects and arrays that have no end yet
 }
 
 var (
@@ -70,10 +71,19 @@ func (t *jsonText) structure(b byte) {
 	switch b {
 	case '"':
 		t.quoted = true
-	case '[', '{', ',':
+	case '[', '{':
 		t.members++
+		t.open++
+	case ',':
+		t.members++
+	case ']', '}':
+		t.open--
 	}
 }
+
+// cutShort reports whether the text ended before its last object or string did. The versions of
+// the SDK report that in different ways, some without a type.
+func (t *jsonText) cutShort() bool { return t.quoted || t.open > 0 }
 
 // beginRune takes the first byte of a rune of more than one. The bounds are those of RFC 3629,
 // section 4: no overlong forms, no surrogates, nothing above U+10FFFF.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/xml"
 	"errors"
 	"io"
 	"io/fs"
@@ -132,6 +133,7 @@ func (e *Error) network(err error) Reason {
 		return Foreign
 	}
 	var garbled *smithy.DeserializationError
+	var notXML *xml.SyntaxError // of STS
 	var dns *net.DNSError
 	var netErr net.Error
 	switch {
@@ -143,7 +145,9 @@ func (e *Error) network(err error) Reason {
 		return resolver(dns)
 	case errors.As(err, &netErr) && netErr.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return Timeout // also in the middle of an answer
-	case errors.As(err, &garbled), errors.Is(err, io.ErrUnexpectedEOF) && e.Status != 0:
+	case errors.As(err, &garbled), errors.As(err, &notXML):
+		return Garbled
+	case errors.Is(err, io.ErrUnexpectedEOF) && e.Status != 0:
 		return Garbled
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return Refused
