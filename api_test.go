@@ -17,7 +17,7 @@ import (
 )
 
 // The exported API is a committed file, so that a change of it is seen in review.
-func TestAPI(t *testing.T) {
+func TestAPI_IsGolden(t *testing.T) {
 	t.Parallel()
 	for golden, dir := range map[string]string{
 		"api.golden":             ".",
@@ -37,14 +37,14 @@ func TestAPI(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("the exported API is not what %s says; if it should be, run go test -run TestAPI . -update\n%s", golden, changes(string(want), got))
+				t.Errorf("the exported API is not what %s says; if it should be, run go test -run TestAPI_IsGolden . -update\n%s", golden, changes(string(want), got))
 			}
 		})
 	}
 }
 
 // Every exported name says in a comment more than its name: functions, types, their methods and fields, constants and variables.
-func TestComments(t *testing.T) {
+func TestAPI_HasComments(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{".", "secretstest", "secrethttp", "secretsql"} {
 		pkg, err := build.ImportDir(dir, 0)
@@ -187,7 +187,7 @@ func changes(want, got string) string {
 }
 
 // Every exported function, option, kind and method is used in an Example, so that its page shows how.
-func TestExamples(t *testing.T) {
+func TestAPI_HasExamples(t *testing.T) {
 	t.Parallel()
 	fset := token.NewFileSet()
 	source, err := parser.ParseFile(fset, "example_test.go", nil, parser.SkipObjectResolution)

@@ -52,7 +52,7 @@ func backends(cfg aws.Config, st *endpoint.Store) map[string]struct {
 }
 
 // The SDK's body logging prints plaintext. It stays off, whoever turned it on.
-func TestBodiesAreNotLogged(t *testing.T) {
+func TestBackend_BodiesAreNotLogged(t *testing.T) {
 	t.Parallel()
 	_, st, cfg := start(t)
 	var mu sync.Mutex
@@ -78,7 +78,7 @@ func TestBodiesAreNotLogged(t *testing.T) {
 }
 
 // Every backend says which host did not answer, within one attempt.
-func TestHangNamesHost(t *testing.T) {
+func TestBackend_HangNamesHost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, p := endpoint.New(endpoint.Options{}), endpoint.NewPipe()
@@ -99,7 +99,7 @@ func TestHangNamesHost(t *testing.T) {
 }
 
 // A user's own retryer may back off beyond any deadline. What it backed off from is told, not that the time was over.
-func TestThrottleUnderDeadline(t *testing.T) {
+func TestBackend_ThrottleIsReportedAtDeadline(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	cfg.Retryer = func() aws.Retryer {
@@ -124,7 +124,7 @@ func TestThrottleUnderDeadline(t *testing.T) {
 }
 
 // Credentials that expire are asked for anew, once, and only where they worked before.
-func TestExpiredCredentials(t *testing.T) {
+func TestBackend_ExpiredCredentialsAreRenewedOnce(t *testing.T) {
 	t.Parallel()
 	for name := range backends(config("http://unused"), endpoint.New(endpoint.Options{}).Region(region)) {
 		t.Run(name, func(t *testing.T) {
@@ -162,7 +162,7 @@ func TestExpiredCredentials(t *testing.T) {
 }
 
 // A cache asks for one Region at a time. A backend that is used without one asks each Region for what is its own all the same.
-func TestRegionsTogether(t *testing.T) {
+func TestBackend_SeveralRegionsInOneFetch(t *testing.T) {
 	t.Parallel()
 	s, _, cfg := start(t)
 	var parameters, ids, want []string
@@ -189,7 +189,7 @@ func TestRegionsTogether(t *testing.T) {
 }
 
 // What is malformed or of another scheme is not sent: a ciphertext, or a literal's text, would be read as a name, and stand in CloudTrail.
-func TestForeignReferencesStayHere(t *testing.T) {
+func TestBackend_ForeignReferencesAreNotSent(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	all := backends(cfg, st)
@@ -226,7 +226,7 @@ func TestForeignReferencesStayHere(t *testing.T) {
 }
 
 // Without an endpoint of one's own, calls go to the Region's, in its partition.
-func TestEndpoints(t *testing.T) {
+func TestBackend_EndpointFollowsRegion(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	hosts := map[string]int{}
@@ -254,7 +254,7 @@ func TestEndpoints(t *testing.T) {
 }
 
 // The environment's choice of FIPS and dual-stack endpoints holds in every Region, and so does an endpoint for one service.
-func TestEndpointsOfTheEnvironment(t *testing.T) {
+func TestBackend_EndpointsOfEnvironment(t *testing.T) {
 	for _, tc := range []struct{ variable, value, hosts string }{
 		{"AWS_USE_FIPS_ENDPOINT", "true", "kms-fips.us-east-1.amazonaws.com kms-fips.us-gov-west-1.amazonaws.com secretsmanager-fips.us-east-1.amazonaws.com " +
 			"secretsmanager-fips.us-gov-west-1.amazonaws.com ssm-fips.us-east-1.amazonaws.com ssm.us-gov-west-1.amazonaws.com"},
@@ -299,7 +299,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // A configuration that does not load is told as such.
-func TestConfigurationDoesNotLoad(t *testing.T) {
+func TestBackend_ConfigurationDoesNotLoad(t *testing.T) {
 	t.Setenv("AWS_PROFILE", "nobody-has-this")
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
@@ -319,7 +319,7 @@ func TestConfigurationDoesNotLoad(t *testing.T) {
 }
 
 // An error may be shared by calls that go on at once.
-func TestSharedError(t *testing.T) {
+func TestResolveError_SharedByConcurrentCalls(t *testing.T) {
 	t.Parallel()
 	_, st, cfg := start(t)
 	shared := new(secrets.ResolveError)
@@ -345,7 +345,7 @@ func TestSharedError(t *testing.T) {
 
 // A role reads in its own account; where its trust policy does not let the function in, that is
 // told, and nothing is tried by other means.
-func TestRole(t *testing.T) {
+func TestRole_ReadsItsOwnAccount(t *testing.T) {
 	t.Parallel()
 	const role, stranger = "arn:aws:iam::210987654321:role/reader", "arn:aws:iam::210987654321:role/stranger"
 	s, st, cfg := start(t)
@@ -432,7 +432,7 @@ func TestRole_Env(t *testing.T) {
 	}
 }
 
-func TestSecretsManagerAnswersForAnother(t *testing.T) {
+func TestSecretsManager_ResultOfAnotherSecret(t *testing.T) {
 	t.Parallel()
 	const asked, another = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
 	for _, tc := range []struct {
@@ -458,7 +458,7 @@ func TestSecretsManagerAnswersForAnother(t *testing.T) {
 }
 
 // The answer to a question for one thing alone need not name it, as those of a stand-in for AWS may not. One that names something else is not taken.
-func TestAnswersThatNameNothing(t *testing.T) {
+func TestBackend_ResultWithoutName(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		ref, body string
@@ -485,7 +485,7 @@ func TestAnswersThatNameNothing(t *testing.T) {
 
 // Endpoints differ in how they name what they answer: with the selector behind it, without the ARN, a secret by its own name. None of this mixes up what
 // was asked together.
-func TestSSMAnswerShapes(t *testing.T) {
+func TestBackend_ShapesOfResults(t *testing.T) {
 	t.Parallel()
 	const arn, reference = "arn:aws:ssm:eu-west-1:123456789012:parameter/team/arn", "ssm:///aws/reference/secretsmanager/db"
 	refs := []string{"ssm:///a:3", "ssm://" + arn, reference, "ssm://db", "ssm:///gone:blue", "ssm://" + arn + "-gone"}
@@ -518,7 +518,7 @@ func TestSSMAnswerShapes(t *testing.T) {
 }
 
 // moto's GetParameters takes no ARN and says that there is no such parameter; its GetParameter does. What neither has is missing, whatever the role may do.
-func TestARNThatBatchesDoNotTake(t *testing.T) {
+func TestSSM_ARNThatBatchesRefuse(t *testing.T) {
 	t.Parallel()
 	const arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/a"
 	for _, tc := range []struct {
@@ -553,7 +553,7 @@ func TestARNThatBatchesDoNotTake(t *testing.T) {
 }
 
 // Whatever AWS, or who answers in its place, quotes of a ciphertext does not reach the error.
-func TestQuotedCiphertextIsHidden(t *testing.T) {
+func TestKMS_QuotedCiphertextIsHidden(t *testing.T) {
 	t.Parallel()
 	blob := []byte("the-ciphertext-of-somebody-0f3a-97")
 	text := base64.StdEncoding.EncodeToString(blob)
@@ -574,7 +574,7 @@ func TestQuotedCiphertextIsHidden(t *testing.T) {
 }
 
 // A declared variable may hold a plaintext that somebody put there by mistake, and that reads like a name: a refusal does not quote it.
-func TestRefusedDeclarationIsNotQuoted(t *testing.T) {
+func TestNew_RefusedDeclarationIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	const mistake = "correct-horse-battery"
 	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}), secrets.WithVars(secrets.SecretsManager, "TOKEN"),
@@ -586,7 +586,7 @@ func TestRefusedDeclarationIsNotQuoted(t *testing.T) {
 
 // Nor does what AWS makes of it, in an error or in the log; that of a whole ARN or an absolute path, which is no
 // plaintext, is told.
-func TestFailedDeclarationIsNotQuoted(t *testing.T) {
+func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	const mistake = "correct-horse-battery"
 	const arn = "arn:aws:secretsmanager:" + region + ":123456789012:secret:" + mistake + "-AbCdEf"

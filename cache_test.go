@@ -24,7 +24,7 @@ func db(n int, password bool) string {
 	return fmt.Sprintf(`{"user":"u%d"}`, n)
 }
 
-func TestFieldsChangeTogether(t *testing.T) {
+func TestCache_FieldsChangeTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -45,7 +45,7 @@ func TestFieldsChangeTogether(t *testing.T) {
 }
 
 // A new version that lacks a declared field is a lasting failure of the whole secret: nobody gets the new user with the old password.
-func TestFieldGoesAway(t *testing.T) {
+func TestCache_FieldDisappears(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -90,7 +90,7 @@ func TestFieldGoesAway(t *testing.T) {
 	})
 }
 
-func TestFieldThatNeverWas(t *testing.T) {
+func TestCache_FieldNeverExisted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -110,7 +110,7 @@ func TestFieldThatNeverWas(t *testing.T) {
 }
 
 // The lock is held by a goroutine whose clock does not answer: cached reads go on.
-func TestCachedReadsTakeNoLock(t *testing.T) {
+func TestGet_CachedTakesNoLock(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64
 	stuck, release := make(chan struct{}), make(chan struct{})
@@ -150,7 +150,7 @@ func TestCachedReadsTakeNoLock(t *testing.T) {
 	}
 }
 
-func TestCachedReadsAllocateNothing(t *testing.T) {
+func TestGet_CachedAllocatesNothing(t *testing.T) {
 	p := &script{answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
 	env := p.env(t, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "KMS": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "PLAIN": "p"}, secrets.WithVars(secrets.Literal, "PLAIN"))
 	ctx := context.Background()
@@ -163,7 +163,7 @@ func TestCachedReadsAllocateNothing(t *testing.T) {
 }
 
 // A Snapshot refreshes what is due, has an answer for every variable, whatever became of the others, and holds still: it asks neither clock nor provider.
-func TestSnapshot(t *testing.T) {
+func TestSnapshot_RefreshesAndHoldsStill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -254,7 +254,7 @@ func TestSnapshot_InHandTooLong(t *testing.T) {
 	}
 }
 
-func TestStats(t *testing.T) {
+func TestStats_Counts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -306,7 +306,7 @@ func TestStats(t *testing.T) {
 }
 
 // What is to be logged is written before the caller has its answer: the sandbox may be frozen right after, and nothing runs in the background.
-func TestLogsBeforeAnswers(t *testing.T) {
+func TestGet_LogsBeforeItReturns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -330,7 +330,7 @@ func TestLogsBeforeAnswers(t *testing.T) {
 }
 
 // A logger may read from the Env whose events it is given.
-func TestLoggersMayRead(t *testing.T) {
+func TestGet_LoggerMayRead(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}

@@ -23,7 +23,7 @@ var (
 // hang makes p answer when its caller is gone, if at all.
 func (p *script) hang() { p.set(time.Hour, nil) }
 
-func TestStaleThroughFailures(t *testing.T) {
+func TestGet_StaleThroughFailures(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -88,7 +88,7 @@ func TestStaleThroughFailures(t *testing.T) {
 }
 
 // The grace runs from the first lasting failure, whatever follows, and also for a value that is still inside its TTL.
-func TestDeniedGrace(t *testing.T) {
+func TestGrace_FromFirstDenial(t *testing.T) {
 	t.Parallel()
 	type step struct {
 		after time.Duration
@@ -146,7 +146,7 @@ func TestDeniedGrace(t *testing.T) {
 }
 
 // The grace also holds for a reader with a shorter TTL, who comes after the denial.
-func TestDeniedGraceOfAShorterTTL(t *testing.T) {
+func TestGrace_ShorterTTLAfterDenial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -167,7 +167,7 @@ func TestDeniedGraceOfAShorterTTL(t *testing.T) {
 	})
 }
 
-func TestMaxStale(t *testing.T) {
+func TestMaxStale_EndsService(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
@@ -197,7 +197,7 @@ func TestMaxStale(t *testing.T) {
 }
 
 // With a value in hand nobody waits for a backend that hangs for longer than its patience, nor into its reserve.
-func TestPatience(t *testing.T) {
+func TestGet_WaitWithValueIsBounded(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name     string
@@ -262,7 +262,7 @@ func TestPatience(t *testing.T) {
 }
 
 // While a backend hangs, one caller per backoff step waits for it.
-func TestOneWaitsPerStep(t *testing.T) {
+func TestGet_OneCallerWaitsPerStep(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -298,7 +298,7 @@ func TestOneWaitsPerStep(t *testing.T) {
 }
 
 // A caller with a value in hand waits for nothing while a window is open, and one retries when it is over: after 1, 2, 4 … 30 seconds, less up to a quarter.
-func TestWindows(t *testing.T) {
+func TestBackoff_Doubles(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
@@ -350,7 +350,7 @@ func TestWindows(t *testing.T) {
 }
 
 // Windows differ, or a thousand environments would come back together.
-func TestWindowsAreJittered(t *testing.T) {
+func TestBackoff_IsJittered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var windows []float64
@@ -373,7 +373,7 @@ func TestWindowsAreJittered(t *testing.T) {
 }
 
 // A passing failure is retried inside the flight, with short pauses, until the caller's deadline less the reserve.
-func TestRetriesInsideAFlight(t *testing.T) {
+func TestRetry_UntilDeadlineLessReserve(t *testing.T) {
 	t.Parallel()
 	get := func(env *secrets.Env) func(context.Context) error {
 		return func(ctx context.Context) error { _, err := env.Get(ctx, "A"); return err }
@@ -432,7 +432,7 @@ func TestRetriesInsideAFlight(t *testing.T) {
 }
 
 // An expired value is worth a second try, as long as its caller waits; one that is good yet is served after the first.
-func TestRetriesWithAValueInHand(t *testing.T) {
+func TestRetry_WithValueInHand(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		age    time.Duration
@@ -461,7 +461,7 @@ func TestRetriesWithAValueInHand(t *testing.T) {
 }
 
 // The pauses between tries differ, or a thousand environments would come back together.
-func TestBackoffIsJittered(t *testing.T) {
+func TestRetry_PausesAreJittered(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var pauses []float64
@@ -483,7 +483,7 @@ func TestBackoffIsJittered(t *testing.T) {
 }
 
 // A flight that goes on trying is not taken for a frozen one, however long it does.
-func TestLongFlightIsJoined(t *testing.T) {
+func TestFlight_LongOneIsJoined(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -502,7 +502,7 @@ func TestLongFlightIsJoined(t *testing.T) {
 }
 
 // Likewise for who joins a flight that somebody with less time began.
-func TestRetriesForWhoJoins(t *testing.T) {
+func TestRetry_ForCallerThatJoins(t *testing.T) {
 	t.Parallel()
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
@@ -528,7 +528,7 @@ func TestRetriesForWhoJoins(t *testing.T) {
 }
 
 // A warm's passing failure opens no window: the first invocation tries at once, with everything that the warm did not get.
-func TestWarmOpensNoWindow(t *testing.T) {
+func TestWarm_OpensNoBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -556,7 +556,7 @@ func TestWarmOpensNoWindow(t *testing.T) {
 }
 
 // Nor does it if it joined somebody's flight.
-func TestWarmThatJoinsOpensNoWindow(t *testing.T) {
+func TestWarm_JoiningOpensNoBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -576,7 +576,7 @@ func TestWarmThatJoinsOpensNoWindow(t *testing.T) {
 }
 
 // A failure that is long past keeps nobody from waiting for the refresh that runs.
-func TestOldFailure(t *testing.T) {
+func TestGet_OldFailureIsForgotten(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -596,7 +596,7 @@ func TestOldFailure(t *testing.T) {
 }
 
 // A failed name is retried alone; what failed for a passing reason leaves with others like it.
-func TestFailedNamesLeaveAlone(t *testing.T) {
+func TestBatch_FailedNameLeavesAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -628,7 +628,7 @@ func TestFailedNamesLeaveAlone(t *testing.T) {
 }
 
 // What failed for a passing reason leaves together, and apart from the good ones: it must not hold them up again.
-func TestThrottledNamesLeaveTogether(t *testing.T) {
+func TestBatch_ThrottledNamesLeaveTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -658,7 +658,7 @@ func TestThrottledNamesLeaveTogether(t *testing.T) {
 }
 
 // Absence of an optional reference is no failure; denial is.
-func TestOptional(t *testing.T) {
+func TestOptional_ForgivesAbsenceOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -694,7 +694,7 @@ func TestOptional(t *testing.T) {
 }
 
 // A source that one variable may lack and another needs: its absence is a failure of the latter, and logged, whichever comes first.
-func TestOptionalForOne(t *testing.T) {
+func TestOptional_RequiredElsewhere(t *testing.T) {
 	t.Parallel()
 	for name, vars := range map[string]map[string]string{"first": {"A": "sm://x?optional", "B": "sm://x"}, "last": {"B": "sm://x", "C": "sm://x?optional"}} {
 		t.Run(name, func(t *testing.T) {
@@ -714,7 +714,7 @@ func TestOptionalForOne(t *testing.T) {
 }
 
 // Whatever hands out an old value says that it is old, and counts it.
-func TestStaleIsTold(t *testing.T) {
+func TestStale_MarkedAndCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -744,7 +744,7 @@ func TestStaleIsTold(t *testing.T) {
 }
 
 // A provider that hangs and then says why has its word in the error of who waited for it in vain.
-func TestLastWords(t *testing.T) {
+func TestGet_ErrorNamesLastCause(t *testing.T) {
 	t.Parallel()
 	for _, deadline := range []time.Duration{2 * time.Second, 400 * time.Millisecond} {
 		t.Run(deadline.String(), func(t *testing.T) {
@@ -775,7 +775,7 @@ func TestLastWords(t *testing.T) {
 }
 
 // What a call says after it was given up is no news where a later one has failed since.
-func TestLateWords(t *testing.T) {
+func TestGet_LateErrorIsDropped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -794,7 +794,7 @@ func TestLateWords(t *testing.T) {
 }
 
 // A caller without a value, who has less time than a call may take, learns nothing about the backend: the next one asks it.
-func TestShortWaitIsNoFailure(t *testing.T) {
+func TestGet_ShortWaitIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: 500 * time.Millisecond}
@@ -809,7 +809,7 @@ func TestShortWaitIsNoFailure(t *testing.T) {
 }
 
 // What a backend has said is remembered, also if the caller who heard it gave up.
-func TestCancelledAfterAFailure(t *testing.T) {
+func TestGet_CancelledAfterFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -827,7 +827,7 @@ func TestCancelledAfterAFailure(t *testing.T) {
 
 // A Resolve may state tighter bounds than the variable, or than the cache: a value that is too old for it
 // is none to wait a second with.
-func TestBoundsOfOneCaller(t *testing.T) {
+func TestResolve_TighterBounds(t *testing.T) {
 	t.Parallel()
 	for name, vars := range map[string]map[string]string{"declared": {"A": "sm://a"}, "undeclared": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -850,7 +850,7 @@ func TestBoundsOfOneCaller(t *testing.T) {
 }
 
 // Each row is one rule of the decision, at its edges.
-func TestNext(t *testing.T) {
+func TestNext_Rules(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct{ mode, value, flags, want string }{
 		{"reading", "fresh", "", "serve"},
@@ -951,7 +951,7 @@ func TestNext_EveryCombination(t *testing.T) {
 }
 
 // What a caller who leaves says of its source.
-func TestParting(t *testing.T) {
+func TestParting_Says(t *testing.T) {
 	t.Parallel()
 	const long = time.Second
 	for _, test := range []struct {

@@ -663,7 +663,7 @@ func TestDetail_FitsALogLine(t *testing.T) {
 }
 
 // The text that a program passes as the name of a variable may be anything.
-func TestError_NameThatIsNone(t *testing.T) {
+func TestError_NameOfNoVariable(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t, config(""), map[string]string{"A": "ssm:///a"})
 	for _, name := range []string{"postgres://app:canary@db/orders", "canary canary", "canary\ncanary", `{"password":"canary"}`} {
@@ -678,7 +678,7 @@ func TestError_NameThatIsNone(t *testing.T) {
 }
 
 // docs/troubleshooting.md explains each kind, each reason and each fault of JSON, and quotes nothing that the code does not say.
-func TestTroubleshooting(t *testing.T) {
+func TestTroubleshooting_CoversEveryError(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("docs/troubleshooting.md")
 	if err != nil {
@@ -771,7 +771,7 @@ func literals(t *testing.T, patterns ...string) (all []string) {
 }
 
 // A log viewer obeys no character of an attribute, and what prints stays as it is.
-func TestLogText(t *testing.T) {
+func TestLogText_EscapesControlCharacters(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		"DB_PASSWORD": "DB_PASSWORD", `sm://a?b="c"\d`: `sm://a?b="c"\d`, "ü…": "ü…", "a\nb": `a\nb`, "\x1b[31m": `\x1b[31m`, "\u202ea": `\u202ea`, "\u009b\u2028": `\u009b\u2028`, "\xff\x00": `\xff\x00`,

@@ -27,7 +27,7 @@ func aged(t *testing.T, p *script, opts ...secrets.Option) *secrets.Env {
 	return env
 }
 
-func TestAge(t *testing.T) {
+func TestAge_EitherClock(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name       string
@@ -62,7 +62,7 @@ func TestAge(t *testing.T) {
 }
 
 // A failure is remembered for as long as both clocks say, and no longer by either: a clock that stepped back must not lengthen it.
-func TestWindowByBothClocks(t *testing.T) {
+func TestBackoff_EndsByEitherClock(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name       string
@@ -97,7 +97,7 @@ func TestWindowByBothClocks(t *testing.T) {
 }
 
 // A value is as old as its question: what the backend took does not count as fresh.
-func TestAgeCountsFromTheRequest(t *testing.T) {
+func TestAge_CountsFromRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -117,7 +117,7 @@ func TestAgeCountsFromTheRequest(t *testing.T) {
 }
 
 // Whatever has an end ends by the clock that goes further: a frozen sandbox must not lengthen it, nor a wall clock that is set back.
-func TestBoundsEndByEitherClock(t *testing.T) {
+func TestBounds_EndByEitherClock(t *testing.T) {
 	t.Parallel()
 	for name, shift := range map[string]struct{ wall, mono time.Duration }{"frozen": {time.Hour, 0}, "the wall clock stands": {0, time.Hour}, "the wall clock is set back": {-time.Hour, time.Hour}} {
 		t.Run(name, func(t *testing.T) {
@@ -147,7 +147,7 @@ func TestBoundsEndByEitherClock(t *testing.T) {
 }
 
 // In the last tenth of its life one reader refreshes and waits; the others are served.
-func TestLastTenth(t *testing.T) {
+func TestLastTenth_OneReaderRefreshes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -176,7 +176,7 @@ func TestLastTenth(t *testing.T) {
 }
 
 // 64 invocations at a time over 1,000 expiries: one fetch per expiry, for which at most one caller waits.
-func TestThousandExpiries(t *testing.T) {
+func TestExpiry_OneFetchEach(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: 20 * time.Millisecond}
@@ -216,7 +216,7 @@ func TestThousandExpiries(t *testing.T) {
 }
 
 // A backend that needs longer than a reader waits is still refreshed, since the next one waits longer.
-func TestSlowBackendIsRefreshed(t *testing.T) {
+func TestExpiry_SlowBackendIsRefreshed(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		needs time.Duration
@@ -278,7 +278,7 @@ func span(parts []float64) (least, most float64) {
 }
 
 // Environments that start together do not come back together. A lifetime of x ends, for the first reader in its last tenth, at 0.9 x.
-func TestLifetimesAreDrawn(t *testing.T) {
+func TestLifetime_DrawnPerEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name string
@@ -300,7 +300,7 @@ func TestLifetimesAreDrawn(t *testing.T) {
 }
 
 // After a freeze of longer than the TTL all environments of a function may wake together: lifetimes are drawn as after a cold start.
-func TestLifetimesAfterAFreeze(t *testing.T) {
+func TestLifetime_AfterFreeze(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
@@ -328,7 +328,7 @@ func TestLifetimesAfterAFreeze(t *testing.T) {
 }
 
 // One round draws one lifetime, so that what was fetched together is due together.
-func TestOneLifetimePerRound(t *testing.T) {
+func TestLifetime_OnePerRound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for range 20 {
@@ -350,7 +350,7 @@ func TestOneLifetimePerRound(t *testing.T) {
 	})
 }
 
-func TestWhatCannotChange(t *testing.T) {
+func TestGet_FixedIsFetchedOnce(t *testing.T) {
 	t.Parallel()
 	for _, ref := range []string{"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "sm://a?version=11111111-2222-3333-4444-555555555555", "ssm:///a:3"} {
 		t.Run(ref, func(t *testing.T) {
@@ -382,7 +382,7 @@ func TestWhatCannotChange(t *testing.T) {
 }
 
 // With a TTL of 0 every read fetches, those of the same moment together.
-func TestTTLZero(t *testing.T) {
+func TestTTL_Zero(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: time.Millisecond}
@@ -399,7 +399,7 @@ func TestTTLZero(t *testing.T) {
 }
 
 // Nothing runs in the background: a value that nobody reads is not refreshed.
-func TestNoBackgroundWork(t *testing.T) {
+func TestExpiry_NoBackgroundWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -412,7 +412,7 @@ func TestNoBackgroundWork(t *testing.T) {
 }
 
 // The state of a value, at the edges of its bounds.
-func TestState(t *testing.T) {
+func TestState_Bounds(t *testing.T) {
 	t.Parallel()
 	const minute = time.Minute
 	const outgrown, denied = "it is older than its stale bound", "its refresh has failed for the whole grace period"
@@ -446,7 +446,7 @@ func TestState(t *testing.T) {
 }
 
 // Windows double from 1 to 30 seconds, less a share of a quarter, and do not grow while one is open.
-func TestOpenWindow(t *testing.T) {
+func TestOpenWindow_Doubles(t *testing.T) {
 	t.Parallel()
 	want := []time.Duration{1, 2, 4, 8, 16, 30, 30}
 	for i, got := range secrets.Windows(7, 0) {
@@ -462,7 +462,7 @@ func TestOpenWindow(t *testing.T) {
 }
 
 // Silence turns away only callers who have no more time than was waited in vain, or an old value.
-func TestTurnsAway(t *testing.T) {
+func TestTurnsAway_LessTimeOrOldValue(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		silence, has      time.Duration
@@ -483,7 +483,7 @@ func TestTurnsAway(t *testing.T) {
 }
 
 // A name that makes whole calls fail is looked for in steps; its own failure is none.
-func TestSuspicion(t *testing.T) {
+func TestSuspicion_Steps(t *testing.T) {
 	t.Parallel()
 	for failures, want := range map[string]string{
 		"own,own":                    "trusted,trusted",
@@ -501,7 +501,7 @@ func TestSuspicion(t *testing.T) {
 }
 
 // The first lifetime is spread over nearly the whole TTL, later ones over a tenth.
-func TestDrawLife(t *testing.T) {
+func TestDrawLife_Spread(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		draw     float64

@@ -20,7 +20,7 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
-func TestLocalValues(t *testing.T) {
+func TestGet_LocalValues(t *testing.T) {
 	local := secrets.WithLocalValues(map[string]string{"DB": "on the laptop", "EMPTY": ""})
 	tests := []struct {
 		name    string
@@ -71,7 +71,7 @@ func noValues(_ string, r secrets.Ref) error {
 	return nil
 }
 
-func TestNoReferencesNoCalls(t *testing.T) {
+func TestWarm_NoReferencesNoCalls(t *testing.T) {
 	// A configuration whose credentials and transport fail the test when they are touched.
 	cfg := aws.Config{Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 		t.Error("credentials were asked for")
@@ -86,7 +86,7 @@ func TestNoReferencesNoCalls(t *testing.T) {
 	}
 }
 
-func TestRevealAll(t *testing.T) {
+func TestRevealAll_EveryVariable(t *testing.T) {
 	_, st, cfg := start(t)
 	st.PutSecret("db", `{"password":"p"}`)
 	env := newEnv(t, cfg, map[string]string{"DB": "sm://db#password", "PORT": "8080", "GONE": "ssm:///gone?optional", "RAW": "sm://db"},
@@ -100,7 +100,7 @@ func TestRevealAll(t *testing.T) {
 	}
 }
 
-func TestDeclaredVariables(t *testing.T) {
+func TestGet_DeclaredVariables(t *testing.T) {
 	_, st, cfg := start(t)
 	arn, _ := st.PutSecret("prod/db", `{"password":"p"}`)
 	const canary = "hunter2! is what somebody put here"
@@ -122,7 +122,7 @@ func TestDeclaredVariables(t *testing.T) {
 	}
 }
 
-func TestSameRegionIsOneSource(t *testing.T) {
+func TestWarm_SameRegionIsOneSource(t *testing.T) {
 	s, st, cfg := start(t)
 	st.PutSecret("db", "x")
 	env := newEnv(t, cfg, map[string]string{"A": "sm://db", "B": "secretsmanager://db?region=" + region, "C": "sm://db?ttl=1h", "D": "sm://db?stage=AWSCURRENT"})
@@ -138,7 +138,7 @@ func TestSameRegionIsOneSource(t *testing.T) {
 }
 
 // A provider for a scheme that does not exist would be passed by, and AWS be asked in its place.
-func TestProviderOfUnknownScheme(t *testing.T) {
+func TestNew_ProviderOfUnknownScheme(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []secrets.Scheme{"sm", "vault", "", secrets.Literal} {
 		if _, err := secrets.New(secrets.WithEnviron(nil), secrets.WithProvider(&script{}, scheme)); err == nil || !strings.Contains(err.Error(), "WithProvider") {
@@ -148,7 +148,7 @@ func TestProviderOfUnknownScheme(t *testing.T) {
 }
 
 // Two references under one name, or one under none, are a mistake that the constructor sees.
-func TestWithRefNames(t *testing.T) {
+func TestNew_WithRefNames(t *testing.T) {
 	t.Parallel()
 	a, b := secrets.Secret("a"), secrets.Secret("b")
 	for name, test := range map[string]struct {
@@ -179,7 +179,7 @@ func hang(ctx context.Context, _ int, _ string) (string, error) {
 	return "", ctx.Err()
 }
 
-func TestWarmBudget(t *testing.T) {
+func TestWarm_Deadline(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name, kind  string
@@ -230,7 +230,7 @@ func TestWarmBudget(t *testing.T) {
 }
 
 // A backend that fails for a second and then answers: the warm succeeds within its budget, whatever pauses are drawn.
-func TestWarmOutlastsASecond(t *testing.T) {
+func TestWarm_OutlastsFailingSecond(t *testing.T) {
 	t.Parallel()
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
@@ -252,7 +252,7 @@ func TestWarmOutlastsASecond(t *testing.T) {
 }
 
 // What failed for good is not waited for any more, and one such failure among passing ones decides: a retry cannot cure the whole.
-func TestWarmOfEverything(t *testing.T) {
+func TestWarm_PermanentFailureDecides(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
@@ -293,7 +293,7 @@ func TestWarmOfEverything(t *testing.T) {
 }
 
 // A warm that was quick has nothing to say later.
-func TestQuickWarmIsSilent(t *testing.T) {
+func TestWarm_QuickOneIsSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		journal, logger := newJournal()
@@ -309,7 +309,7 @@ func TestQuickWarmIsSilent(t *testing.T) {
 
 // MustWarm panics where a retry cannot help, and only there. The first alarm of docs/operations.md waits for the line that
 // comes before.
-func TestMustWarm(t *testing.T) {
+func TestMustWarm_PanicsOnlyForPermanent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name   string
@@ -351,7 +351,7 @@ func TestMustWarm(t *testing.T) {
 }
 
 // Before a snapshot nothing is fetched. The first read of any kind after the restore, whatever the clocks say then, fetches everything at once.
-func TestSnapStart(t *testing.T) {
+func TestSnapStart_FirstReadFetchesAll(t *testing.T) {
 	t.Parallel()
 	reads := map[string]func(context.Context, *secrets.Env) error{
 		"Get": func(ctx context.Context, env *secrets.Env) error { _, err := env.Get(ctx, "A"); return err },
@@ -401,7 +401,7 @@ func TestSnapStart(t *testing.T) {
 }
 
 // Readers who come together after a restore share the round: one that comes before the first has begun it takes along all of its scheme.
-func TestSnapStartTogether(t *testing.T) {
+func TestSnapStart_ReadersShareRound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -436,7 +436,7 @@ func (a *asked) Deadline() (time.Time, bool) {
 }
 
 // After a restore, a backend that hangs takes from the first read what it would take from a warm, and nothing from later ones.
-func TestSnapStartHang(t *testing.T) {
+func TestSnapStart_HangingBackend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
@@ -473,7 +473,7 @@ func TestSnapStartHang(t *testing.T) {
 }
 
 // In an on-demand init a call leaves for every reference at once. Where the CPU follows the memory size, as many as that can open connections for.
-func TestWidth(t *testing.T) {
+func TestWidth_OfWarm(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		kind, memory string
@@ -521,7 +521,7 @@ func TestWidth(t *testing.T) {
 }
 
 // Inside invocations the width follows the memory size, whatever it is that fetches.
-func TestWidthOfReads(t *testing.T) {
+func TestWidth_OfReads(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64

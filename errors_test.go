@@ -388,8 +388,8 @@ func fail(t *testing.T, row failing) error {
 	return env.Warm(ctx)
 }
 
-// TestErrorsGolden shows each kind of failure as a user sees it. go test -run TestErrorsGolden -update writes the file anew.
-func TestErrorsGolden(t *testing.T) {
+// TestErrors_Golden shows each kind of failure as a user sees it. go test -run TestErrors_Golden -update writes the file anew.
+func TestErrors_Golden(t *testing.T) {
 	t.Parallel()
 	const file = "testdata/errors.golden"
 	golden, _ := os.ReadFile(file) // its absence is reported below
@@ -437,7 +437,7 @@ func TestErrorsGolden(t *testing.T) {
 	}
 	all.Wait()
 	var b strings.Builder
-	b.WriteString("What users see, by kind of failure. Written by go test -run TestErrorsGolden -update; read it top to bottom.\n")
+	b.WriteString("What users see, by kind of failure. Written by go test -run TestErrors_Golden -update; read it top to bottom.\n")
 	for i := range failings {
 		fmt.Fprintf(&b, "\n## %s\n", failings[i].title)
 		for j := range failings[i].rows {
@@ -497,7 +497,7 @@ func stably(text string) string {
 }
 
 // docs/operations.md has every key of the log, and no other.
-func TestLogKeys(t *testing.T) {
+func TestLogKeys_Documented(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("docs/operations.md")
 	if err != nil {
@@ -532,7 +532,7 @@ func TestLogKeys(t *testing.T) {
 }
 
 // The chain behind an error keeps what AWS said of the failure, and nothing of the SDK's.
-func TestChain(t *testing.T) {
+func TestChain_KeepsNothingOfSDK(t *testing.T) {
 	t.Parallel()
 	err := fail(t, failing{ref: "sm://prod/none"})
 	var api smithy.APIError
@@ -596,7 +596,7 @@ func madeOf(v any, packages ...string) string {
 }
 
 // One line per failure, however the program put them together, and whatever stands beside them.
-func TestDetailOfJoinedErrors(t *testing.T) {
+func TestDetail_JoinedErrors(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t, config(""), map[string]string{"A": "ssm:///a"})
 	_, one := env.Get(t.Context(), "ONE")
@@ -621,7 +621,7 @@ func TestDetailOfJoinedErrors(t *testing.T) {
 }
 
 // Nobody can put a second line, or a very long one, into what goes to the invoker.
-func TestErrorIsOneShortLine(t *testing.T) {
+func TestError_OneShortLine(t *testing.T) {
 	t.Parallel()
 	odd := "a\nb\r\u0085\u2028\x1b[31m\u009b\u202e" + strings.Repeat("c", 5000)
 	env := newEnv(t, config(""), map[string]string{"A": "ssm:///a"})
@@ -641,7 +641,7 @@ func TestErrorIsOneShortLine(t *testing.T) {
 	}
 }
 
-func TestRetryable(t *testing.T) {
+func TestRetryable_JoinedErrors(t *testing.T) {
 	t.Parallel()
 	transient, permanent := secrets.ErrThrottled, secrets.ErrAccessDenied
 	for _, tc := range []struct {
@@ -678,7 +678,7 @@ func mustParse(t testing.TB, text string) secrets.Ref {
 }
 
 // Anybody may make one, to compare with or to return from a fake.
-func TestResolveErrorByHand(t *testing.T) {
+func TestResolveError_ByHand(t *testing.T) {
 	for _, e := range []*secrets.ResolveError{{}, {Variable: "X", Operation: "ssm:GetParameter", Code: "Odd", RequestID: "1"}} {
 		if got := fmt.Sprint(e, secrets.Detail(e)); !strings.HasPrefix(got, "secrets: ") {
 			t.Error(got)
@@ -783,7 +783,7 @@ var codes = []struct {
 }
 
 // Each code is of one kind, whatever type this SDK makes of it, and whatever status it came with.
-func TestKindOfCode(t *testing.T) {
+func TestKind_OfEveryCode(t *testing.T) {
 	t.Parallel()
 	f := newFakeAWS(t)
 	f.cfg.Retryer = onceOnly

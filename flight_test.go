@@ -40,7 +40,7 @@ func read(ctx context.Context, env *secrets.Env, name string) <-chan got {
 	return c
 }
 
-func TestOneFlightPerSource(t *testing.T) {
+func TestFlight_OnePerSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: 20 * time.Millisecond}
@@ -60,7 +60,7 @@ func TestOneFlightPerSource(t *testing.T) {
 	})
 }
 
-func TestSlowReferencesDelayNoOthers(t *testing.T) {
+func TestFlight_SlowReferenceDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -81,7 +81,7 @@ func TestSlowReferencesDelayNoOthers(t *testing.T) {
 	})
 }
 
-func TestWhoGivesUp(t *testing.T) {
+func TestGet_CancelledCallerHarmsNobody(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name             string
@@ -145,7 +145,7 @@ func TestWhoGivesUp(t *testing.T) {
 }
 
 // Callers who change their minds say nothing about the backend: the next one asks it, with a value in hand as without.
-func TestCancelledRefreshIsNoFailure(t *testing.T) {
+func TestRefresh_CancelledIsNoFailure(t *testing.T) {
 	t.Parallel()
 	for _, value := range []bool{true, false} {
 		t.Run(fmt.Sprint("value in hand ", value), func(t *testing.T) {
@@ -175,7 +175,7 @@ func TestCancelledRefreshIsNoFailure(t *testing.T) {
 }
 
 // A caller who has given up before it asks gets what there is, and begins nothing.
-func TestCancelledBefore(t *testing.T) {
+func TestGet_CancelledBeforeItAsks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -202,7 +202,7 @@ func TestCancelledBefore(t *testing.T) {
 }
 
 // Nor does a Refresh whose caller is gone: it is an error, and no failure of the backend.
-func TestRefreshCancelledBefore(t *testing.T) {
+func TestRefresh_CancelledBeforeItAsks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -226,7 +226,7 @@ func TestRefreshCancelledBefore(t *testing.T) {
 }
 
 // The flight ends with its last waiter, however many come and go.
-func TestLastWaiterEndsTheFlight(t *testing.T) {
+func TestFlight_EndsWithLastWaiter(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		ended := make(chan time.Duration, 1)
@@ -254,7 +254,7 @@ func TestLastWaiterEndsTheFlight(t *testing.T) {
 }
 
 // A caller whose time is up is told so; that the flight was cancelled for it is no business of its own.
-func TestTimeUpIsNotCanceled(t *testing.T) {
+func TestGet_TimeoutIsNotCanceled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: time.Minute}
@@ -271,7 +271,7 @@ func TestTimeUpIsNotCanceled(t *testing.T) {
 	})
 }
 
-func TestRefreshNeverJoins(t *testing.T) {
+func TestRefresh_NeverJoins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -297,7 +297,7 @@ func TestRefreshNeverJoins(t *testing.T) {
 }
 
 // Readers who come after a Refresh began join it, rather than the flight that runs since before.
-func TestReadersJoinTheNewestFlight(t *testing.T) {
+func TestFlight_ReadersJoinNewest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: time.Second}
@@ -314,7 +314,7 @@ func TestReadersJoinTheNewestFlight(t *testing.T) {
 }
 
 // A flight that ends leaves alone the one that began after it: readers go on to join that.
-func TestOlderFlightEnds(t *testing.T) {
+func TestFlight_OlderOneEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: time.Second}
@@ -333,7 +333,7 @@ func TestOlderFlightEnds(t *testing.T) {
 }
 
 // Answers are ordered by the tries that brought them, not by when their flights began.
-func TestLaterTryOfAnEarlierFlight(t *testing.T) {
+func TestFlight_LaterTryOfEarlierOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -355,7 +355,7 @@ func TestLaterTryOfAnEarlierFlight(t *testing.T) {
 	})
 }
 
-func TestLateAnswers(t *testing.T) {
+func TestFlight_LateAnswers(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name          string
@@ -419,7 +419,7 @@ func TestLateAnswers(t *testing.T) {
 }
 
 // A flight that was frozen half-way is abandoned, not joined, and its answer dropped.
-func TestFrozenFlight(t *testing.T) {
+func TestFlight_FrozenIsNotJoined(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name       string
@@ -487,7 +487,7 @@ func TestFrozenFlight(t *testing.T) {
 }
 
 // What was frozen is told to stop: nobody waits for it any more.
-func TestFrozenFlightIsCancelled(t *testing.T) {
+func TestFlight_FrozenIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		clock := newClocks()
@@ -512,7 +512,7 @@ func TestFrozenFlightIsCancelled(t *testing.T) {
 
 // A clock that jumps during every call: what comes is as old as its question. Where that is too old the
 // source is asked again, with pauses.
-func TestClockThatJumps(t *testing.T) {
+func TestClock_Jumps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		clock, p := newClocks(), &script{}
@@ -532,7 +532,7 @@ func TestClockThatJumps(t *testing.T) {
 
 // Under a wall clock that jumps with every reading each try seems to have stood still. Callers must not
 // cancel each other's tries for ever.
-func TestClockThatAlwaysJumps(t *testing.T) {
+func TestClock_JumpsAlways(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var jumps atomic.Int64
@@ -559,7 +559,7 @@ func TestClockThatAlwaysJumps(t *testing.T) {
 }
 
 // A backend that takes its time is not taken for a frozen one.
-func TestSlowIsNotFrozen(t *testing.T) {
+func TestFlight_SlowIsNotFrozen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: 25 * time.Second}
@@ -580,7 +580,7 @@ func TestSlowIsNotFrozen(t *testing.T) {
 }
 
 // What is due in one scheme and Region leaves in one call; what failed leaves alone, and so does what another caller is fetching.
-func TestWhatLeavesTogether(t *testing.T) {
+func TestBatch_WhatLeavesTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -632,7 +632,7 @@ func TestWhatLeavesTogether(t *testing.T) {
 }
 
 // A value that was read once, when it was fetched, is in use.
-func TestReadOnceIsInUse(t *testing.T) {
+func TestBatch_ReadOnceIsInUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -653,7 +653,7 @@ func TestReadOnceIsInUse(t *testing.T) {
 }
 
 // 100 readers while values expire, are refreshed and fail, for the race detector. synctest proves that no goroutine is left.
-func TestHundredReaders(t *testing.T) {
+func TestFlight_HundredReaders(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
@@ -719,7 +719,7 @@ func TestHundredReaders(t *testing.T) {
 }
 
 // Names that leave alone, because they failed before, and those that leave together share one width.
-func TestWidthOfOneRound(t *testing.T) {
+func TestWidth_OfOneRound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var now, most atomic.Int64
@@ -754,7 +754,7 @@ func TestWidthOfOneRound(t *testing.T) {
 
 // A clock that panics while a result is booked: the result counts all the same, and nobody waits for it
 // in vain.
-func TestClockThatPanics(t *testing.T) {
+func TestClock_Panics(t *testing.T) {
 	t.Parallel()
 	for reading := int32(1); reading <= 6; reading++ {
 		synctest.Test(t, func(t *testing.T) {

@@ -86,7 +86,7 @@ func sixty(st *endpoint.Store) map[string]string {
 	return environ
 }
 
-func TestSixtyVariables(t *testing.T) {
+func TestWarm_SixtyVariables(t *testing.T) {
 	s, st, cfg := start(t)
 	environ := sixty(st)
 	env := newEnv(t, cfg, environ)
@@ -122,7 +122,7 @@ func TestSixtyVariables(t *testing.T) {
 	}
 }
 
-func TestNewReportsEverything(t *testing.T) {
+func TestNew_ReportsEveryMistake(t *testing.T) {
 	_, err := secrets.New(secrets.WithEnviron(map[string]string{
 		"A": "SSM:///x", "B": "ssm://app/db", "C": " sm://prod/db", "D": "{{resolve:ssm:/x}}", "E": "sm://x?stag=1", "AWS_PROFILE": "ssm:///x", "LAMBDA_TASK_ROOT": "sm://x", "_HANDLER": "sm://x", "AWS_REGION": region, "OK": "plain", "F": "kms://!!",
 	}))

@@ -69,7 +69,7 @@ func wantCalls(t testing.TB, s *endpoint.Server, want ...string) {
 	}
 }
 
-func TestKMSContexts(t *testing.T) {
+func TestKMS_Contexts(t *testing.T) {
 	t.Parallel()
 	console := map[string]string{"LambdaFunctionName": "fn"}
 	other := map[string]string{"LambdaFunctionName": "other"}
@@ -112,7 +112,7 @@ func TestKMSContexts(t *testing.T) {
 }
 
 // A second try is made only where the first says that the context may be wrong.
-func TestKMSSecondTry(t *testing.T) {
+func TestKMS_SecondTry(t *testing.T) {
 	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "fn") // NewKMS reads it
 	for _, tc := range []struct {
 		name  string
@@ -152,7 +152,7 @@ func TestKMSSecondTry(t *testing.T) {
 	}
 }
 
-func TestKMSKeys(t *testing.T) {
+func TestKMS_Keys(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	key, other := st.CreateKey(), st.CreateKey()
@@ -204,7 +204,7 @@ func TestKMSKeys(t *testing.T) {
 	})
 }
 
-func TestKMSStates(t *testing.T) {
+func TestKMS_KeyStates(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
@@ -231,7 +231,7 @@ func TestKMSStates(t *testing.T) {
 }
 
 // A plaintext of any bytes comes out as it was, and a corrupt ciphertext does not.
-func TestKMSBytes(t *testing.T) {
+func TestKMS_AnyBytes(t *testing.T) {
 	t.Parallel()
 	_, st, cfg := start(t)
 	key := st.CreateKey()
@@ -247,7 +247,7 @@ func TestKMSBytes(t *testing.T) {
 }
 
 // Up to 32 calls are under way at once.
-func TestKMSWidth(t *testing.T) {
+func TestKMS_Width(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	s.SetLatency("*", 200*time.Millisecond)
@@ -266,7 +266,7 @@ func TestKMSWidth(t *testing.T) {
 	}
 }
 
-func TestNoReferences(t *testing.T) {
+func TestBackend_NoReferences(t *testing.T) {
 	t.Parallel()
 	s, _, cfg := start(t)
 	for name, p := range map[string]secrets.Provider{"kms": secrets.NewKMS(cfg), "ssm": secrets.NewSSM(cfg), "secretsmanager": secrets.NewSecretsManager(cfg)} {

@@ -11,7 +11,7 @@ import (
 
 // A build tag leaves a backend out together with its SDK package, which is neither linked nor initialised then; a reference to it says which tag it was. Without tags
 // all three are there.
-func TestBuildTags(t *testing.T) {
+func TestBuildTags_LeaveBackendOut(t *testing.T) {
 	t.Parallel()
 	backends := []struct{ tag, service, ref string }{{"secrets.nokms", "kms", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"}, {"secrets.nossm", "ssm", "ssm:///a"}, {"secrets.nosm", "secretsmanager", "sm://a"}}
 	for _, tags := range []string{"", "secrets.nokms", "secrets.nossm", "secrets.nosm", "secrets.nokms,secrets.nossm,secrets.nosm"} {

@@ -41,7 +41,7 @@ func TestWarm_OverriddenEndpointIsLogged(t *testing.T) {
 }
 
 // Nothing is sent over plain http by a function, unless the program permits it.
-func TestWithInsecureEndpoint(t *testing.T) {
+func TestWithInsecureEndpoint_OnLambda(t *testing.T) {
 	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "f")
 	t.Setenv("AWS_SAM_LOCAL", "")
 	for _, permitted := range []bool{false, true} {
@@ -115,7 +115,7 @@ func TestWarm_RetrySettingsOfTheEnvironment(t *testing.T) {
 }
 
 // What the program does not expect is refused by New, and by Resolve, before any call.
-func TestWithCheck(t *testing.T) {
+func TestWithCheck_RefusesBeforeAnyCall(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	st.PutSecret("app/db", "x")

@@ -74,7 +74,7 @@ func (v *vault) env(t testing.TB, opts ...secrets.Option) *secrets.Env {
 	return env
 }
 
-func TestDoFollowsRotation(t *testing.T) {
+func TestDo_FollowsRotation(t *testing.T) {
 	tests := []struct {
 		name  string
 		steps [][3]string // current, pending, accepted
@@ -108,7 +108,7 @@ func TestDoFollowsRotation(t *testing.T) {
 	}
 }
 
-func TestDoReturnsTheErrorOfF(t *testing.T) {
+func TestDo_ReturnsErrorOfF(t *testing.T) {
 	v := &vault{current: "a", accepted: "a"}
 	env := v.env(t)
 	other := errors.New("no such table")
@@ -135,7 +135,7 @@ func TestDoReturnsTheErrorOfF(t *testing.T) {
 }
 
 // A stored password that is simply wrong: 1,000 requests in a minute cause at most 12 fetches after the first.
-func TestDoWrongPassword(t *testing.T) {
+func TestDo_WrongPassword(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "wrong", accepted: "right", delay: 20 * time.Millisecond}
 		env := v.env(t)
@@ -163,7 +163,7 @@ func TestDoWrongPassword(t *testing.T) {
 }
 
 // When a search that found nothing is made again.
-func TestDoSearchesAgain(t *testing.T) {
+func TestDo_SearchesAgain(t *testing.T) {
 	tests := []struct {
 		name  string
 		tries time.Duration // the second try, after the first
@@ -194,7 +194,7 @@ func TestDoSearchesAgain(t *testing.T) {
 }
 
 // A search that AWS throttles is no search in vain: the next caller, a backoff later, finds the password.
-func TestDoThrottled(t *testing.T) {
+func TestDo_Throttled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a"}
 		var throttled atomic.Bool
@@ -233,7 +233,7 @@ func TestDoThrottled(t *testing.T) {
 }
 
 // What Do does not do.
-func TestDoLimits(t *testing.T) {
+func TestDo_Limits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		v := &vault{current: "wrong", accepted: "right"}
@@ -286,7 +286,7 @@ func TestDoLimits(t *testing.T) {
 }
 
 // 64 callers that are rejected at once share one refresh, and one look at the pending version.
-func TestDoShared(t *testing.T) {
+func TestDo_SharedSearch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a", delay: 20 * time.Millisecond}
 		env := v.env(t)
@@ -308,7 +308,7 @@ func TestDoShared(t *testing.T) {
 }
 
 // One search serves everybody who holds the refused value, however late they come: more callers must not mean more fetches.
-func TestDoLatecomers(t *testing.T) {
+func TestDo_Latecomers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a", delay: 20 * time.Millisecond}
 		env := v.env(t)
@@ -331,7 +331,7 @@ func TestDoLatecomers(t *testing.T) {
 }
 
 // AWSCURRENT moves, and AWSPENDING goes, after the first was fetched and before the second is: the search must look again.
-func TestDoRotationEndsMeanwhile(t *testing.T) {
+func TestDo_RotationEndsMeanwhile(t *testing.T) {
 	v := &vault{current: "a", accepted: "a"}
 	env := v.env(t, secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
 		if ref.Stage() == "AWSPENDING" {
@@ -346,7 +346,7 @@ func TestDoRotationEndsMeanwhile(t *testing.T) {
 }
 
 // A caller who gives up during the search does not spoil it for the others.
-func TestDoGivenUp(t *testing.T) {
+func TestDo_CallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a", delay: 100 * time.Millisecond}
 		env := v.env(t)
@@ -367,7 +367,7 @@ func TestDoGivenUp(t *testing.T) {
 
 // A role that may not read AWSPENDING: the caller sees the database's own error, the log says what to allow and for which variables, and there is no flood. The next rotation
 // works as it can: from AWSCURRENT.
-func TestDoPendingDenied(t *testing.T) {
+func TestDo_PendingDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a"}
 		var log strings.Builder
@@ -403,7 +403,7 @@ func TestDoPendingDenied(t *testing.T) {
 }
 
 // The database takes back what a rotation changed, and AWSPENDING stays where AWS leaves it.
-func TestDoRolledBack(t *testing.T) {
+func TestDo_RolledBack(t *testing.T) {
 	v := &vault{current: "a", accepted: "a"}
 	env := v.env(t)
 	for _, s := range []struct {
@@ -430,7 +430,7 @@ func TestDoRolledBack(t *testing.T) {
 }
 
 // What is fetched again after a refusal, by the form of the reference. Without a value f does not run.
-func TestDoByReference(t *testing.T) {
+func TestDo_FormsOfReference(t *testing.T) {
 	tests := []struct {
 		name, ref string
 		asked     string // what is fetched, one letter each: c for the reference itself, p for AWSPENDING
@@ -485,7 +485,7 @@ func TestDoByReference(t *testing.T) {
 }
 
 // What Do needed the pending version for is nobody else's business, and over with the rotation.
-func TestDoLeavesNoPending(t *testing.T) {
+func TestDo_KeepsNoPending(t *testing.T) {
 	v := &vault{current: "a", accepted: "a"}
 	var log strings.Builder
 	env := v.env(t, secrets.WithLogger(textLog(&log)))
@@ -508,7 +508,7 @@ func TestDoLeavesNoPending(t *testing.T) {
 }
 
 // The log says what was denied, and of a declared variable its length.
-func TestDoMayNotReadPending(t *testing.T) {
+func TestDo_DeniedPendingIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for text, shown := range map[string]string{"sm://prod/db": "reference=\"sm://prod/db?stage=AWSPENDING\"", "prod/db": `reference="sm://(`} {
 			v := &vault{current: "a", accepted: "b"}
@@ -535,7 +535,7 @@ func TestDoMayNotReadPending(t *testing.T) {
 }
 
 // A value that works under AWSPENDING is kept where the provider names no versions, too, and never put in place of one that came later.
-func TestDoAdopts(t *testing.T) {
+func TestDo_KeepsWorkingPending(t *testing.T) {
 	tests := []struct {
 		name string
 		then string // AWSCURRENT, refreshed while f still runs with the pending value
@@ -577,7 +577,7 @@ func TestDoAdopts(t *testing.T) {
 }
 
 // Reads of user and password under 10,000 rotations: a Snapshot never mixes a pair; two Gets, as control, do.
-func TestSnapshotNeverMixes(t *testing.T) {
+func TestSnapshot_NeverMixes(t *testing.T) {
 	v := &vault{current: "0", accepted: "0"}
 	env := v.env(t)
 	done := make(chan struct{})
@@ -631,7 +631,7 @@ type pool struct {
 }
 
 // Derive under 1,000 rotations and 64 users: every pool built is closed once, none while in use.
-func TestDerive(t *testing.T) {
+func TestDerive_EveryPoolIsClosedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "0", accepted: "0"}
 		env := v.env(t)
@@ -700,7 +700,7 @@ func TestDerive(t *testing.T) {
 	})
 }
 
-func TestDeriveKeepsTheOldOne(t *testing.T) {
+func TestDerive_KeepsOldOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a"}
 		var log strings.Builder
@@ -749,7 +749,7 @@ func TestDeriveKeepsTheOldOne(t *testing.T) {
 }
 
 // What is built follows the value also after the wall clock was turned back.
-func TestDeriveClockStepsBack(t *testing.T) {
+func TestDerive_ClockStepsBack(t *testing.T) {
 	var back atomic.Int64
 	base := time.Now()
 	v := &vault{current: "a", accepted: "a"}
@@ -775,7 +775,7 @@ func TestDeriveClockStepsBack(t *testing.T) {
 }
 
 // Callers who wait for a first build share its failure; but not that of a caller who gave up.
-func TestDeriveFirstBuildFails(t *testing.T) {
+func TestDerive_FirstBuildFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := (&vault{current: "a", accepted: "a"}).env(t)
 		var builds atomic.Int64
@@ -815,7 +815,7 @@ func TestDeriveFirstBuildFails(t *testing.T) {
 }
 
 // What is built while Close runs is closed by the caller it was built for.
-func TestDeriveClose(t *testing.T) {
+func TestDerive_CloseWhileBuilding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env := (&vault{current: "a", accepted: "a"}).env(t)
 		var open atomic.Int64
@@ -840,7 +840,7 @@ func TestDeriveClose(t *testing.T) {
 }
 
 // A build that panics leaves the holder usable.
-func TestDerivePanics(t *testing.T) {
+func TestDerive_BuildPanics(t *testing.T) {
 	env := (&vault{current: "a", accepted: "a"}).env(t)
 	broken := true
 	d := secrets.Derive(env, "DB_PASSWORD", func(context.Context, secrets.Value) (int, error) {
@@ -861,7 +861,7 @@ func TestDerivePanics(t *testing.T) {
 }
 
 // A refresh that began before a pending password was found to work, and ends after, does not bring the refused one back.
-func TestLateRefreshDoesNotUndoAdoption(t *testing.T) {
+func TestDo_LateRefreshKeepsPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := providing(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
@@ -894,7 +894,7 @@ func TestLateRefreshDoesNotUndoAdoption(t *testing.T) {
 }
 
 // Who is refused while a search goes on takes what it has found out, however long ago: that there is no pending version is asked once.
-func TestSearchAsksOnceForThePendingVersion(t *testing.T) {
+func TestDo_AsksOnceForPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls, pending atomic.Int64
@@ -930,7 +930,7 @@ func TestSearchAsksOnceForThePendingVersion(t *testing.T) {
 }
 
 // A JSON value that is quoted is written with backslashes.
-func TestDeriveQuoted(t *testing.T) {
+func TestDerive_QuotedValueIsHidden(t *testing.T) {
 	const plain = "{\"user\": \"app\",\n \"password\": \"canary\"}"
 	var log strings.Builder
 	text := "a"

@@ -38,7 +38,7 @@ func (p unhashable) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Res
 type errorOfMine struct{ error }
 
 // Whatever a provider does, the caller gets an error that says so, in time, and the next call may succeed.
-func TestMisbehavedProviders(t *testing.T) {
+func TestProvider_Misbehaves(t *testing.T) {
 	t.Parallel()
 	canary := "hunter2-canary"
 	good := []secrets.Result{{Value: secrets.NewValue("good", "")}}
@@ -134,7 +134,7 @@ func (e errorTree) Error() string   { return "tree" }
 func (e errorTree) Unwrap() []error { return []error{e.next} }
 
 // The kind that a provider states wins over what AWS's code means to this package, and what it brings of the SDK's stays outside.
-func TestProviderWrapsSDKErrors(t *testing.T) {
+func TestProvider_WrapsSDKErrors(t *testing.T) {
 	t.Parallel()
 	response := &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 503, Header: http.Header{"Canary": {"canary"}}}}, Err: errors.New("canary")}
 	code := func(code string) error {
@@ -188,7 +188,7 @@ func (trap) Is(target error) bool {
 }
 
 // A provider that ignores its context keeps its goroutine, and nobody else: who waits leaves in time, and the next reader starts anew.
-func TestProviderThatNeverReturns(t *testing.T) {
+func TestProvider_NeverReturns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
@@ -216,7 +216,7 @@ func TestProviderThatNeverReturns(t *testing.T) {
 }
 
 // A Cache is a Provider: behind another one, what it serves stale is told to be stale, and as old as it is.
-func TestCacheBehindACache(t *testing.T) {
+func TestCache_BehindCache(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -240,7 +240,7 @@ func TestCacheBehindACache(t *testing.T) {
 }
 
 // A provider may keep the slice that it returned, and write to it.
-func TestResultsAreTheProviders(t *testing.T) {
+func TestProvider_KeepsItsSlice(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		kept := []secrets.Result{{}}
@@ -264,7 +264,7 @@ type brokenHandler struct{ slog.Handler }
 func (brokenHandler) Enabled(context.Context, slog.Level) bool  { return true }
 func (brokenHandler) Handle(context.Context, slog.Record) error { panic("logger") }
 
-func TestLoggerPanics(t *testing.T) {
+func TestLogger_Panics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "B": "sm://b"}), secrets.WithLogger(slog.New(brokenHandler{slog.DiscardHandler})),
 			secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, r secrets.Ref) (secrets.Value, error) {

@@ -19,7 +19,7 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
-func TestSecretsManagerVersions(t *testing.T) {
+func TestSecretsManager_Versions(t *testing.T) {
 	t.Parallel()
 	_, st, cfg := start(t)
 	_, v1 := st.PutSecret("prod/db", "one")
@@ -59,7 +59,7 @@ func TestSecretsManagerVersions(t *testing.T) {
 }
 
 // Binary secrets come out byte for byte, also those that look like base64; the empty string is a value.
-func TestSecretsManagerBytes(t *testing.T) {
+func TestSecretsManager_AnyBytes(t *testing.T) {
 	t.Parallel()
 	_, st, cfg := start(t)
 	st.PutSecretBinary("binary", []byte{0, 1, 0xff, 0xfe, '\n'})
@@ -73,7 +73,7 @@ func TestSecretsManagerBytes(t *testing.T) {
 }
 
 // An answer without a value, or for something else, is not taken for one.
-func TestSecretsManagerGarbled(t *testing.T) {
+func TestSecretsManager_GarbledResult(t *testing.T) {
 	t.Parallel()
 	for _, fault := range []endpoint.Fault{{Do: endpoint.Missing}, {Do: endpoint.Missing, Member: "SecretString"}, {Do: endpoint.Missing, Member: "Name"}, {Do: endpoint.Empty}, {Do: endpoint.Garbled}} {
 		t.Run(string(fault.Do)+fault.Member, func(t *testing.T) {
@@ -87,7 +87,7 @@ func TestSecretsManagerGarbled(t *testing.T) {
 }
 
 // Several fields of one secret, and several names for its current version, are one call.
-func TestSecretsManagerOneCall(t *testing.T) {
+func TestSecretsManager_OneCallPerSecret(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	st.PutSecret("prod/db", `{"user":"u","password":"p"}`)
@@ -98,7 +98,7 @@ func TestSecretsManagerOneCall(t *testing.T) {
 	wantCalls(t, s, "1 secretsmanager:GetSecretValue")
 }
 
-func TestBatchGetSecretValue(t *testing.T) {
+func TestSecretsManager_BatchGetSecretValue(t *testing.T) {
 	t.Parallel()
 	const batch, get = "%d secretsmanager:BatchGetSecretValue", "%d secretsmanager:GetSecretValue"
 	calls := func(b, g int) (want []string) {
@@ -177,7 +177,7 @@ func TestBatchGetSecretValue(t *testing.T) {
 }
 
 // Names and ARNs of one secret go into different calls: a list that names a secret twice is refused.
-func TestBatchNamesAndARNs(t *testing.T) {
+func TestSecretsManager_BatchNamesAndARNs(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	environ := map[string]string{}
@@ -214,7 +214,7 @@ func TestBatchNamesAndARNs(t *testing.T) {
 
 // A batch operation that is not to be had, for whatever reason that says nothing of GetSecretValue,
 // is made up for by single calls in the same fetch, and the next fetch knows.
-func TestBatch_NotToBeHad(t *testing.T) {
+func TestSecretsManager_BatchUnavailable(t *testing.T) {
 	t.Parallel()
 	const batch, get = "1 secretsmanager:BatchGetSecretValue", "5 secretsmanager:GetSecretValue"
 	for _, test := range []struct {
@@ -256,7 +256,7 @@ func secretsNamed(st *endpoint.Store, n int) (refs []string) {
 
 // A throttled batch operation is tried again after a minute. Where single calls are throttled too,
 // or fail, a fetch makes two calls and no more.
-func TestBatch_Throttled(t *testing.T) {
+func TestSecretsManager_BatchThrottled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, p := endpoint.New(endpoint.Options{}), endpoint.NewPipe()
@@ -294,7 +294,7 @@ func TestBatch_Throttled(t *testing.T) {
 
 // An outage does not multiply the calls: what may pass by itself is left to whoever retries, with a
 // mark where one secret alone may be to blame.
-func TestBatch_Outage(t *testing.T) {
+func TestSecretsManager_BatchOutage(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]endpoint.Fault{
 		"500":                 {Do: endpoint.Fail, Code: "InternalServiceError", Status: 500},
@@ -320,7 +320,7 @@ func TestBatch_Outage(t *testing.T) {
 }
 
 // Chunks of a batch that is refused share the width, rather than have it each.
-func TestBatchWidth(t *testing.T) {
+func TestSecretsManager_BatchWidth(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	s.SetLatency("*", 50*time.Millisecond)
@@ -345,7 +345,7 @@ type doing func(*http.Request) (*http.Response, error)
 func (d doing) Do(r *http.Request) (*http.Response, error) { return d(r) }
 
 // What is the default of AWS's is said all the same: some endpoints answer the newest version where no stage is stated.
-func TestCurrentIsStated(t *testing.T) {
+func TestSecretsManager_StageIsStated(t *testing.T) {
 	t.Parallel()
 	for ref, want := range map[string]string{"sm://a": `"VersionStage":"AWSCURRENT"`, "sm://a?stage=AWSPREVIOUS": `"VersionStage":"AWSPREVIOUS"`,
 		"sm://a?version=00000000-0000-4000-8000-000000000001": `"VersionId":"00000000-0000-4000-8000-000000000001"`} {
@@ -366,7 +366,7 @@ func TestCurrentIsStated(t *testing.T) {
 	}
 }
 
-func TestSecretsManagerWidth(t *testing.T) {
+func TestSecretsManager_Width(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	s.SetLatency("*", 200*time.Millisecond)

@@ -40,7 +40,7 @@ func allow(actions, resources string) string {
 	return `{"Statement":[{"Effect":"Allow","Action":` + actions + `,"Resource":` + resources + `}]}`
 }
 
-func TestSSMCalls(t *testing.T) {
+func TestSSM_Calls(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
@@ -82,7 +82,7 @@ func TestSSMCalls(t *testing.T) {
 }
 
 // The version of a value is the parameter's number, or the id of the secret behind it.
-func TestSSMVersions(t *testing.T) {
+func TestSSM_Versions(t *testing.T) {
 	t.Parallel()
 	_, st, cfg := start(t)
 	st.PutParameter(endpoint.Parameter{Name: "/a", Value: "1"})
@@ -99,7 +99,7 @@ func TestSSMVersions(t *testing.T) {
 	}
 }
 
-func TestSSMMissing(t *testing.T) {
+func TestSSM_Missing(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	put(st, "/a", "/b")
@@ -121,7 +121,7 @@ func TestSSMMissing(t *testing.T) {
 }
 
 // A batch that is refused because of one name is taken apart.
-func TestSSMRefusedBatch(t *testing.T) {
+func TestSSM_RefusedBatch(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
@@ -170,7 +170,7 @@ func TestSSMRefusedBatch(t *testing.T) {
 }
 
 // What passes by itself is no reason to make more calls.
-func TestSSMPassingBatch(t *testing.T) {
+func TestSSM_TransientBatchFailure(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]endpoint.Fault{
 		"throttle": {Do: endpoint.Throttle}, "500": {Do: endpoint.Fail, Code: "InternalServerError", Status: 500}, "a proxy's page": {Do: endpoint.HTML503},
@@ -200,7 +200,7 @@ func TestSSMPassingBatch(t *testing.T) {
 }
 
 // Roles with one of the two actions get everything, and the refused one is not tried again at every refresh.
-func TestSSMRoles(t *testing.T) {
+func TestSSM_RoleWithOneAction(t *testing.T) {
 	t.Parallel()
 	const all = `"arn:aws:ssm:eu-west-1:123456789012:parameter/*"`
 	for _, tc := range []struct {
@@ -243,7 +243,7 @@ func TestSSMRoles(t *testing.T) {
 }
 
 // A role may allow one action for some names and the other for the rest. Nothing is concluded from one name for all.
-func TestSSMMixedRole(t *testing.T) {
+func TestSSM_MixedRole(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	refs := put(st, numbered(4)...)
@@ -264,7 +264,7 @@ func TestSSMMixedRole(t *testing.T) {
 }
 
 // A name that is denied both ways costs one or two calls a try, and is found again by whichever action the role is given.
-func TestSSMDeniedThenAllowed(t *testing.T) {
+func TestSSM_DeniedThenAllowed(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"ssm:GetParameter", "ssm:GetParameters"} {
 		t.Run(action, func(t *testing.T) {
@@ -288,7 +288,7 @@ func TestSSMDeniedThenAllowed(t *testing.T) {
 }
 
 // A batch that is refused for the sake of one name, or for once, says nothing about the role: the next one is a batch again.
-func TestSSMBatchesGoOn(t *testing.T) {
+func TestSSM_BatchesGoOn(t *testing.T) {
 	t.Parallel()
 	for name, refuse := range map[string]func(s *endpoint.Server){
 		"one name is denied": func(s *endpoint.Server) {
@@ -313,7 +313,7 @@ func TestSSMBatchesGoOn(t *testing.T) {
 }
 
 // What is remembered of denied names is bounded: a program may resolve whatever names it is given.
-func TestSSMForgetsDenials(t *testing.T) {
+func TestSSM_DenialsAreBounded(t *testing.T) {
 	t.Parallel()
 	aws, cfg := answer(0, []byte(`{"__type":"AccessDeniedException","message":"no"}`))
 	aws.status = 400
@@ -328,7 +328,7 @@ func TestSSMForgetsDenials(t *testing.T) {
 	}
 }
 
-func TestSSMTrees(t *testing.T) {
+func TestSSMTree_Pages(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	put(st, "/app/prod/a", "/app/prod/b/c", "/app/prod", "/app/production/x", "/app/other")
@@ -472,7 +472,7 @@ func TestSSMTree_Limits(t *testing.T) {
 }
 
 // Names, trees and Regions of one fetch go out at once; 70 names that are asked singly, no more than 32 at a time.
-func TestSSMWidth(t *testing.T) {
+func TestSSM_Width(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	refs := put(st, numbered(70)...)
@@ -493,7 +493,7 @@ func TestSSMWidth(t *testing.T) {
 }
 
 // One client per Region, each asked what is its own; an answer for something else is not taken.
-func TestSSMRegions(t *testing.T) {
+func TestSSM_Regions(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	st.PutParameter(endpoint.Parameter{Name: "/a", Value: "near"})
@@ -519,7 +519,7 @@ func TestSSMRegions(t *testing.T) {
 }
 
 // What was found out about a role is no more than where to begin: the role may change.
-func TestSSMRoleChanges(t *testing.T) {
+func TestSSM_RoleChanges(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	refs := put(st, numbered(3)...)

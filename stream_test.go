@@ -193,7 +193,7 @@ func TestStream_OwnFetch(t *testing.T) {
 }
 
 // Names that are asked for one by one stay within the width.
-func TestStreamEach(t *testing.T) {
+func TestStream_EachStaysWithinWidth(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex

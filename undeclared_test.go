@@ -23,7 +23,7 @@ func resolve(t testing.TB, env *secrets.Env, ref secrets.Ref) string {
 	return v.Version()
 }
 
-func TestReferencesBuiltInCodeAreBounded(t *testing.T) {
+func TestUndeclared_Bounded(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name   string
@@ -89,7 +89,7 @@ func TestReferencesBuiltInCodeAreBounded(t *testing.T) {
 }
 
 // The oldest is what was fetched longest ago, not what was asked for first.
-func TestRefreshedReferencesAreKept(t *testing.T) {
+func TestUndeclared_RefreshedAreKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		env := (&script{}).env(t, nil, secrets.WithTTL(time.Hour))
@@ -106,7 +106,7 @@ func TestRefreshedReferencesAreKept(t *testing.T) {
 	})
 }
 
-func TestDeclaredReferencesAreNeverEvicted(t *testing.T) {
+func TestUndeclared_DeclaredAreNeverEvicted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -126,7 +126,7 @@ func TestDeclaredReferencesAreNeverEvicted(t *testing.T) {
 }
 
 // Refresh renews what was resolved in code too, and asks no more for what never was.
-func TestRefreshOfReferencesBuiltInCode(t *testing.T) {
+func TestUndeclared_Refresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
@@ -154,7 +154,7 @@ func TestRefreshOfReferencesBuiltInCode(t *testing.T) {
 }
 
 // A reference in a flight is not evicted: two flights for one source could not share.
-func TestRunningFlightsAreNotEvicted(t *testing.T) {
+func TestUndeclared_RunningFlightsAreKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: time.Second}
@@ -173,7 +173,7 @@ func TestRunningFlightsAreNotEvicted(t *testing.T) {
 }
 
 // Nor does what was never fetched, because its caller was gone, add up.
-func TestCancelledCallersLeaveNothing(t *testing.T) {
+func TestUndeclared_CancelledCallersLeaveNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		env := (&script{}).one(t)
@@ -190,7 +190,7 @@ func TestCancelledCallersLeaveNothing(t *testing.T) {
 	})
 }
 
-func TestShortestBoundsWin(t *testing.T) {
+func TestCache_ShortestBoundsWin(t *testing.T) {
 	t.Parallel()
 	ref := func(text string) secrets.Ref {
 		r, err := secrets.ParseRef(text)
@@ -241,7 +241,7 @@ func TestShortestBoundsWin(t *testing.T) {
 }
 
 // What Refs lists is the same source as what is read, also where it prints no name.
-func TestRefOfRefsIsTheSameSource(t *testing.T) {
+func TestRefs_SameSource(t *testing.T) {
 	calls := 0
 	var log strings.Builder
 	p := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
@@ -270,7 +270,7 @@ func TestRefOfRefsIsTheSameSource(t *testing.T) {
 }
 
 // Absent names are remembered too, far beyond the number of values, but not without end.
-func TestAbsentReferencesAreBounded(t *testing.T) {
+func TestUndeclared_AbsentAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
