@@ -3,11 +3,8 @@ package secrets_test
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -25,7 +22,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/smithy-go"
 	"github.com/aws/smithy-go/logging"
 
 	"github.com/lambdasecrets/secrets"
@@ -318,31 +314,6 @@ func TestBackend_ConfigurationDoesNotLoad(t *testing.T) {
 	}
 }
 
-// An error may be shared by calls that go on at once.
-func TestResolveError_SharedByConcurrentCalls(t *testing.T) {
-	t.Parallel()
-	_, st, cfg := start(t)
-	shared := new(secrets.ResolveError)
-	_, err := secrets.ParseRef("ssm:/x")
-	errors.As(err, &shared)
-	before := *shared
-	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, shared })
-	for name, b := range backends(cfg, st) {
-		var wg sync.WaitGroup
-		for range 4 {
-			wg.Go(func() {
-				if r := fetch(t, b, b.ref)[0]; !errors.Is(r.Err, secrets.ErrInvalidReference) {
-					t.Errorf("%s: %v", name, r.Err)
-				}
-			})
-		}
-		wg.Wait()
-	}
-	if secrets.Detail(shared) != secrets.Detail(&before) {
-		t.Errorf("changed to %s", secrets.Detail(shared))
-	}
-}
-
 // A role reads in its own account; where its trust policy does not let the function in, that is
 // told, and nothing is tried by other means.
 func TestRole_ReadsItsOwnAccount(t *testing.T) {
@@ -432,31 +403,6 @@ func TestRole_Env(t *testing.T) {
 	}
 }
 
-func TestSecretsManager_ResultOfAnotherSecret(t *testing.T) {
-	t.Parallel()
-	const asked, another = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
-	for _, tc := range []struct {
-		name, ref, answers, version string
-		kind                        error
-	}{
-		{"the secret and the version", "sm://a?version=" + asked, "a", asked, nil},
-		{"another version", "sm://a?version=" + asked, "a", another, secrets.ErrUnavailable},
-		{"another secret", "sm://a", "ab", asked, secrets.ErrUnavailable},
-		{"a secret whose name begins alike", "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:a", "a-b", asked, secrets.ErrUnavailable},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			_, cfg := answer(0, fmt.Appendf(nil, `{"Name":%q,"ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:%s-AbCdEf","VersionId":%q,"SecretString":"x"}`, tc.answers, tc.answers, tc.version))
-			r := fetch(t, secrets.NewSecretsManager(cfg), tc.ref)[0]
-			want := ""
-			if tc.kind == nil {
-				want = "x"
-			}
-			wantResult(t, r, want, tc.kind)
-		})
-	}
-}
-
 // The answer to a question for one thing alone need not name it, as those of a stand-in for AWS may not. One that names something else is not taken.
 func TestBackend_ResultWithoutName(t *testing.T) {
 	t.Parallel()
@@ -517,146 +463,13 @@ func TestBackend_ShapesOfResults(t *testing.T) {
 	}
 }
 
-// moto's GetParameters takes no ARN and says that there is no such parameter; its GetParameter does. What neither has is missing, whatever the role may do.
-func TestSSM_ARNThatBatchesRefuse(t *testing.T) {
+func TestBackend_NoReferences(t *testing.T) {
 	t.Parallel()
-	const arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/a"
-	for _, tc := range []struct {
-		name, single string // the answer to GetParameter
-		kind         error
-	}{
-		{"it is there", `{"Parameter":{"Name":"/a","ARN":"` + arn + `","Value":"x","Version":1}}`, nil},
-		{"it is missing", `{"__type":"ParameterNotFound"}`, secrets.ErrNotFound},
-		{"the role has GetParameters only", `{"__type":"AccessDeniedException"}`, secrets.ErrNotFound},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			t.Parallel()
-			_, cfg := answer(0, nil)
-			cfg.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-				body, status := `{"Parameters":[{"Name":"/b","Value":"y"}],"InvalidParameters":["`+arn+`"]}`, 200
-				if r.Header.Get("X-Amz-Target") == "AmazonSSM.GetParameter" {
-					if body = tc.single; tc.kind != nil {
-						status = 400
-					}
-				}
-				return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
-			})}
-			want := ""
-			if tc.kind == nil {
-				want = "x"
-			}
-			results := fetch(t, secrets.NewSSM(cfg), "ssm://"+arn, "ssm:///b?region=eu-west-1")
-			wantResult(t, results[0], want, tc.kind)
-			wantResult(t, results[1], "y", nil)
-		})
-	}
-}
-
-// Whatever AWS, or who answers in its place, quotes of a ciphertext does not reach the error.
-func TestKMS_QuotedCiphertextIsHidden(t *testing.T) {
-	t.Parallel()
-	blob := []byte("the-ciphertext-of-somebody-0f3a-97")
-	text := base64.StdEncoding.EncodeToString(blob)
-	for name, quoted := range map[string]string{"base64": text, "raw": string(blob)} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			aws, cfg := answer(0, fmt.Appendf(nil, `{"__type":"InvalidCiphertextException","message":"cannot read %s here"}`, quoted))
-			aws.status = 400
-			err := fetch(t, secrets.NewKMS(cfg), kmsRef(blob))[0].Err
-			if !errors.Is(err, secrets.ErrDecrypt) {
-				t.Fatal(err)
-			}
-			if seen := fmt.Sprintf("%s %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen, "cannot read") || strings.Contains(seen, quoted) {
-				t.Errorf("shows %s", seen)
-			}
-		})
-	}
-}
-
-// A declared variable may hold a plaintext that somebody put there by mistake, and that reads like a name: a refusal does not quote it.
-func TestNew_RefusedDeclarationIsNotQuoted(t *testing.T) {
-	t.Parallel()
-	const mistake = "correct-horse-battery"
-	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}), secrets.WithVars(secrets.SecretsManager, "TOKEN"),
-		secrets.WithCheck(func(string, secrets.Ref) error { return errors.New("not allowed") }))
-	if seen := fmt.Sprintf("%v %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen, "TOKEN") || !strings.Contains(seen, "not allowed") || strings.Contains(seen, mistake) {
-		t.Errorf("shows %s", seen)
-	}
-}
-
-// Nor does what AWS makes of it, in an error or in the log; that of a whole ARN or an absolute path, which is no
-// plaintext, is told.
-func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
-	t.Parallel()
-	const mistake = "correct-horse-battery"
-	const arn = "arn:aws:secretsmanager:" + region + ":123456789012:secret:" + mistake + "-AbCdEf"
-	for _, row := range []struct {
-		name, text string
-		scheme     secrets.Scheme
-		shown      string // in Detail
-	}{
-		{"parameter", mistake, secrets.SSM, "ssm://(21 bytes)"},
-		{"selector", "a:" + mistake, secrets.SSM, "ssm://(23 bytes)"},
-		{"secret", mistake, secrets.SecretsManager, "sm://(21 bytes)"},
-		{"ARN", arn, secrets.SecretsManager, arn},
-		// What begins with a slash is a path, and as little secret as an ARN.
-		{"path", "/" + mistake, secrets.SSM, "ssm:///" + mistake},
-		{"tree", "/" + mistake + "/*", secrets.SSM, "ssm:///" + mistake + "/*"},
-		{
-			"secret through Parameter Store", "/aws/reference/secretsmanager/" + mistake, secrets.SSM,
-			"ssm:///aws/reference/secretsmanager/" + mistake,
-		},
-	} {
-		tells := strings.Contains(row.shown, mistake)
-		for _, do := range []endpoint.Action{"", endpoint.Deny, endpoint.Throttle, endpoint.Truncated} {
-			t.Run(row.name+" "+string(do), func(t *testing.T) {
-				t.Parallel()
-				f := newFakeAWS(t)
-				if do != "" {
-					f.Fault(endpoint.Fault{Do: do})
-				}
-				var out strings.Builder
-				var mu sync.Mutex // a flight that nobody waits for any more may still log
-				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"), secrets.WithLogger(textLog(&locked{w: &out, mu: &mu})))
-				patience, passing := 30*time.Second, do == endpoint.Throttle || do == endpoint.Truncated
-				if passing {
-					patience = 500 * time.Millisecond
-				}
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				defer cancel()
-				seen := []error{env.Warm(ctx)}
-				_, err := env.Get(ctx, "TOKEN")
-				seen = append(seen, err, env.Refresh(ctx))
-				_, err = env.RevealAll(ctx)
-				seen = append(seen, err, failureOf(env, "TOKEN"), env.Refs()[0].Err)
-				for _, err := range seen {
-					if err == nil && passing {
-						continue // on a busy machine the time was up before the first answer, of which nothing is remembered
-					}
-					inJSON, _ := json.Marshal(err)
-					var api smithy.APIError
-					if errors.As(err, &api) && !tells && strings.Contains(api.ErrorMessage(), mistake) {
-						t.Errorf("the chain holds %s", api.ErrorMessage())
-					}
-					if text := fmt.Sprintf("%v %+v %s %s", err, err, inJSON, secrets.Detail(err)); err == nil || !strings.Contains(text, "TOKEN") || !strings.Contains(text, row.shown) ||
-						!tells && strings.Contains(text, mistake) {
-						t.Errorf("shows %s", text)
-					}
-				}
-				inJSON, _ := json.Marshal(env.Refs())
-				if text := fmt.Sprintf("%v %+v %s", env.Refs(), env.Refs(), inJSON); !tells && strings.Contains(text, mistake) {
-					t.Errorf("Refs shows %s", text)
-				}
-				mu.Lock()
-				defer mu.Unlock()
-				if !tells && strings.Contains(out.String(), mistake) || out.Len() == 0 {
-					t.Errorf("the log shows %s", out.String())
-				}
-			})
+	s, _, cfg := start(t)
+	for name, p := range map[string]secrets.Provider{"kms": secrets.NewKMS(cfg), "ssm": secrets.NewSSM(cfg), "secretsmanager": secrets.NewSecretsManager(cfg)} {
+		if n := len(p.Fetch(t.Context(), nil)); n != 0 {
+			t.Errorf("%s: %d results for no references", name, n)
 		}
 	}
-	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}), secrets.WithVars(secrets.SSM, "TOKEN"), secrets.WithLocalValues(nil))
-	if err == nil || strings.Contains(secrets.Detail(err), mistake) {
-		t.Errorf("shows %v", err)
-	}
+	wantCalls(t, s)
 }

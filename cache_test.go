@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,149 +161,6 @@ func TestGet_CachedAllocatesNothing(t *testing.T) {
 	}
 }
 
-// A Snapshot refreshes what is due, has an answer for every variable, whatever became of the others, and holds still: it asks neither clock nor provider.
-func TestSnapshot_RefreshesAndHoldsStill(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := &script{}
-		base := time.Now()
-		var looks atomic.Int64
-		env := p.env(t, map[string]string{"A": "sm://a", "DENIED": "sm://denied", "GONE": "sm://gone?optional", "FIELD": "sm://a#x", "OLD": "ssm:///old", "PLAIN": "p", "OTHER": "o"}, secrets.WithTTL(ttl),
-			secrets.WithVars(secrets.Literal, "PLAIN"), secrets.WithClock(func() (time.Time, time.Duration) {
-				looks.Add(1)
-				return time.Now(), time.Since(base)
-			}))
-		mustGet(t, env, "OLD")
-		p.set(0, func(_ context.Context, call int, id string) (string, error) {
-			switch id {
-			case "denied":
-				return "", errDenied
-			case "gone":
-				return "", secrets.ErrNotFound
-			case "/old":
-				return "", errThrottled
-			}
-			return fmt.Sprintf("%s-%d", id, call), nil
-		})
-		time.Sleep(ttl)
-		s := env.Snapshot(t.Context())
-		before, asked := p.count(), looks.Load()
-		for name, want := range map[string]error{"A": nil, "OLD": nil, "PLAIN": nil, "DENIED": secrets.ErrAccessDenied, "GONE": secrets.ErrNotFound, "FIELD": secrets.ErrField,
-			"OTHER": secrets.ErrNotReference, "UNSET": secrets.ErrNotReference} {
-			v, err := s.Get(name)
-			if !errors.Is(err, want) || v.IsZero() != (want != nil) {
-				t.Errorf("%s: %v, want %v", name, err, want)
-			}
-			if v.Stale() != (name == "OLD") {
-				t.Errorf("%s: stale %v", name, v.Stale())
-			}
-		}
-		if p.count() != before || looks.Load() != asked {
-			t.Errorf("reading it made %d calls and asked the clock %d times", p.count()-before, looks.Load()-asked)
-		}
-		first, _ := s.Get("A")
-		if err := env.Refresh(t.Context(), "A"); err != nil {
-			t.Fatal(err)
-		}
-		if again, _ := s.Get("A"); !again.Equal(first) || mustGet(t, env, "A").Equal(first) {
-			t.Error("a Snapshot follows the rotation, or the Env does not")
-		}
-		over, cancel := context.WithCancel(t.Context())
-		cancel()
-		if v, err := env.Snapshot(over).Get("A"); err != nil || v.Equal(first) {
-			t.Errorf("with a context that is over: %v", err)
-		}
-		if _, err := (secrets.Snapshot{}).Get("A"); !errors.Is(err, secrets.ErrNotReference) {
-			t.Errorf("the zero Snapshot: %v", err)
-		}
-	})
-}
-
-// What came while a Snapshot waited for another source is judged at its end, too: what has been in hand
-// for longer than its bounds allow is asked for again, and if there is no time left for that it is stale.
-func TestSnapshot_InHandTooLong(t *testing.T) {
-	t.Parallel()
-	for _, slow := range []bool{false, true} {
-		t.Run(fmt.Sprint("no time left ", slow), func(t *testing.T) {
-			t.Parallel()
-			synctest.Test(t, func(t *testing.T) {
-				var asked atomic.Int32
-				p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
-					if ref.ID() == "hangs" {
-						<-ctx.Done()
-						return secrets.Value{}, ctx.Err()
-					}
-					n := asked.Add(1)
-					if slow && n > 1 {
-						<-ctx.Done()
-					}
-					return secrets.NewValue(fmt.Sprint("a-", n), ""), ctx.Err()
-				})
-				vars := map[string]string{"A": "sm://a?ttl=2s&stale=2s", "B": "sm://hangs"}
-				env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
-				if err != nil {
-					t.Fatal(err)
-				}
-				v, err := env.Snapshot(t.Context()).Get("A")
-				if err != nil || slow != v.Stale() || slow != (v.Reveal() == "a-1") {
-					t.Errorf("%v, stale %t", err, v.Stale())
-				}
-			})
-		})
-	}
-}
-
-func TestStats_Counts(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "ssm:///c"}, secrets.WithTTL(ttl))
-		env.Warm(t.Context())
-		check := func(when string, rounds, values, stale uint64, failures string, errs ...string) {
-			t.Helper()
-			s := env.Stats()
-			if got := fmt.Sprint(s.Failures); s.Fetches != rounds || s.Values != values || s.Stale != stale || got != failures {
-				t.Errorf("%s: %+v; want %d, %d, %d, %s", when, s, rounds, values, stale, failures)
-			}
-			for _, name := range errs {
-				if failureOf(env, name) == nil {
-					t.Errorf("%s: no error for %s", when, name)
-				}
-			}
-			for _, r := range env.Refs() {
-				if r.Err != nil && !slices.Contains(errs, r.Variable) {
-					t.Errorf("%s: %s failed: %v", when, r.Variable, r.Err)
-				}
-			}
-			clear(s.Failures) // a copy
-		}
-		check("after the warm", 2, 3, 0, "map[]")
-		for range 100 {
-			mustGet(t, env, "A")
-		}
-		check("after cached reads", 2, 3, 0, "map[]")
-		p.set(0, func(_ context.Context, _ int, id string) (string, error) {
-			if id == "a" {
-				return "", errDenied
-			}
-			return "", errThrottled
-		})
-		env.Refresh(t.Context(), "A")
-		check("after a denied refresh", 3, 3, 0, "map[access denied:1]", "A")
-		p.fail(nil)
-		env.Refresh(t.Context(), "A")
-		check("after one that worked", 4, 4, 0, "map[access denied:1]")
-		p.fail(errThrottled)
-		time.Sleep(ttl)
-		for range 3 {
-			mustGet(t, env, "C")
-		}
-		if s := env.Stats(); s.Stale != 3 || s.Failures["throttled"] != s.Fetches-4 || failureOf(env, "C") == nil {
-			t.Errorf("after three stale reads: %+v", s)
-		}
-	})
-}
-
 // What is to be logged is written before the caller has its answer: the sandbox may be frozen right after, and nothing runs in the background.
 func TestGet_LogsBeforeItReturns(t *testing.T) {
 	t.Parallel()
@@ -346,6 +202,80 @@ func TestGet_LoggerMayRead(t *testing.T) {
 		env.Get(t.Context(), "A")
 		if journal.count("secrets.denied") == 0 || journal.count("secrets.dropped") == 0 {
 			t.Errorf("logged %v", journal.events())
+		}
+	})
+}
+
+func TestCache_ShortestBoundsWin(t *testing.T) {
+	t.Parallel()
+	ref := func(text string) secrets.Ref {
+		r, err := secrets.ParseRef(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	t.Run("TTL of two variables", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := &script{}
+			env := p.env(t, map[string]string{"A": "sm://a?ttl=1h", "B": "sm://a?ttl=1m", "C": "sm://a?ttl=1h"}, secrets.WithTTL(24*time.Hour))
+			expect(t, env, "a-1")
+			time.Sleep(time.Minute)
+			expect(t, env, "a-2")
+		})
+	})
+	t.Run("stale bound of two variables", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := &script{}
+			env := p.env(t, map[string]string{"A": "sm://a?stale=1h", "B": "sm://a?stale=10m", "C": "sm://a?stale=1h"})
+			expect(t, env, "a-1")
+			p.fail(secrets.ErrThrottled)
+			time.Sleep(10*time.Minute - 2*time.Second)
+			expect(t, env, "a-1*")
+			time.Sleep(2 * time.Second)
+			if v, err := env.Get(t.Context(), "A"); err == nil {
+				t.Errorf("served %v beyond the stale bound", v.FetchedAt())
+			}
+		})
+	})
+	t.Run("TTL of a later reader", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			p := &script{}
+			env := p.one(t)
+			if got := resolve(t, env, ref("sm://x?ttl=1h")); got != "1" {
+				t.Fatal(got)
+			}
+			time.Sleep(time.Minute)
+			if got := resolve(t, env, ref("sm://x?ttl=1m")); got != "2" {
+				t.Errorf("a value of 1 minute was served to a reader with a TTL of 1 minute (call %s)", got)
+			}
+		})
+	})
+}
+
+// A Cache is a Provider: behind another one, what it serves stale is told to be stale, and as old as it is.
+func TestCache_BehindCache(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		inner, err := secrets.NewCache(p, secrets.WithTTL(ttl), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(inner), secrets.WithTTL(time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		expect(t, env, "a-1")
+		time.Sleep(ttl)
+		p.fail(errDenied)
+		expect(t, env, "a-1*")
+		if v := mustGet(t, env, "A"); !v.Stale() || !v.FetchedAt().Equal(began) {
+			t.Errorf("stale %v, fetched %v after it was", v.Stale(), v.FetchedAt().Sub(began))
 		}
 	})
 }

@@ -662,21 +662,6 @@ func TestDetail_FitsALogLine(t *testing.T) {
 	}
 }
 
-// The text that a program passes as the name of a variable may be anything.
-func TestError_NameOfNoVariable(t *testing.T) {
-	t.Parallel()
-	env := newEnv(t, config(""), map[string]string{"A": "ssm:///a"})
-	for _, name := range []string{"postgres://app:canary@db/orders", "canary canary", "canary\ncanary", `{"password":"canary"}`} {
-		_, err := env.Get(t.Context(), name)
-		if text := fmt.Sprint(err) + secrets.Detail(err); strings.Contains(text, "canary") || !strings.Contains(text, fmt.Sprintf("%d bytes", len(name))) {
-			t.Errorf("%q: %s", name, text)
-		}
-	}
-	if _, err := env.Get(t.Context(), "DB.PASSWORD-2/x"); !strings.Contains(fmt.Sprint(err), "DB.PASSWORD-2/x: ") {
-		t.Errorf("%v", err)
-	}
-}
-
 // docs/troubleshooting.md explains each kind, each reason and each fault of JSON, and quotes nothing that the code does not say.
 func TestTroubleshooting_CoversEveryError(t *testing.T) {
 	t.Parallel()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -13,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/aws/smithy-go"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 
@@ -134,35 +137,6 @@ func TestWarm_SameRegionIsOneSource(t *testing.T) {
 	}
 	if n := s.Count("secretsmanager:GetSecretValue"); n != 2 { // a stated stage is another source
 		t.Errorf("%d calls", n)
-	}
-}
-
-// A provider for a scheme that does not exist would be passed by, and AWS be asked in its place.
-func TestNew_ProviderOfUnknownScheme(t *testing.T) {
-	t.Parallel()
-	for _, scheme := range []secrets.Scheme{"sm", "vault", "", secrets.Literal} {
-		if _, err := secrets.New(secrets.WithEnviron(nil), secrets.WithProvider(&script{}, scheme)); err == nil || !strings.Contains(err.Error(), "WithProvider") {
-			t.Errorf("%q: %v", scheme, err)
-		}
-	}
-}
-
-// Two references under one name, or one under none, are a mistake that the constructor sees.
-func TestNew_WithRefNames(t *testing.T) {
-	t.Parallel()
-	a, b := secrets.Secret("a"), secrets.Secret("b")
-	for name, test := range map[string]struct {
-		opts []secrets.Option
-		ok   bool
-	}{
-		"one":       {[]secrets.Option{secrets.WithRef("X", a)}, true},
-		"one twice": {[]secrets.Option{secrets.WithRef("X", a), secrets.WithRef("X", a)}, true},
-		"two":       {[]secrets.Option{secrets.WithRef("X", a), secrets.WithRef("X", b)}, false},
-		"no name":   {[]secrets.Option{secrets.WithRef("", a)}, false},
-	} {
-		if _, err := secrets.New(append(test.opts, secrets.WithEnviron(nil))...); (err == nil) != test.ok {
-			t.Errorf("%s: %v", name, err)
-		}
 	}
 }
 
@@ -604,5 +578,135 @@ func TestGet_Base64AndLabelledTree(t *testing.T) {
 	}
 	if n := s.Count("ssm:GetParametersByPath"); n != 2 {
 		t.Errorf("%d calls for two labels of one path", n)
+	}
+}
+
+// sixty seeds 25 parameters, 25 secrets and 5 ciphertexts, and returns 60 variables that read them.
+func sixty(st *endpoint.Store) map[string]string {
+	environ := map[string]string{"PLAIN": "plain"}
+	key := st.CreateKey()
+	for i := range 25 {
+		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/app/p%d", i), Type: "SecureString", Value: fmt.Sprintf("parameter-%d", i)})
+		environ[fmt.Sprintf("P%d", i)] = fmt.Sprintf("ssm:///app/p%d", i)
+		st.PutSecret(fmt.Sprintf("app/s%d", i), fmt.Sprintf(`{"user":"u%d","password":"secret-%d"}`, i, i))
+		environ[fmt.Sprintf("S%d", i)] = fmt.Sprintf("sm://app/s%d#password", i)
+		if i < 5 {
+			environ[fmt.Sprintf("U%d", i)] = fmt.Sprintf("secretsmanager://app/s%d#user", i)
+			environ[fmt.Sprintf("K%d", i)] = kmsRef(st.Encrypt(key, fmt.Appendf(nil, "cipher-%d", i), map[string]string{"app": "x"})) + "?context.app=x"
+		}
+	}
+	return environ
+}
+
+func TestWarm_SixtyVariables(t *testing.T) {
+	s, st, cfg := start(t)
+	environ := sixty(st)
+	env := newEnv(t, cfg, environ)
+	if err := env.Warm(patient(t)); err != nil {
+		t.Fatal(secrets.Detail(err))
+	}
+	for op, want := range map[string]int{"ssm:GetParameters": 3, "secretsmanager:GetSecretValue": 25, "kms:Decrypt": 5} {
+		if got := s.Count(op); got != want {
+			t.Errorf("%s: %d calls, want %d", op, got, want)
+		}
+	}
+	if n := len(s.Calls()); n != 33 {
+		t.Errorf("%d calls in all, want 33", n)
+	}
+	for i := range 25 {
+		for name, want := range map[string]string{"P": "parameter-%d", "S": "secret-%d", "U": "u%d", "K": "cipher-%d"} {
+			if i >= 5 && (name == "U" || name == "K") {
+				continue
+			}
+			if got := mustGet(t, env, fmt.Sprint(name, i)); got.Reveal() != fmt.Sprintf(want, i) {
+				t.Errorf("%s%d: wrong plaintext", name, i)
+			}
+		}
+	}
+	if n := len(s.Calls()); n != 33 {
+		t.Errorf("cached reads made %d calls", n-33)
+	}
+	if _, err := env.Get(t.Context(), "PLAIN"); !errors.Is(err, secrets.ErrNotReference) {
+		t.Errorf("plain variable: %v", err)
+	}
+	if n := testing.AllocsPerRun(100, func() { env.Get(context.Background(), "U3") }); n != 0 {
+		t.Errorf("a cached Get allocates %v times", n)
+	}
+}
+
+// Nor does what AWS makes of it, in an error or in the log; that of a whole ARN or an absolute path, which is no
+// plaintext, is told.
+func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	const mistake = "correct-horse-battery"
+	const arn = "arn:aws:secretsmanager:" + region + ":123456789012:secret:" + mistake + "-AbCdEf"
+	for _, row := range []struct {
+		name, text string
+		scheme     secrets.Scheme
+		shown      string // in Detail
+	}{
+		{"parameter", mistake, secrets.SSM, "ssm://(21 bytes)"},
+		{"selector", "a:" + mistake, secrets.SSM, "ssm://(23 bytes)"},
+		{"secret", mistake, secrets.SecretsManager, "sm://(21 bytes)"},
+		{"ARN", arn, secrets.SecretsManager, arn},
+		// What begins with a slash is a path, and as little secret as an ARN.
+		{"path", "/" + mistake, secrets.SSM, "ssm:///" + mistake},
+		{"tree", "/" + mistake + "/*", secrets.SSM, "ssm:///" + mistake + "/*"},
+		{
+			"secret through Parameter Store", "/aws/reference/secretsmanager/" + mistake, secrets.SSM,
+			"ssm:///aws/reference/secretsmanager/" + mistake,
+		},
+	} {
+		tells := strings.Contains(row.shown, mistake)
+		for _, do := range []endpoint.Action{"", endpoint.Deny, endpoint.Throttle, endpoint.Truncated} {
+			t.Run(row.name+" "+string(do), func(t *testing.T) {
+				t.Parallel()
+				f := newFakeAWS(t)
+				if do != "" {
+					f.Fault(endpoint.Fault{Do: do})
+				}
+				var out strings.Builder
+				var mu sync.Mutex // a flight that nobody waits for any more may still log
+				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"), secrets.WithLogger(textLog(&locked{w: &out, mu: &mu})))
+				patience, passing := 30*time.Second, do == endpoint.Throttle || do == endpoint.Truncated
+				if passing {
+					patience = 500 * time.Millisecond
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), patience)
+				defer cancel()
+				seen := []error{env.Warm(ctx)}
+				_, err := env.Get(ctx, "TOKEN")
+				seen = append(seen, err, env.Refresh(ctx))
+				_, err = env.RevealAll(ctx)
+				seen = append(seen, err, failureOf(env, "TOKEN"), env.Refs()[0].Err)
+				for _, err := range seen {
+					if err == nil && passing {
+						continue // on a busy machine the time was up before the first answer, of which nothing is remembered
+					}
+					inJSON, _ := json.Marshal(err)
+					var api smithy.APIError
+					if errors.As(err, &api) && !tells && strings.Contains(api.ErrorMessage(), mistake) {
+						t.Errorf("the chain holds %s", api.ErrorMessage())
+					}
+					if text := fmt.Sprintf("%v %+v %s %s", err, err, inJSON, secrets.Detail(err)); err == nil || !strings.Contains(text, "TOKEN") || !strings.Contains(text, row.shown) ||
+						!tells && strings.Contains(text, mistake) {
+						t.Errorf("shows %s", text)
+					}
+				}
+				inJSON, _ := json.Marshal(env.Refs())
+				if text := fmt.Sprintf("%v %+v %s", env.Refs(), env.Refs(), inJSON); !tells && strings.Contains(text, mistake) {
+					t.Errorf("Refs shows %s", text)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if !tells && strings.Contains(out.String(), mistake) || out.Len() == 0 {
+					t.Errorf("the log shows %s", out.String())
+				}
+			})
+		}
+	}
+	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}), secrets.WithVars(secrets.SSM, "TOKEN"), secrets.WithLocalValues(nil))
+	if err == nil || strings.Contains(secrets.Detail(err), mistake) {
+		t.Errorf("shows %v", err)
 	}
 }

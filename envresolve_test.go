@@ -395,3 +395,61 @@ func TestNew_Roles(t *testing.T) {
 		t.Errorf("two roles in code: %v", err)
 	}
 }
+
+func TestNew_ReportsEveryMistake(t *testing.T) {
+	_, err := secrets.New(secrets.WithEnviron(map[string]string{
+		"A": "SSM:///x", "B": "ssm://app/db", "C": " sm://prod/db", "D": "{{resolve:ssm:/x}}", "E": "sm://x?stag=1", "AWS_PROFILE": "ssm:///x", "LAMBDA_TASK_ROOT": "sm://x", "_HANDLER": "sm://x", "AWS_REGION": region, "OK": "plain", "F": "kms://!!",
+	}))
+	if !errors.Is(err, secrets.ErrInvalidReference) {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"A", "B", "C", "D", "E", "F"} {
+		if !strings.Contains(err.Error(), "\n  "+name+": ") {
+			t.Errorf("%s is not reported", name)
+		}
+	}
+	if !strings.Contains(err.Error(), "; 3 variables: AWS_PROFILE, LAMBDA_TASK_ROOT, _HANDLER") {
+		t.Error("the variables of the SDK are not reported together")
+	}
+	t.Log(err)
+}
+
+// A provider for a scheme that does not exist would be passed by, and AWS be asked in its place.
+func TestNew_ProviderOfUnknownScheme(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []secrets.Scheme{"sm", "vault", "", secrets.Literal} {
+		if _, err := secrets.New(secrets.WithEnviron(nil), secrets.WithProvider(&script{}, scheme)); err == nil || !strings.Contains(err.Error(), "WithProvider") {
+			t.Errorf("%q: %v", scheme, err)
+		}
+	}
+}
+
+// Two references under one name, or one under none, are a mistake that the constructor sees.
+func TestNew_WithRefNames(t *testing.T) {
+	t.Parallel()
+	a, b := secrets.Secret("a"), secrets.Secret("b")
+	for name, test := range map[string]struct {
+		opts []secrets.Option
+		ok   bool
+	}{
+		"one":       {[]secrets.Option{secrets.WithRef("X", a)}, true},
+		"one twice": {[]secrets.Option{secrets.WithRef("X", a), secrets.WithRef("X", a)}, true},
+		"two":       {[]secrets.Option{secrets.WithRef("X", a), secrets.WithRef("X", b)}, false},
+		"no name":   {[]secrets.Option{secrets.WithRef("", a)}, false},
+	} {
+		if _, err := secrets.New(append(test.opts, secrets.WithEnviron(nil))...); (err == nil) != test.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A declared variable may hold a plaintext that somebody put there by mistake, and that reads like a name: a refusal does not quote it.
+func TestNew_RefusedDeclarationIsNotQuoted(t *testing.T) {
+	t.Parallel()
+	const mistake = "correct-horse-battery"
+	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}), secrets.WithVars(secrets.SecretsManager, "TOKEN"),
+		secrets.WithCheck(func(string, secrets.Ref) error { return errors.New("not allowed") }))
+	if seen := fmt.Sprintf("%v %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen, "TOKEN") || !strings.Contains(seen, "not allowed") || strings.Contains(seen, mistake) {
+		t.Errorf("shows %s", seen)
+	}
+}

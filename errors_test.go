@@ -815,3 +815,43 @@ func TestKind_OfEveryCode(t *testing.T) {
 		}
 	}
 }
+
+// An error may be shared by calls that go on at once.
+func TestResolveError_SharedByConcurrentCalls(t *testing.T) {
+	t.Parallel()
+	_, st, cfg := start(t)
+	shared := new(secrets.ResolveError)
+	_, err := secrets.ParseRef("ssm:/x")
+	errors.As(err, &shared)
+	before := *shared
+	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, shared })
+	for name, b := range backends(cfg, st) {
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				if r := fetch(t, b, b.ref)[0]; !errors.Is(r.Err, secrets.ErrInvalidReference) {
+					t.Errorf("%s: %v", name, r.Err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+	if secrets.Detail(shared) != secrets.Detail(&before) {
+		t.Errorf("changed to %s", secrets.Detail(shared))
+	}
+}
+
+// The text that a program passes as the name of a variable may be anything.
+func TestError_NameOfNoVariable(t *testing.T) {
+	t.Parallel()
+	env := newEnv(t, config(""), map[string]string{"A": "ssm:///a"})
+	for _, name := range []string{"postgres://app:canary@db/orders", "canary canary", "canary\ncanary", `{"password":"canary"}`} {
+		_, err := env.Get(t.Context(), name)
+		if text := fmt.Sprint(err) + secrets.Detail(err); strings.Contains(text, "canary") || !strings.Contains(text, fmt.Sprintf("%d bytes", len(name))) {
+			t.Errorf("%q: %s", name, text)
+		}
+	}
+	if _, err := env.Get(t.Context(), "DB.PASSWORD-2/x"); !strings.Contains(fmt.Sprint(err), "DB.PASSWORD-2/x: ") {
+		t.Errorf("%v", err)
+	}
+}

@@ -2,9 +2,15 @@ package secrets_test
 
 import (
 	"context"
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
 
 	"github.com/aws/smithy-go/middleware"
 
@@ -55,5 +61,85 @@ func TestInfo_ContextReachesMiddleware(t *testing.T) {
 	}
 	if n := len(s.Calls()); n != 4 {
 		t.Errorf("%d calls", n)
+	}
+}
+
+func TestStats_Counts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "ssm:///c"}, secrets.WithTTL(ttl))
+		env.Warm(t.Context())
+		check := func(when string, rounds, values, stale uint64, failures string, errs ...string) {
+			t.Helper()
+			s := env.Stats()
+			if got := fmt.Sprint(s.Failures); s.Fetches != rounds || s.Values != values || s.Stale != stale || got != failures {
+				t.Errorf("%s: %+v; want %d, %d, %d, %s", when, s, rounds, values, stale, failures)
+			}
+			for _, name := range errs {
+				if failureOf(env, name) == nil {
+					t.Errorf("%s: no error for %s", when, name)
+				}
+			}
+			for _, r := range env.Refs() {
+				if r.Err != nil && !slices.Contains(errs, r.Variable) {
+					t.Errorf("%s: %s failed: %v", when, r.Variable, r.Err)
+				}
+			}
+			clear(s.Failures) // a copy
+		}
+		check("after the warm", 2, 3, 0, "map[]")
+		for range 100 {
+			mustGet(t, env, "A")
+		}
+		check("after cached reads", 2, 3, 0, "map[]")
+		p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+			if id == "a" {
+				return "", errDenied
+			}
+			return "", errThrottled
+		})
+		env.Refresh(t.Context(), "A")
+		check("after a denied refresh", 3, 3, 0, "map[access denied:1]", "A")
+		p.fail(nil)
+		env.Refresh(t.Context(), "A")
+		check("after one that worked", 4, 4, 0, "map[access denied:1]")
+		p.fail(errThrottled)
+		time.Sleep(ttl)
+		for range 3 {
+			mustGet(t, env, "C")
+		}
+		if s := env.Stats(); s.Stale != 3 || s.Failures["throttled"] != s.Fetches-4 || failureOf(env, "C") == nil {
+			t.Errorf("after three stale reads: %+v", s)
+		}
+	})
+}
+
+// What Refs lists is the same source as what is read, also where it prints no name.
+func TestRefs_SameSource(t *testing.T) {
+	calls := 0
+	var log strings.Builder
+	p := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+		calls++
+		return secrets.NewValue("v", ""), nil
+	})
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "app-name"}), secrets.WithVars(secrets.SSM, "A"), secrets.WithProvider(p), secrets.WithLogger(textLog(&log)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustGet(t, env, "A")
+	ref := env.Refs()[0].Ref
+	if _, err := env.Resolve(t.Context(), ref); err != nil || calls != 1 || len(env.Refs()) != 1 {
+		t.Errorf("%v, %d calls, %d references", err, calls, len(env.Refs()))
+	}
+	cache, err := secrets.NewCache(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+		return secrets.Value{}, secrets.ErrAccessDenied
+	}), secrets.WithLogger(textLog(&log)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := cache.Fetch(t.Context(), []secrets.Ref{ref})[0]
+	if text := secrets.Detail(r.Err) + log.String(); !strings.Contains(text, "secrets.undeclared") || strings.Contains(text, "app-name") {
+		t.Error(text)
 	}
 }

@@ -170,3 +170,30 @@ func testEscapesAttributes(t *testing.T) {
 		}
 	}
 }
+
+func TestLogger_Panics(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "B": "sm://b"}), secrets.WithLogger(slog.New(brokenHandler{slog.DiscardHandler})),
+			secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, r secrets.Ref) (secrets.Value, error) {
+				if r.Scheme() == secrets.SSM {
+					return secrets.Value{}, secrets.ErrAccessDenied
+				}
+				<-ctx.Done()
+				return secrets.Value{}, ctx.Err()
+			})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic")
+				}
+			}()
+			env.Snapshot(ctx)
+		}()
+		env.Refs() // takes the lock
+	})
+}

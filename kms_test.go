@@ -2,6 +2,7 @@ package secrets_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"slices"
@@ -266,17 +267,6 @@ func TestKMS_Width(t *testing.T) {
 	}
 }
 
-func TestBackend_NoReferences(t *testing.T) {
-	t.Parallel()
-	s, _, cfg := start(t)
-	for name, p := range map[string]secrets.Provider{"kms": secrets.NewKMS(cfg), "ssm": secrets.NewSSM(cfg), "secretsmanager": secrets.NewSecretsManager(cfg)} {
-		if n := len(p.Fetch(t.Context(), nil)); n != 0 {
-			t.Errorf("%s: %d results for no references", name, n)
-		}
-	}
-	wantCalls(t, s)
-}
-
 // counting notes in most how many calls were under way at once.
 func counting(now, most *atomic.Int32) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
@@ -287,5 +277,26 @@ func counting(now, most *atomic.Int32) func(*middleware.Stack) error {
 			}
 			return next.HandleInitialize(ctx, in)
 		}), middleware.Before)
+	}
+}
+
+// Whatever AWS, or who answers in its place, quotes of a ciphertext does not reach the error.
+func TestKMS_QuotedCiphertextIsHidden(t *testing.T) {
+	t.Parallel()
+	blob := []byte("the-ciphertext-of-somebody-0f3a-97")
+	text := base64.StdEncoding.EncodeToString(blob)
+	for name, quoted := range map[string]string{"base64": text, "raw": string(blob)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			aws, cfg := answer(0, fmt.Appendf(nil, `{"__type":"InvalidCiphertextException","message":"cannot read %s here"}`, quoted))
+			aws.status = 400
+			err := fetch(t, secrets.NewKMS(cfg), kmsRef(blob))[0].Err
+			if !errors.Is(err, secrets.ErrDecrypt) {
+				t.Fatal(err)
+			}
+			if seen := fmt.Sprintf("%s %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen, "cannot read") || strings.Contains(seen, quoted) {
+				t.Errorf("shows %s", seen)
+			}
+		})
 	}
 }

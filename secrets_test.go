@@ -215,30 +215,6 @@ func TestProvider_NeverReturns(t *testing.T) {
 	})
 }
 
-// A Cache is a Provider: behind another one, what it serves stale is told to be stale, and as old as it is.
-func TestCache_BehindCache(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := &script{}
-		inner, err := secrets.NewCache(p, secrets.WithTTL(ttl), secrets.WithLogger(quiet()))
-		if err != nil {
-			t.Fatal(err)
-		}
-		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(inner), secrets.WithTTL(time.Second))
-		if err != nil {
-			t.Fatal(err)
-		}
-		began := time.Now()
-		expect(t, env, "a-1")
-		time.Sleep(ttl)
-		p.fail(errDenied)
-		expect(t, env, "a-1*")
-		if v := mustGet(t, env, "A"); !v.Stale() || !v.FetchedAt().Equal(began) {
-			t.Errorf("stale %v, fetched %v after it was", v.Stale(), v.FetchedAt().Sub(began))
-		}
-	})
-}
-
 // A provider may keep the slice that it returned, and write to it.
 func TestProvider_KeepsItsSlice(t *testing.T) {
 	t.Parallel()
@@ -263,30 +239,3 @@ type brokenHandler struct{ slog.Handler }
 
 func (brokenHandler) Enabled(context.Context, slog.Level) bool  { return true }
 func (brokenHandler) Handle(context.Context, slog.Record) error { panic("logger") }
-
-func TestLogger_Panics(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "B": "sm://b"}), secrets.WithLogger(slog.New(brokenHandler{slog.DiscardHandler})),
-			secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, r secrets.Ref) (secrets.Value, error) {
-				if r.Scheme() == secrets.SSM {
-					return secrets.Value{}, secrets.ErrAccessDenied
-				}
-				<-ctx.Done()
-				return secrets.Value{}, ctx.Err()
-			})))
-		if err != nil {
-			t.Fatal(err)
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-		defer cancel()
-		func() {
-			defer func() {
-				if recover() == nil {
-					t.Error("no panic")
-				}
-			}()
-			env.Snapshot(ctx)
-		}()
-		env.Refs() // takes the lock
-	})
-}

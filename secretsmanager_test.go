@@ -384,3 +384,28 @@ func TestSecretsManager_Width(t *testing.T) {
 		t.Errorf("%d calls at once, want 32", n)
 	}
 }
+
+func TestSecretsManager_ResultOfAnotherSecret(t *testing.T) {
+	t.Parallel()
+	const asked, another = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
+	for _, tc := range []struct {
+		name, ref, answers, version string
+		kind                        error
+	}{
+		{"the secret and the version", "sm://a?version=" + asked, "a", asked, nil},
+		{"another version", "sm://a?version=" + asked, "a", another, secrets.ErrUnavailable},
+		{"another secret", "sm://a", "ab", asked, secrets.ErrUnavailable},
+		{"a secret whose name begins alike", "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:a", "a-b", asked, secrets.ErrUnavailable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, cfg := answer(0, fmt.Appendf(nil, `{"Name":%q,"ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:%s-AbCdEf","VersionId":%q,"SecretString":"x"}`, tc.answers, tc.answers, tc.version))
+			r := fetch(t, secrets.NewSecretsManager(cfg), tc.ref)[0]
+			want := ""
+			if tc.kind == nil {
+				want = "x"
+			}
+			wantResult(t, r, want, tc.kind)
+		})
+	}
+}

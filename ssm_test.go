@@ -535,3 +535,38 @@ func TestSSM_RoleChanges(t *testing.T) {
 		}
 	}
 }
+
+// moto's GetParameters takes no ARN and says that there is no such parameter; its GetParameter does. What neither has is missing, whatever the role may do.
+func TestSSM_ARNThatBatchesRefuse(t *testing.T) {
+	t.Parallel()
+	const arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/a"
+	for _, tc := range []struct {
+		name, single string // the answer to GetParameter
+		kind         error
+	}{
+		{"it is there", `{"Parameter":{"Name":"/a","ARN":"` + arn + `","Value":"x","Version":1}}`, nil},
+		{"it is missing", `{"__type":"ParameterNotFound"}`, secrets.ErrNotFound},
+		{"the role has GetParameters only", `{"__type":"AccessDeniedException"}`, secrets.ErrNotFound},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			_, cfg := answer(0, nil)
+			cfg.HTTPClient = &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+				body, status := `{"Parameters":[{"Name":"/b","Value":"y"}],"InvalidParameters":["`+arn+`"]}`, 200
+				if r.Header.Get("X-Amz-Target") == "AmazonSSM.GetParameter" {
+					if body = tc.single; tc.kind != nil {
+						status = 400
+					}
+				}
+				return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
+			})}
+			want := ""
+			if tc.kind == nil {
+				want = "x"
+			}
+			results := fetch(t, secrets.NewSSM(cfg), "ssm://"+arn, "ssm:///b?region=eu-west-1")
+			wantResult(t, results[0], want, tc.kind)
+			wantResult(t, results[1], "y", nil)
+		})
+	}
+}

@@ -1,0 +1,154 @@
+package secrets_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/lambdasecrets/secrets"
+)
+
+// Reads of user and password under 10,000 rotations: a Snapshot never mixes a pair; two Gets, as control, do.
+func TestSnapshot_NeverMixes(t *testing.T) {
+	v := &vault{current: "0", accepted: "0"}
+	env := v.env(t)
+	done := make(chan struct{})
+	var wg sync.WaitGroup
+	var torn, mixed, reads atomic.Int64
+	pair := func(user, password secrets.Value) bool { return user.Reveal() == "u-"+password.Reveal() }
+	for range 4 {
+		wg.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+				}
+				s := env.Snapshot(t.Context())
+				user, _ := s.Get("DB_USER")
+				password, _ := s.Get("DB_PASSWORD")
+				if reads.Add(1); !pair(user, password) {
+					torn.Add(1)
+				}
+				user, _ = env.Get(t.Context(), "DB_USER")
+				time.Sleep(time.Microsecond)
+				password, _ = env.Get(t.Context(), "DB_PASSWORD")
+				if !pair(user, password) {
+					mixed.Add(1)
+				}
+			}
+		})
+	}
+	for i := range 10_000 {
+		v.set(fmt.Sprint(i), "", "")
+		if err := env.Refresh(t.Context(), "DB_USER"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	close(done)
+	wg.Wait()
+	t.Logf("%d reads: %d pairs mixed by Snapshot, %d by two Gets (the control)", reads.Load(), torn.Load(), mixed.Load())
+	if torn.Load() > 0 {
+		t.Errorf("Snapshot mixed %d pairs", torn.Load())
+	}
+	if mixed.Load() == 0 {
+		t.Error("the control did not mix: this test proves nothing")
+	}
+}
+
+// A Snapshot refreshes what is due, has an answer for every variable, whatever became of the others, and holds still: it asks neither clock nor provider.
+func TestSnapshot_RefreshesAndHoldsStill(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		base := time.Now()
+		var looks atomic.Int64
+		env := p.env(t, map[string]string{"A": "sm://a", "DENIED": "sm://denied", "GONE": "sm://gone?optional", "FIELD": "sm://a#x", "OLD": "ssm:///old", "PLAIN": "p", "OTHER": "o"}, secrets.WithTTL(ttl),
+			secrets.WithVars(secrets.Literal, "PLAIN"), secrets.WithClock(func() (time.Time, time.Duration) {
+				looks.Add(1)
+				return time.Now(), time.Since(base)
+			}))
+		mustGet(t, env, "OLD")
+		p.set(0, func(_ context.Context, call int, id string) (string, error) {
+			switch id {
+			case "denied":
+				return "", errDenied
+			case "gone":
+				return "", secrets.ErrNotFound
+			case "/old":
+				return "", errThrottled
+			}
+			return fmt.Sprintf("%s-%d", id, call), nil
+		})
+		time.Sleep(ttl)
+		s := env.Snapshot(t.Context())
+		before, asked := p.count(), looks.Load()
+		for name, want := range map[string]error{"A": nil, "OLD": nil, "PLAIN": nil, "DENIED": secrets.ErrAccessDenied, "GONE": secrets.ErrNotFound, "FIELD": secrets.ErrField,
+			"OTHER": secrets.ErrNotReference, "UNSET": secrets.ErrNotReference} {
+			v, err := s.Get(name)
+			if !errors.Is(err, want) || v.IsZero() != (want != nil) {
+				t.Errorf("%s: %v, want %v", name, err, want)
+			}
+			if v.Stale() != (name == "OLD") {
+				t.Errorf("%s: stale %v", name, v.Stale())
+			}
+		}
+		if p.count() != before || looks.Load() != asked {
+			t.Errorf("reading it made %d calls and asked the clock %d times", p.count()-before, looks.Load()-asked)
+		}
+		first, _ := s.Get("A")
+		if err := env.Refresh(t.Context(), "A"); err != nil {
+			t.Fatal(err)
+		}
+		if again, _ := s.Get("A"); !again.Equal(first) || mustGet(t, env, "A").Equal(first) {
+			t.Error("a Snapshot follows the rotation, or the Env does not")
+		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		if v, err := env.Snapshot(over).Get("A"); err != nil || v.Equal(first) {
+			t.Errorf("with a context that is over: %v", err)
+		}
+		if _, err := (secrets.Snapshot{}).Get("A"); !errors.Is(err, secrets.ErrNotReference) {
+			t.Errorf("the zero Snapshot: %v", err)
+		}
+	})
+}
+
+// What came while a Snapshot waited for another source is judged at its end, too: what has been in hand
+// for longer than its bounds allow is asked for again, and if there is no time left for that it is stale.
+func TestSnapshot_InHandTooLong(t *testing.T) {
+	t.Parallel()
+	for _, slow := range []bool{false, true} {
+		t.Run(fmt.Sprint("no time left ", slow), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var asked atomic.Int32
+				p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+					if ref.ID() == "hangs" {
+						<-ctx.Done()
+						return secrets.Value{}, ctx.Err()
+					}
+					n := asked.Add(1)
+					if slow && n > 1 {
+						<-ctx.Done()
+					}
+					return secrets.NewValue(fmt.Sprint("a-", n), ""), ctx.Err()
+				})
+				vars := map[string]string{"A": "sm://a?ttl=2s&stale=2s", "B": "sm://hangs"}
+				env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, err := env.Snapshot(t.Context()).Get("A")
+				if err != nil || slow != v.Stale() || slow != (v.Reveal() == "a-1") {
+					t.Errorf("%v, stale %t", err, v.Stale())
+				}
+			})
+		})
+	}
+}
