@@ -233,7 +233,7 @@ func FuzzAnswerText(f *testing.F) {
 }
 
 // Whoever redirects gets no request of ours, and no answer that came by a redirect is taken.
-func TestRedirectsAreNotFollowed(t *testing.T) {
+func TestClients_RedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{301, 302, 303, 307, 308} {
 		for name, client := range httpClients {
@@ -273,7 +273,7 @@ func redirected(t *testing.T, client aws.HTTPClient, status int) (followed int32
 }
 
 // Every client's attempts end, before the headers and after them.
-func TestAttemptsEnd(t *testing.T) {
+func TestClients_AttemptsEnd(t *testing.T) {
 	t.Parallel()
 	hang := func(headers bool) roundTripper {
 		return func(r *http.Request) (*http.Response, error) {

@@ -19,7 +19,7 @@ import (
 )
 
 // A deadline that fires while the SDK backs off hides why it backed off. The Watch remembers.
-func TestWatchCause(t *testing.T) {
+func TestWatch_CauseOfDeadline(t *testing.T) {
 	t.Parallel()
 	slow := func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) {
@@ -63,7 +63,7 @@ func TestWatchCause(t *testing.T) {
 }
 
 // A later failure that has a cause of its own is told as it is.
-func TestWatchKeepsTheLastError(t *testing.T) {
+func TestWatch_KeepsLastError(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, cfg := startPipe(t)
@@ -79,7 +79,7 @@ func TestWatchKeepsTheLastError(t *testing.T) {
 }
 
 // A VPC without an endpoint for the service: packets go nowhere.
-func TestConnectTimeout(t *testing.T) {
+func TestDial_ConnectTimeout(t *testing.T) {
 	t.Parallel()
 	hole := func(ctx context.Context, _, _ string) (net.Conn, error) {
 		select {

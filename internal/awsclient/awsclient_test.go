@@ -8,7 +8,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
-func TestRenew(t *testing.T) {
+func TestRenew_OnlyWhereItHelps(t *testing.T) {
 	t.Parallel()
 	loads := 0
 	s := &Source{load: func(context.Context) (aws.Config, error) { loads++; return aws.Config{Region: region}, nil }}
@@ -41,7 +41,7 @@ func TestRenew(t *testing.T) {
 	}
 }
 
-func TestLoadFails(t *testing.T) {
+func TestConfig_LoadFails(t *testing.T) {
 	t.Parallel()
 	broken := true
 	c := Clients[int]{New: func(aws.Config) int { return 1 }, Source: &Source{load: func(context.Context) (aws.Config, error) {
@@ -60,7 +60,7 @@ func TestLoadFails(t *testing.T) {
 }
 
 // Loading is free of calls the first time, and asks for new credentials from the second on.
-func TestFixedInvalidates(t *testing.T) {
+func TestFixed_Invalidates(t *testing.T) {
 	t.Parallel()
 	retrieved := 0
 	cache := aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -80,7 +80,7 @@ func TestFixedInvalidates(t *testing.T) {
 	}
 }
 
-func TestOneClientPerRegion(t *testing.T) {
+func TestClients_OnePerRegion(t *testing.T) {
 	t.Parallel()
 	var made []string
 	c := Clients[string]{Source: Fixed(aws.Config{Region: region}), New: func(cfg aws.Config) string {

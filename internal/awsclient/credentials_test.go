@@ -103,7 +103,7 @@ func TestRemembering_IsTransparent(t *testing.T) {
 	}
 }
 
-func TestFilesRead(t *testing.T) {
+func TestFilesRead_Names(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", "/tmp/config")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "")
 	if got := FilesRead(config.SharedConfigProfileNotExistError{Profile: "x"}); !strings.HasSuffix(got, "/credentials, /tmp/config") && !strings.HasPrefix(got, "/tmp/config, ") {

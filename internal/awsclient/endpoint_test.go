@@ -51,7 +51,7 @@ func overridden(t *testing.T, s *Source) (told []string, err error) {
 }
 
 // An endpoint is seen wherever it was set, since the request is looked at.
-func TestOverriddenEndpointIsTold(t *testing.T) {
+func TestEndpoint_OverriddenIsLogged(t *testing.T) {
 	s := endpoint.New(endpoint.Options{})
 	at, err := s.Start()
 	if err != nil {
@@ -120,7 +120,7 @@ func (r resolver) ResolveEndpoint(context.Context, ssm.EndpointParameters) (smit
 }
 
 // No alarm where the SDK asks AWS: a variable that it ignores, other services' variables, FIPS and dual stack.
-func TestOwnEndpointIsNotTold(t *testing.T) {
+func TestEndpoint_AWSIsNotLogged(t *testing.T) {
 	for name, environ := range map[string]map[string]string{
 		"nothing":   nil,
 		"ignored":   {"AWS_ENDPOINT_URL": "http://localhost:1", "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "True"},
@@ -150,7 +150,7 @@ func TestOwnEndpointIsNotTold(t *testing.T) {
 	}
 }
 
-func TestPlainHTTPOnLambda(t *testing.T) {
+func TestEndpoint_PlainHTTPOnLambda(t *testing.T) {
 	for _, tc := range []struct {
 		endpoint string
 		environ  map[string]string

@@ -12,7 +12,7 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
-func TestRetries(t *testing.T) {
+func TestRetryer_Attempts(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name     string
@@ -63,7 +63,7 @@ func TestRetries(t *testing.T) {
 
 // A clock that is off, as in a sandbox that was restored from a snapshot, costs attempts and no call; so does one
 // that is set right later.
-func TestSkewedClock(t *testing.T) {
+func TestRetryer_SkewedClock(t *testing.T) {
 	t.Parallel()
 	for _, ahead := range []time.Duration{20 * time.Minute, -20 * time.Minute} {
 		t.Run(ahead.String(), func(t *testing.T) {

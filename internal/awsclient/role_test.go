@@ -71,7 +71,7 @@ func TestClients_Role(t *testing.T) {
 	}
 }
 
-func TestSessionName(t *testing.T) {
+func TestSessionName_Valid(t *testing.T) {
 	t.Parallel()
 	for function, want := range map[string]string{
 		"": "lambdasecrets", "fn": "lambdasecrets-fn",

@@ -27,7 +27,7 @@ import (
 
 // A round of ten calls opens ten connections, all ten die while the sandbox is frozen, and the next round takes about
 // as long as the first.
-func TestDeadConnections(t *testing.T) {
+func TestTransport_DeadConnections(t *testing.T) {
 	t.Parallel()
 	const limit = 2 * time.Second // for the SDK's default, which waits for ever for a connection that died silently
 	for _, tc := range []struct {
@@ -108,7 +108,7 @@ func round(ctx context.Context, c *ssm.Client) (time.Duration, error) {
 	return time.Since(began), errors.Join(errs...)
 }
 
-func TestIdleConnections(t *testing.T) {
+func TestTransport_IdleConnections(t *testing.T) {
 	t.Parallel()
 	const s = time.Second
 	for _, tc := range []struct {
@@ -142,7 +142,7 @@ func TestIdleConnections(t *testing.T) {
 	}
 }
 
-func TestPrepareTransport(t *testing.T) {
+func TestTransport_Prepare(t *testing.T) {
 	t.Parallel()
 	users := awshttp.NewBuildableClient().WithTimeout(time.Minute).WithTransportOptions(func(t *http.Transport) {
 		t.MaxIdleConnsPerHost, t.IdleConnTimeout, t.TLSHandshakeTimeout = 3, time.Minute, time.Second
@@ -179,7 +179,7 @@ func TestPrepareTransport(t *testing.T) {
 }
 
 // HTTP/2's debug output prints bodies, and one dead connection would take all calls along.
-func TestHTTP1OverTLS(t *testing.T) {
+func TestTransport_HTTP1OverTLS(t *testing.T) {
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_REGION": region,
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
 		t.Setenv(name, value)
@@ -219,7 +219,7 @@ func TestHTTP1OverTLS(t *testing.T) {
 }
 
 // After a freeze the connections are new, their sessions are not.
-func TestSessionsAreResumed(t *testing.T) {
+func TestTransport_SessionsAreResumed(t *testing.T) {
 	t.Parallel()
 	s := endpoint.New(endpoint.Options{})
 	url, err := s.StartTLS()
@@ -249,7 +249,7 @@ func TestSessionsAreResumed(t *testing.T) {
 
 // What is recorded today must not be read by a machine of later: the hybrid key exchange comes first, and is agreed
 // on with a server that knows it, also where a session is resumed. Nothing older than TLS 1.2 is offered.
-func TestPostQuantumKeyExchange(t *testing.T) {
+func TestTransport_PostQuantumKeyExchange(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var hellos []*tls.ClientHelloInfo
@@ -306,7 +306,7 @@ type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func TestUserAgent(t *testing.T) {
+func TestTransport_UserAgent(t *testing.T) {
 	t.Parallel()
 	s, cfg := start(t)
 	get(t.Context(), prepare(cfg))
@@ -317,7 +317,7 @@ func TestUserAgent(t *testing.T) {
 
 // Requests that overlap do not take each other's reading of the clock for a step back, which would cost all idle
 // connections.
-func TestOverlappingRequestsCloseNothing(t *testing.T) {
+func TestTransport_OverlappingRequestsCloseNothing(t *testing.T) {
 	t.Parallel()
 	c := prepare(aws.Config{}).HTTPClient.(*client)
 	var wall atomic.Int64
@@ -343,7 +343,7 @@ func TestOverlappingRequestsCloseNothing(t *testing.T) {
 }
 
 // As many calls as go out at once keep their connections for the next round. The SDK keeps ten.
-func TestWidthOfConnections(t *testing.T) {
+func TestTransport_WidthOfConnections(t *testing.T) {
 	t.Parallel()
 	s, cfg := start(t)
 	s.SetLatency("*", 300*time.Millisecond)
