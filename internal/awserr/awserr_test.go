@@ -39,7 +39,7 @@ func (slow) Timeout() bool   { return true }
 func (slow) Temporary() bool { return true }
 
 // A code is the same code in other letters: stand-ins for AWS write it as they please.
-func TestClassifyMindsNoCase(t *testing.T) {
+func TestClassify_AnyCase(t *testing.T) {
 	t.Parallel()
 	for code, want := range map[string]Class{"accessDeniedException": AccessDenied, "THROTTLINGEXCEPTION": Throttled, "validationException": Invalid, "brandNewException": Unavailable, "": Unavailable} {
 		if got := Classify("ssm:GetParameter", code, "", 400); got != want {
@@ -49,7 +49,7 @@ func TestClassifyMindsNoCase(t *testing.T) {
 }
 
 // What has no code goes by HTTP status, then by the network's error.
-func TestCopyWithoutCode(t *testing.T) {
+func TestCopy_WithoutCode(t *testing.T) {
 	t.Parallel()
 	page := &smithy.DeserializationError{Err: errors.New("invalid character '<'"), Snapshot: []byte("<html>canary")}
 	for _, tc := range []struct {
@@ -106,14 +106,14 @@ func TestCopyWithoutCode(t *testing.T) {
 }
 
 // Where AWS says nothing besides the code, the SDK says UnknownError: not AWS's words, and no help.
-func TestCopyOfNoMessage(t *testing.T) {
+func TestCopy_WithoutMessage(t *testing.T) {
 	t.Parallel()
 	if e := Copy("ssm:GetParameter", "", answered(400, &smithy.GenericAPIError{Code: "ThrottlingException", Message: "UnknownError"})); e.Message != "" || e.Class != Throttled {
 		t.Errorf("%+v", e)
 	}
 }
 
-func TestCopyHidesCiphertext(t *testing.T) {
+func TestCopy_HidesCiphertext(t *testing.T) {
 	t.Parallel()
 	blob := "\x01\x02\x03\xff\xfe\xfdcanary??>>"
 	for name, form := range map[string]string{
@@ -127,7 +127,7 @@ func TestCopyHidesCiphertext(t *testing.T) {
 	}
 }
 
-func TestClip(t *testing.T) {
+func TestClip_Length(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		in   string
@@ -147,7 +147,7 @@ func TestClip(t *testing.T) {
 }
 
 // Every class has advice where an operation of ours can meet it, and none that quotes the ciphertext.
-func TestNext(t *testing.T) {
+func TestNext_EveryClass(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
@@ -185,7 +185,7 @@ func TestNext(t *testing.T) {
 }
 
 // Words are kept of what failed on this machine, and nothing of a request, an answer or a password.
-func TestCopyKeepsInnermostWords(t *testing.T) {
+func TestCopy_KeepsInnermostWords(t *testing.T) {
 	t.Parallel()
 	lookup := &net.DNSError{Err: "no such host", Name: "proxy.corp", Server: "10.0.0.2:53", IsNotFound: true}
 	for name, tc := range map[string]struct {
@@ -228,7 +228,7 @@ func TestCopyKeepsInnermostWords(t *testing.T) {
 }
 
 // A configuration that does not load is permanent, unless the context ended or this process lacks files.
-func TestConfig(t *testing.T) {
+func TestConfig_IsPermanent(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		err   error
@@ -249,7 +249,7 @@ func TestConfig(t *testing.T) {
 	}
 }
 
-func TestIdentifier(t *testing.T) {
+func TestIdentifier_Characters(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{"AccessDeniedException": "AccessDeniedException", "8b9a-1.2_x": "8b9a-1.2_x", "": "", "a b": "", "a:b": "", "ä": "", "a\n": "", "abcdefghijk": ""} {
 		if got := Identifier(in, len("AccessDeniedException")); in != "abcdefghijk" && got != want {
