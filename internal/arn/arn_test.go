@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestParse(t *testing.T) {
+func TestParse_Table(t *testing.T) {
 	t.Parallel()
 	const text = "arn:aws:ssm:eu-west-1:123456789012:parameter/a:3"
 	a, ok := Parse(text)
@@ -25,7 +25,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestIsKey(t *testing.T) {
+func TestIsKey_Table(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]bool{
 		"arn:aws:kms:eu-central-1:123456789012:key/1":    true,
@@ -44,7 +44,7 @@ func TestIsKey(t *testing.T) {
 	}
 }
 
-func TestPartition(t *testing.T) {
+func TestPartition_OfRegion(t *testing.T) {
 	t.Parallel()
 	for region, partition := range map[string]string{
 		"eu-west-1": "aws", "ap-southeast-10": "aws", "cn-northwest-1": "aws-cn", "us-gov-east-1": "aws-us-gov",
