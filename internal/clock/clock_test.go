@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestMoment(t *testing.T) {
+func TestMoment_Age(t *testing.T) {
 	t.Parallel()
 	at := At(time.Unix(1000, 0), time.Hour)
 	for name, test := range map[string]struct {
