@@ -9,7 +9,7 @@ import (
 	"github.com/lambdasecrets/secrets/internal/deadline"
 )
 
-func TestLeft(t *testing.T) {
+func TestLeft_Reserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		if got := deadline.Left(t.Context(), time.Hour); got != time.Hour {
 			t.Errorf("without a deadline: %v", got)
