@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-func TestCall(t *testing.T) {
+func TestCall_NeverPanics(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		f    func() string
@@ -25,7 +25,7 @@ func TestCall(t *testing.T) {
 	}
 }
 
-func TestNil(t *testing.T) {
+func TestNil_TypedPointers(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		x    any
@@ -45,7 +45,7 @@ func TestNil(t *testing.T) {
 	}
 }
 
-func TestText(t *testing.T) {
+func TestText_PanickingError(t *testing.T) {
 	t.Parallel()
 	if got := Text(errors.New("text")); got != "text" {
 		t.Errorf("%q", got)
