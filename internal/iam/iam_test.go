@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-func TestNeeds(t *testing.T) {
+func TestNeeds_Table(t *testing.T) {
 	t.Parallel()
 	scope := Scope{Region: "eu-west-1", Account: "123456789012"}
 	const ssm, sm = "arn:aws:ssm:eu-west-1:123456789012:parameter", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:"
@@ -52,7 +52,7 @@ func TestNeeds(t *testing.T) {
 	}
 }
 
-func TestKeysOfServices(t *testing.T) {
+func TestKey_OfServices(t *testing.T) {
 	t.Parallel()
 	scope := Scope{Region: "eu-west-1", Account: "1"}
 	for _, tc := range []struct {
@@ -68,7 +68,7 @@ func TestKeysOfServices(t *testing.T) {
 	}
 }
 
-func TestFullSecretARN(t *testing.T) {
+func TestFullSecretARN_Suffix(t *testing.T) {
 	t.Parallel()
 	for arn, want := range map[string]bool{"x-AbCd12": true, "x": false, "x-AbCd1": false, "x-AbCd_1": false, "a-b-cdefgh": true, "-": false} {
 		if FullSecretARN(arn) != want {
@@ -78,7 +78,7 @@ func TestFullSecretARN(t *testing.T) {
 }
 
 // Every row must be complete, and Needs must know every row.
-func TestTable(t *testing.T) {
+func TestTable_RowsAreComplete(t *testing.T) {
 	t.Parallel()
 	for _, op := range All() {
 		service, name, _ := strings.Cut(op.Action, ":")
@@ -99,7 +99,7 @@ func TestTable(t *testing.T) {
 }
 
 // What SECURITY.md tells auditors of CloudTrail is what the table says.
-func TestSecurityPage(t *testing.T) {
+func TestTable_SecurityPage(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("../../SECURITY.md")
 	if err != nil {
