@@ -2,7 +2,7 @@ package jitter
 
 import "testing"
 
-func TestLess(t *testing.T) {
+func TestLess_Range(t *testing.T) {
 	t.Parallel()
 	low, high := 100, 0
 	for range 1000 {
