@@ -9,7 +9,7 @@ import (
 )
 
 // Each fault is told by its kind and place, in words that tell it from the others, and nothing of the value is.
-func TestExplain(t *testing.T) {
+func TestExplain_EveryFault(t *testing.T) {
 	t.Parallel()
 	deep := strings.Repeat("[", 65) + strings.Repeat("]", 65)
 	for _, tc := range []struct{ name, doc, path, problem, hint string }{

@@ -11,7 +11,7 @@ import (
 	"unicode/utf8"
 )
 
-func TestLookup(t *testing.T) {
+func TestLookup_Table(t *testing.T) {
 	t.Parallel()
 	deep := func(n int) string { return strings.Repeat("[", n) + "1" + strings.Repeat("]", n) }
 	const db = `{"username":"app","port":5432,"tls":true,"id":12345678901234567890,"rate":1e3,"none":null,
@@ -91,7 +91,7 @@ func TestLookup(t *testing.T) {
 	}
 }
 
-func TestObject(t *testing.T) {
+func TestObject_Table(t *testing.T) {
 	t.Parallel()
 	values := map[string]string{"b/c": "<&>\u2028", "a": "\"\\\n\x00\x7f", "é": "", "n": "007"}
 	doc := Object(values)
