@@ -7,7 +7,7 @@ import (
 	"github.com/lambdasecrets/secrets/internal/lambdaenv"
 )
 
-func TestEnv(t *testing.T) {
+func TestEnv_InitTypes(t *testing.T) {
 	for kind, want := range map[string]struct {
 		budget       time.Duration
 		first, later int
