@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestDo(t *testing.T) {
+func TestDo_Width(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name     string
@@ -41,7 +41,7 @@ func TestDo(t *testing.T) {
 	}
 }
 
-func TestDoSurvives(t *testing.T) {
+func TestDo_SurvivesPanics(t *testing.T) {
 	t.Parallel()
 	done := make(chan any)
 	go func() {
@@ -54,7 +54,7 @@ func TestDoSurvives(t *testing.T) {
 	Do(WithWidth(context.Background(), 2), 10, func(int) { runtime.Goexit() }) // it returns
 }
 
-func TestShared(t *testing.T) {
+func TestShared_Width(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
 	if WidthOf(ctx) != Width || WidthOf(Shared(ctx, 4)) != Width/4 || WidthOf(Shared(WithWidth(ctx, 2), 8)) != 1 || WidthOf(Shared(ctx, 0)) != Width {
@@ -62,7 +62,7 @@ func TestShared(t *testing.T) {
 	}
 }
 
-func TestForMemory(t *testing.T) {
+func TestForMemory_Table(t *testing.T) {
 	t.Parallel()
 	for size, want := range map[string]int{"": Width, "much": Width, "-1": Width, "0": Width, "1": 2, "128": 5, "512": 10, "1769": 18, "3008": 24, "10240": Width} {
 		if got := ForMemory(size); got != want {
@@ -71,7 +71,7 @@ func TestForMemory(t *testing.T) {
 	}
 }
 
-func TestBatches(t *testing.T) {
+func TestBatches_Sizes(t *testing.T) {
 	t.Parallel()
 	for things, want := range map[string]string{ // key and name of each
 		"":                        "[]",
