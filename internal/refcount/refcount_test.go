@@ -19,7 +19,7 @@ func (v version) Equal(w version) bool  { return v == w }
 func (v version) before(w version) bool { return v < w }
 
 // Who read an old value, and does not need it, gets what is there; who needs it gets it.
-func TestUseOfAnOldValue(t *testing.T) {
+func TestUse_OldValue(t *testing.T) {
 	tests := []struct {
 		name string
 		v    version
@@ -50,7 +50,7 @@ func TestUseOfAnOldValue(t *testing.T) {
 }
 
 // While builds fail, the old one is used and the pauses grow to 30 seconds; a caller who gives up opens none, and one whose time is up does not build.
-func TestPauses(t *testing.T) {
+func TestUse_PausesAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		builds, reports := 0, 0
 		over, giveUp := context.WithCancel(t.Context())
@@ -87,7 +87,7 @@ func TestPauses(t *testing.T) {
 }
 
 // A rebuild that hangs leaves its caller time for the old one, and keeps the next ones from waiting for the same.
-func TestHangingRebuild(t *testing.T) {
+func TestUse_HangingRebuild(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		builds, reports := 0, 0
 		h := New(func(ctx context.Context, v version) (version, error) {
@@ -122,7 +122,7 @@ func TestHangingRebuild(t *testing.T) {
 }
 
 // Close while a build goes on: those who wait for it get it, the last of them closes it, and one who gave up is not waited for.
-func TestCloseWhileBuilding(t *testing.T) {
+func TestClose_WhileBuilding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		builds, open, served := 0, 0, 0
 		var mu sync.Mutex
@@ -172,7 +172,7 @@ func TestCloseWhileBuilding(t *testing.T) {
 }
 
 // A build that does not return, by a panic or runtime.Goexit, takes down its caller only.
-func TestBuildDoesNotReturn(t *testing.T) {
+func TestUse_BuildDoesNotReturn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		builds, served := 0, 0
 		h := New(func(_ context.Context, v version) (version, error) {
@@ -210,7 +210,7 @@ func TestBuildDoesNotReturn(t *testing.T) {
 }
 
 // Who waits for somebody else's build keeps the reserve of its own deadline.
-func TestWaitKeepsTheReserve(t *testing.T) {
+func TestUse_WaitKeepsReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(func(_ context.Context, v version) (version, error) {
 			time.Sleep(time.Minute)
@@ -231,7 +231,7 @@ func TestWaitKeepsTheReserve(t *testing.T) {
 }
 
 // A builder and those who wait for it may share a context that ends.
-func TestAllGiveUpAtOnce(t *testing.T) {
+func TestUse_AllGiveUpTogether(t *testing.T) {
 	for range 50 {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
