@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestContexts(t *testing.T) {
+func TestCiphertext_Contexts(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, function, want string }{
 		{"none stated", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB", "f", "none {LambdaFunctionName=f}"},

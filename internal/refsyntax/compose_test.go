@@ -56,7 +56,7 @@ func TestCompose_Cases(t *testing.T) {
 	}
 }
 
-func TestCompose(t *testing.T) {
+func TestCompose_Fill(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, canonical, shown, filled string }{
 		{"nothing but a reference", "{{ sm://a#b }}", "sm://a#b", "sm://a#b", ""},

@@ -2,7 +2,7 @@ package refsyntax
 
 import "testing"
 
-func TestParameterNames(t *testing.T) {
+func TestParameter_Names(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, text, wire, base, missing, tree string
@@ -25,7 +25,7 @@ func TestParameterNames(t *testing.T) {
 }
 
 // Answers are told apart by name, selector, version and ARN, in all the shapes that endpoints give them.
-func TestAnsweredBy(t *testing.T) {
+func TestAnsweredBy_Shapes(t *testing.T) {
 	t.Parallel()
 	const theirs = "arn:aws:ssm:eu-west-1:999999999999:parameter/app/db"
 	const secret = "/aws/reference/secretsmanager/s"

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-func TestShownAndBounds(t *testing.T) {
+func TestRef_ShownAndBounds(t *testing.T) {
 	t.Parallel()
 	const pinned = "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
 	for _, tc := range []struct {
@@ -35,7 +35,7 @@ func TestShownAndBounds(t *testing.T) {
 	}
 }
 
-func TestUnquoted(t *testing.T) {
+func TestRef_Unquoted(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, said, shown, unquoted string }{
 		{"name and selector", "ssm://battery:staple", "no parameter/battery has staple", "ssm://(14 bytes)", "no parameter/(not shown) has (not shown)"},
@@ -59,7 +59,7 @@ func TestUnquoted(t *testing.T) {
 	}
 }
 
-func TestIsOf(t *testing.T) {
+func TestRef_IsOf(t *testing.T) {
 	t.Parallel()
 	const partial = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db"
 	for _, tc := range []struct {

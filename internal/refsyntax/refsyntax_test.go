@@ -19,7 +19,7 @@ const (
 
 var blob = strings.Repeat("\x01", 33)
 
-func TestParse(t *testing.T) {
+func TestParse_Forms(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, text string
@@ -116,7 +116,7 @@ func TestParse(t *testing.T) {
 	}
 }
 
-func TestParseErrors(t *testing.T) {
+func TestParse_Errors(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a", 17<<10)
 	tests := []struct{ name, text, want string }{
@@ -264,7 +264,7 @@ func TestParseErrors(t *testing.T) {
 	}
 }
 
-func TestBare(t *testing.T) {
+func TestBare_Forms(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name, scheme, text string
@@ -323,8 +323,8 @@ func TestBare(t *testing.T) {
 	}
 }
 
-// TestConstructors is about text from users of the program, who must not choose more than a name.
-func TestConstructors(t *testing.T) {
+// TestConstructors_TextFromUsers is about text from users of the program, who must not choose more than a name.
+func TestConstructors_TextFromUsers(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{"", "x?region=eu-west-1", "x#f", "x:1", "x:", "/a/*", "*", "/a/*:1", ssmARN + ":3", ssmARN + "/*", "ssm:///a", " x",
 		"x\n", "a/b", "/a/../../b?", "{{resolve:ssm:a}}", secretARN} {
@@ -356,7 +356,7 @@ func TestConstructors(t *testing.T) {
 	}
 }
 
-func TestWith(t *testing.T) {
+func TestWith_Options(t *testing.T) {
 	t.Parallel()
 	type kv [2]string
 	tests := []struct {
@@ -427,7 +427,7 @@ func TestWith(t *testing.T) {
 	}
 }
 
-func TestEncryptionContext(t *testing.T) {
+func TestEncryptionContext_Forms(t *testing.T) {
 	t.Parallel()
 	r, err := Parse("kms://" + b64 + "?context.a=b%3D+c&context.%C3%A9%20x=1")
 	want := map[string]string{"a": "b=+c", "é x": "1"}
@@ -441,7 +441,7 @@ func TestEncryptionContext(t *testing.T) {
 	}
 }
 
-func TestBegins(t *testing.T) {
+func TestBegins_Prefixes(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"kms:/x", "SSM://", "Sm:/a", "Literal://", " \t'sm://a", "„secretsmanager://a“", "«kms://x", "x {{resolve:a", "{{{ resolve:",
 		"{{a {{resolve:", "\ufeffssm://a", "\u2060ssm://a", "\u200essm://a", "`ssm://a`"} {
