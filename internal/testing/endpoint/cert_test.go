@@ -12,7 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
-func TestCertificate(t *testing.T) {
+func TestCert_Verifies(t *testing.T) {
 	t.Parallel()
 	s := New(Options{Hosts: []string{"aws.test", "10.0.0.1"}})
 	pool := x509.NewCertPool()
@@ -39,7 +39,7 @@ func TestCertificate(t *testing.T) {
 }
 
 // A bubble's year is 2000; a certificate of today would not be valid yet.
-func TestCertificateInBubble(t *testing.T) {
+func TestCert_InBubble(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		if year := time.Now().Year(); year != 2000 {
@@ -57,7 +57,7 @@ func TestCertificateInBubble(t *testing.T) {
 	})
 }
 
-func TestHTTP2(t *testing.T) {
+func TestServer_HTTP2(t *testing.T) {
 	t.Parallel()
 	for _, on := range []bool{false, true} {
 		s := New(Options{HTTP2: on})

@@ -75,7 +75,7 @@ func wantCode(t *testing.T, err error, code, text string) {
 	}
 }
 
-func TestTransports(t *testing.T) {
+func TestServer_Transports(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string

@@ -31,7 +31,7 @@ func (c clients) get(ctx context.Context) (string, error) {
 	return *out.Parameter.Value, nil
 }
 
-func TestFaults(t *testing.T) {
+func TestFault_Kinds(t *testing.T) {
 	t.Parallel()
 	const user = "User: arn:aws:sts::123456789012:assumed-role/function/function is not authorized to perform: ssm:GetParameter on resource: " + ssmARN + "/a"
 	for _, tc := range []struct {
@@ -108,7 +108,7 @@ func status(want int) func(error) bool {
 }
 
 // RST must be one over real TCP too.
-func TestResetTCP(t *testing.T) {
+func TestFault_ResetOverTCP(t *testing.T) {
 	t.Parallel()
 	s, _, c := start(t)
 	s.Fault(Fault{Do: CutRST})
@@ -117,7 +117,7 @@ func TestResetTCP(t *testing.T) {
 	}
 }
 
-func TestFaultConditions(t *testing.T) {
+func TestFault_Conditions(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, st, c := startPipe(t)
@@ -158,7 +158,7 @@ func TestFaultConditions(t *testing.T) {
 	})
 }
 
-func TestLatency(t *testing.T) {
+func TestFault_Latency(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, st, c := startPipe(t)
@@ -177,7 +177,7 @@ func TestLatency(t *testing.T) {
 	})
 }
 
-func TestSkew(t *testing.T) {
+func TestFault_Skew(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name       string
@@ -203,7 +203,7 @@ func TestSkew(t *testing.T) {
 	}
 }
 
-func TestQuota(t *testing.T) {
+func TestFault_Quota(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, st, c := startPipe(t)
@@ -245,7 +245,7 @@ func TestQuota(t *testing.T) {
 	})
 }
 
-func TestKillConnections(t *testing.T) {
+func TestFault_KillConnections(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		how   Cut
@@ -282,7 +282,7 @@ func TestKillConnections(t *testing.T) {
 	}
 }
 
-func TestCalls(t *testing.T) {
+func TestServer_RecordsCalls(t *testing.T) {
 	t.Parallel()
 	s, st, c := start(t)
 	st.PutSecret("a", "va")
@@ -325,7 +325,7 @@ func TestCalls(t *testing.T) {
 }
 
 // Requests that no SDK sends.
-func TestBadRequests(t *testing.T) {
+func TestServer_BadRequests(t *testing.T) {
 	t.Parallel()
 	s, _, _ := start(t)
 	good := "AWS4-HMAC-SHA256 Credential=AK/20261123/eu-west-1/ssm/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("0", 64)
@@ -360,7 +360,7 @@ func TestBadRequests(t *testing.T) {
 }
 
 // Close must end what hangs, or the tests of others would.
-func TestClose(t *testing.T) {
+func TestServer_CloseEndsHangs(t *testing.T) {
 	t.Parallel()
 	for _, do := range []Action{Hang, HangAfterHeaders, CutSilent} {
 		t.Run(string(do), func(t *testing.T) {
@@ -383,7 +383,7 @@ func TestClose(t *testing.T) {
 }
 
 // A client that does not read must not hold Close up: TLS says goodbye for up to five seconds.
-func TestCloseDoesNotWait(t *testing.T) {
+func TestServer_CloseDoesNotWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s, p := New(Options{Hosts: []string{"aws.test"}}), NewPipe()
@@ -407,7 +407,7 @@ func TestCloseDoesNotWait(t *testing.T) {
 	})
 }
 
-func TestPipe(t *testing.T) {
+func TestServer_Pipe(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := NewPipe()

@@ -11,7 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 )
 
-func TestDecrypt(t *testing.T) {
+func TestKMS_Decrypt(t *testing.T) {
 	t.Parallel()
 	s, st, c := start(t)
 	key, other, disabled, pending := st.CreateKey(), st.CreateKey(), st.CreateKey(), st.CreateKey()
@@ -77,7 +77,7 @@ func TestDecrypt(t *testing.T) {
 	}
 }
 
-func TestKeyLife(t *testing.T) {
+func TestKMS_KeyStates(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 	s := New(Options{Now: func() time.Time { return now }, AccountID: "210987654321"})

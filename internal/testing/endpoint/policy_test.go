@@ -14,7 +14,7 @@ func allow(action, resource string) string {
 	return `{"Effect":"Allow","Action":"` + action + `","Resource":"` + resource + `"}`
 }
 
-func TestPolicy(t *testing.T) {
+func TestPolicy_Statements(t *testing.T) {
 	t.Parallel()
 	s, st, c := start(t)
 	ctx := t.Context()
@@ -141,7 +141,7 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-func TestPolicyBatch(t *testing.T) {
+func TestPolicy_Batch(t *testing.T) {
 	t.Parallel()
 	s, st, c := start(t)
 	arn, _ := st.PutSecret("a", "v")
@@ -161,7 +161,7 @@ func TestPolicyBatch(t *testing.T) {
 	}
 }
 
-func TestSetPolicyRefuses(t *testing.T) {
+func TestPolicy_SetRefuses(t *testing.T) {
 	t.Parallel()
 	s := New(Options{})
 	for _, tc := range []struct{ name, document, text string }{
@@ -179,7 +179,7 @@ func TestSetPolicyRefuses(t *testing.T) {
 	}
 }
 
-func TestGlob(t *testing.T) {
+func TestPolicy_Glob(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		pattern, s string

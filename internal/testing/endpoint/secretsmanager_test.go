@@ -11,7 +11,7 @@ import (
 	sm "github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 )
 
-func TestGetSecretValue(t *testing.T) {
+func TestSecretsManager_GetSecretValue(t *testing.T) {
 	t.Parallel()
 	_, st, c := start(t)
 	_, first := st.PutSecret("prod/db", "one")
@@ -80,7 +80,7 @@ func TestGetSecretValue(t *testing.T) {
 	}
 }
 
-func TestBatchGetSecretValue(t *testing.T) {
+func TestSecretsManager_BatchGetSecretValue(t *testing.T) {
 	t.Parallel()
 	_, st, c := start(t)
 	st.PutSecret("a", "va")
@@ -123,8 +123,8 @@ func TestBatchGetSecretValue(t *testing.T) {
 	}
 }
 
-// TestRotation goes through a rotation as a rotation function does.
-func TestRotation(t *testing.T) {
+// TestSecretsManager_Rotation goes through a rotation as a rotation function does.
+func TestSecretsManager_Rotation(t *testing.T) {
 	t.Parallel()
 	_, _, c := start(t)
 	ctx, id := t.Context(), aws.String("rotated")
@@ -180,8 +180,8 @@ func TestRotation(t *testing.T) {
 	}
 }
 
-// TestSeedRotation does the same by Go calls.
-func TestSeedRotation(t *testing.T) {
+// TestSecretsManager_RotationByGo does the same by Go calls.
+func TestSecretsManager_RotationByGo(t *testing.T) {
 	t.Parallel()
 	_, st, c := start(t)
 	st.PutSecret("s", "old")

@@ -15,7 +15,7 @@ import (
 
 const ssmARN = "arn:aws:ssm:eu-west-1:123456789012:parameter"
 
-func TestGetParameter(t *testing.T) {
+func TestSSM_GetParameter(t *testing.T) {
 	t.Parallel()
 	_, st, c := start(t)
 	st.PutParameter(Parameter{Name: "/app/db", Value: "one"})
@@ -78,7 +78,7 @@ func TestGetParameter(t *testing.T) {
 	wantCode(t, err, "ValidationException", "WithDecryption")
 }
 
-func TestGetParameters(t *testing.T) {
+func TestSSM_GetParameters(t *testing.T) {
 	t.Parallel()
 	_, st, c := start(t)
 	for _, name := range []string{"/b", "/a", "c"} {
@@ -124,7 +124,7 @@ func TestGetParameters(t *testing.T) {
 }
 
 // What GetParameter returns undecrypted is KMS ciphertext in the standard tier only.
-func TestSecureStringCiphertext(t *testing.T) {
+func TestSSM_SecureStringCiphertext(t *testing.T) {
 	t.Parallel()
 	_, st, c := start(t)
 	ctx := t.Context()
@@ -155,7 +155,7 @@ func TestSecureStringCiphertext(t *testing.T) {
 	wantCode(t, err, "ValidationException", "6144")
 }
 
-func TestGetParametersByPath(t *testing.T) {
+func TestSSM_GetParametersByPath(t *testing.T) {
 	t.Parallel()
 	s, st, c := start(t)
 	for i := range 12 {
@@ -214,7 +214,7 @@ func TestGetParametersByPath(t *testing.T) {
 	}
 }
 
-func TestParameterWrites(t *testing.T) {
+func TestSSM_Writes(t *testing.T) {
 	t.Parallel()
 	_, _, c := start(t)
 	ctx, name := t.Context(), aws.String("/w")

@@ -21,7 +21,7 @@ func trusting(principal string) string {
 	return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":` + principal + `}}`
 }
 
-func TestAssumeRole(t *testing.T) {
+func TestSTS_AssumeRole(t *testing.T) {
 	t.Parallel()
 	const allowed = `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Resource":"` + reader + `"}}`
 	for _, tc := range []struct{ name, trust, policy, code string }{
