@@ -17,7 +17,7 @@ const (
 )
 
 // A backend is a [secrets.Provider] that makes the calls the library's backends would make, against
-// the simulated account. TestCallsAreThoseOfTheBackends holds the two side by side.
+// the simulated account. TestFleet_CallsAreThoseOfBackends holds the two side by side.
 type backend struct {
 	account *account
 	batch   bool // WithBatchGetSecretValue

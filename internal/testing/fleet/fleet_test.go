@@ -77,7 +77,7 @@ func perEnvironment(r *Report) float64 {
 	return float64(total(r.Calls(""))) / float64(len(r.Environments))
 }
 
-func TestThousandStartsOnTheDefaultQuota(t *testing.T) {
+func TestFleet_ThousandStartsOnDefaultQuota(t *testing.T) {
 	s := thousand("start, 40/s")
 	library := run(t, s)
 	allReady(t, library)
@@ -98,7 +98,7 @@ func TestThousandStartsOnTheDefaultQuota(t *testing.T) {
 	}
 }
 
-func TestOutageOfParameterStore(t *testing.T) {
+func TestFleet_OutageOfParameterStore(t *testing.T) {
 	for name, hang := range map[string]bool{"503": false, "no answer": true} {
 		t.Run(name, func(t *testing.T) {
 			s := thousand("outage, " + name)
@@ -127,7 +127,7 @@ func recovers(t *testing.T, r *Report, quota float64) {
 	}
 }
 
-func TestRefreshesSpread(t *testing.T) {
+func TestFleet_RefreshesSpread(t *testing.T) {
 	s := thousand("steady")
 	s.Every, s.Length, s.Quotas = 10*time.Second, 20*time.Minute, HighThroughput()
 	r := run(t, s)
@@ -155,7 +155,7 @@ func TestRefreshesSpread(t *testing.T) {
 	}
 }
 
-func TestRotationReachesEveryone(t *testing.T) {
+func TestFleet_RotationReachesEveryone(t *testing.T) {
 	s := thousand("rotation")
 	s.Every, s.Length, s.Rotated, s.Quotas = 10*time.Second, 15*time.Minute, 7*time.Minute, HighThroughput()
 	for _, refused := range []bool{false, true} {
@@ -190,7 +190,7 @@ func TestRotationReachesEveryone(t *testing.T) {
 
 // Where refreshes and cold starts together want all that the quota has, refreshes must give way:
 // they have something to serve.
-func TestColdStartsGoFirst(t *testing.T) {
+func TestFleet_ColdStartsGoFirst(t *testing.T) {
 	s := Scenario{
 		Name:       "a full quota",
 		Starts:     Poisson(1.5, 20*time.Minute, 1),
@@ -213,7 +213,7 @@ func TestColdStartsGoFirst(t *testing.T) {
 
 // The simulation is worth what its calls are worth: for the same references the real backends have
 // to make the same ones.
-func TestCallsAreThoseOfTheBackends(t *testing.T) {
+func TestFleet_CallsAreThoseOfBackends(t *testing.T) {
 	for _, tt := range []struct {
 		parameters, secrets int
 		batch               bool

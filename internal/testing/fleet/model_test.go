@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-func TestAccount(t *testing.T) {
+func TestAccount_Quota(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		quotas Quotas
@@ -51,7 +51,7 @@ func TestAccount(t *testing.T) {
 	}
 }
 
-func TestBins(t *testing.T) {
+func TestReport_Bins(t *testing.T) {
 	calls := make([]int, 35)
 	for i := range calls {
 		calls[i] = 1
@@ -66,7 +66,7 @@ func TestBins(t *testing.T) {
 }
 
 // PoissonPeak against draws.
-func TestPoissonPeak(t *testing.T) {
+func TestPoissonPeak_Draws(t *testing.T) {
 	for _, mean := range []float64{40, 390, 1200} {
 		bins := 150
 		var peaks []float64
@@ -91,7 +91,7 @@ func TestPoissonPeak(t *testing.T) {
 	}
 }
 
-func TestCost(t *testing.T) {
+func TestCost_PerMonth(t *testing.T) {
 	var r *Report
 	s := Scenario{Starts: Burst(10, time.Second, 1), Length: 2 * time.Second, Parameters: 5, Secrets: 3}
 	per := func(quotas Quotas, batch bool) Cost {
@@ -118,7 +118,7 @@ func TestCost(t *testing.T) {
 	near("batch", per(Default(), true), Cost{SSM: 0, SecretsManager: 15, KMS: 24, Guard: 52, Trail: 260})
 }
 
-func TestChartIsXML(t *testing.T) {
+func TestChart_IsXML(t *testing.T) {
 	c := Chart{
 		Title:  `a < b & "c"`,
 		X:      "x",
@@ -140,7 +140,7 @@ func TestChartIsXML(t *testing.T) {
 	}
 }
 
-func TestTicks(t *testing.T) {
+func TestChart_Ticks(t *testing.T) {
 	for _, m := range []float64{0.7, 1, 1.9, 3, 24, 45, 99, 1000, 3790} {
 		all := ticks(m)
 		if last := all[len(all)-1]; last < m || last > 2*m || len(all) < 4 || len(all) > 12 {
