@@ -11,7 +11,7 @@ import (
 )
 
 // Each limiter on a process that does nothing but use the processor.
-func TestCPULimiters(t *testing.T) {
+func TestCPU_Limiters(t *testing.T) {
 	const share = 0.1
 	for _, tc := range []struct {
 		name    string

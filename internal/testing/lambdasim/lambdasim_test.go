@@ -72,7 +72,7 @@ func invoke(t *testing.T, f *lambdasim.Function, do, arg string) lambdasim.Resul
 	return r
 }
 
-func TestOnDemand(t *testing.T) {
+func TestFunction_OnDemand(t *testing.T) {
 	t.Parallel()
 	f := start(t, lambdasim.Config{})
 	r := invoke(t, f, "echo", "hello")
@@ -107,7 +107,7 @@ func TestOnDemand(t *testing.T) {
 
 // A counter in the process stands still between invocations, and runs on with NoFreeze. It counts milliseconds where nothing else wants the processor: on a
 // busy machine it falls behind, and a process stops late.
-func TestFreeze(t *testing.T) {
+func TestFreeze_BetweenInvocations(t *testing.T) {
 	t.Parallel()
 	t.Log(lambdasim.ClockNote)
 	const pause, few, many = time.Second, 500, 100
@@ -168,7 +168,7 @@ func TestFreeze(t *testing.T) {
 }
 
 // A process stopped inside an invocation takes it up again: what a flight frozen half-way needs.
-func TestFreezeInsideInvocation(t *testing.T) {
+func TestFreeze_InsideInvocation(t *testing.T) {
 	t.Parallel()
 	f := start(t, lambdasim.Config{Timeout: 10 * time.Second})
 	done := make(chan lambdasim.Result, 1)
@@ -210,7 +210,7 @@ func ticks(t *testing.T, f *lambdasim.Function) int {
 }
 
 // A killed or crashed process is followed by another; what the invoker sees is Lambda's wording or the function's own.
-func TestFailures(t *testing.T) {
+func TestFunction_Failures(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name, do, arg string
@@ -282,7 +282,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-func TestInit(t *testing.T) {
+func TestInit_Deadline(t *testing.T) {
 	t.Parallel()
 	const (
 		failed   = "init error Runtime.ExitError"
@@ -374,7 +374,7 @@ func reports(f *lambdasim.Function) (out []string) {
 }
 
 // Lambda does not offer a version whose init fails where init is not part of an invocation.
-func TestStartRefusesFailedInit(t *testing.T) {
+func TestStart_RefusesFailedInit(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []lambdasim.InitType{
 		lambdasim.ProvisionedConcurrency, lambdasim.SnapStart, lambdasim.ManagedInstances,
@@ -399,7 +399,7 @@ func TestStartRefusesFailedInit(t *testing.T) {
 	}
 }
 
-func TestStartGivesUpWithItsContext(t *testing.T) {
+func TestStart_EndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -412,7 +412,7 @@ func TestStartGivesUpWithItsContext(t *testing.T) {
 	}
 }
 
-func TestRefusedConfig(t *testing.T) {
+func TestStart_RefusesConfig(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
@@ -445,7 +445,7 @@ func TestRefusedConfig(t *testing.T) {
 }
 
 // The function sees Lambda's variables and the configuration's, and none of this process.
-func TestEnvironment(t *testing.T) {
+func TestFunction_Environment(t *testing.T) {
 	t.Parallel()
 	common := strings.Fields(`APP AWS_DEFAULT_REGION=eu-north-1 AWS_LAMBDA_FUNCTION_MEMORY_SIZE=512
 		AWS_LAMBDA_FUNCTION_NAME=orders AWS_LAMBDA_FUNCTION_VERSION AWS_LAMBDA_INITIALIZATION_TYPE
@@ -496,7 +496,7 @@ func TestEnvironment(t *testing.T) {
 	}
 }
 
-func TestDeadline(t *testing.T) {
+func TestInvoke_Deadline(t *testing.T) {
 	t.Parallel()
 	f := start(t, lambdasim.Config{Timeout: 7 * time.Second})
 	if left, _ := strconv.Atoi(string(invoke(t, f, "deadline", "").Payload)); left < 4000 || left > 7000 {
@@ -504,7 +504,7 @@ func TestDeadline(t *testing.T) {
 	}
 }
 
-func TestSnapStart(t *testing.T) {
+func TestFunction_SnapStart(t *testing.T) {
 	t.Parallel()
 	t.Log(lambdasim.ClockNote)
 	for _, tc := range []struct {
@@ -543,7 +543,7 @@ func TestSnapStart(t *testing.T) {
 	}
 }
 
-func TestManagedInstances(t *testing.T) {
+func TestFunction_ManagedInstances(t *testing.T) {
 	t.Parallel()
 	const width = 8
 	f := start(t, lambdasim.Config{
@@ -597,7 +597,7 @@ func TestManagedInstances(t *testing.T) {
 }
 
 // An invoker that hangs up does not stop the function.
-func TestInvokerLeaves(t *testing.T) {
+func TestInvoke_InvokerLeaves(t *testing.T) {
 	t.Parallel()
 	f := start(t, lambdasim.Config{Timeout: 10 * time.Second})
 	pid := f.Pid()
@@ -612,7 +612,7 @@ func TestInvokerLeaves(t *testing.T) {
 	}
 }
 
-func TestClose(t *testing.T) {
+func TestClose_EndsProcesses(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
@@ -656,7 +656,7 @@ func TestClose(t *testing.T) {
 	}
 }
 
-func TestRun(t *testing.T) {
+func TestRun_Output(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	r, err := lambdasim.Run(t.Context(), lambdasim.Config{Binary: binary, Log: &log}, []byte(`{"do":"echo","arg":"once"}`))
@@ -669,7 +669,7 @@ func TestRun(t *testing.T) {
 }
 
 // The share of 128 MB shows in the processor time that a busy loop gets, of which other work on the machine leaves it less and never more.
-func TestCPULimit(t *testing.T) {
+func TestCPU_ShareOf128MB(t *testing.T) {
 	const span = 500 * time.Millisecond
 	used := func(limit bool) float64 {
 		f := start(t, lambdasim.Config{CPULimit: limit})
