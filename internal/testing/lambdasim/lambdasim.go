@@ -40,7 +40,7 @@ import (
 
 // ClockNote is the line a test prints when it stands in for a freeze or a restore that parts the clocks.
 const ClockNote = "lambdasim: the wall and the monotonic clock ran on together while the process was stopped; " +
-	"Lambda holds the monotonic one. TestClocks moves them apart."
+	"Lambda holds the monotonic one. TestClocks_FrozenProcess moves them apart."
 
 // InitType says when Lambda runs init and what follows it. Its values are those of AWS_LAMBDA_INITIALIZATION_TYPE.
 type InitType string

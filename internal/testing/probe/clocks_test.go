@@ -231,7 +231,7 @@ func frozenInDo(t testing.TB, read func(event) answer, freeze func()) answer {
 // A real process is frozen for a second, for hours, at each point of its life: its wall clock jumps while its monotonic
 // clock stands, and the secret rotates meanwhile. It never serves the old value beyond its bound without a mark, and
 // makes at most one connection more than a life without a freeze.
-func TestClocks(t *testing.T) {
+func TestClocks_FrozenProcess(t *testing.T) {
 	if testing.Short() {
 		t.Skip("left out with -short: a binary with clocks that can be moved, which compiles the standard library")
 	}

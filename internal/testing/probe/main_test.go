@@ -152,7 +152,7 @@ func silentHole(t testing.TB) string {
 
 // The process is frozen past the TTL, the secret rotates, the next event finds the new value, by
 // one call.
-func TestFreezeAndRotate(t *testing.T) {
+func TestFreeze_RotationWhileFrozen(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		t.Log(lambdasim.ClockNote)
@@ -176,7 +176,7 @@ func TestFreezeAndRotate(t *testing.T) {
 
 // A function of 3 seconds crashes at the end of an init that one endpoint made long. The second
 // init ends, and the event gets its answer.
-func TestCrashInInit(t *testing.T) {
+func TestInit_Crash(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		a := newAccount(t)
@@ -205,7 +205,7 @@ func TestCrashInInit(t *testing.T) {
 // One of three endpoints answers nothing. The warm ends within its budget and says whom it waits
 // for; the references of the other two are served as if nothing were wrong; the error of the third
 // names its host.
-func TestBlackHole(t *testing.T) {
+func TestInit_BlackHole(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name string
@@ -260,7 +260,7 @@ func TestBlackHole(t *testing.T) {
 }
 
 // A throttle that ends within the warm's budget costs nothing but time.
-func TestThrottledForASecond(t *testing.T) {
+func TestInit_ThrottledForASecond(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		a := newAccount(t)
@@ -293,7 +293,7 @@ func TestThrottledForASecond(t *testing.T) {
 
 // A throttle that does not end: MustWarm returns and the log says why; a Get answers before the
 // deadline, with the throttle as its cause.
-func TestThrottledForEver(t *testing.T) {
+func TestInit_ThrottledForEver(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		a := newAccount(t)
@@ -320,7 +320,7 @@ func TestThrottledForEver(t *testing.T) {
 
 // Under provisioned concurrency the first event comes when what init fetched is long due. If AWS
 // throttles just then, the old value is served.
-func TestProvisionedConcurrency(t *testing.T) {
+func TestProvisionedConcurrency_LongDue(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		t.Log(lambdasim.ClockNote)
@@ -346,7 +346,7 @@ func TestProvisionedConcurrency(t *testing.T) {
 
 // Before a snapshot nothing is fetched. The first read after the restore fetches everything in one
 // round.
-func TestSnapStart(t *testing.T) {
+func TestSnapStart_OneRound(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		t.Log(lambdasim.ClockNote)
@@ -385,7 +385,7 @@ func TestSnapStart(t *testing.T) {
 
 // After a restore, an endpoint that does not answer takes the first read no more than a warm's
 // budget, and the invocation is answered.
-func TestSnapStartBlackHole(t *testing.T) {
+func TestSnapStart_BlackHole(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		a := newAccount(t)
@@ -407,7 +407,7 @@ func TestSnapStartBlackHole(t *testing.T) {
 }
 
 // 64 invocations at a time in one process share one fetch per expiry.
-func TestManagedInstances(t *testing.T) {
+func TestManagedInstances_OneFetchPerExpiry(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		a := newAccount(t)
@@ -443,7 +443,7 @@ func TestManagedInstances(t *testing.T) {
 
 // An event with a second to live finds a value past its TTL and a backend that hangs: it gets the
 // old value in time.
-func TestDeadline(t *testing.T) {
+func TestDeadline_OldValueInTime(t *testing.T) {
 	t.Parallel()
 	tries(t, func(t testing.TB) {
 		a := newAccount(t)
@@ -462,7 +462,7 @@ func TestDeadline(t *testing.T) {
 }
 
 // Twenty references cost an init about as much as the slowest call takes.
-func TestInitTime(t *testing.T) {
+func TestInit_TimeOfTwentyReferences(t *testing.T) {
 	// Not parallel: it measures time. The best of several starts is taken, since other work on the
 	// machine can only add to it. One call after the other would cost 260 ms.
 	const latency, calls, most = 20 * time.Millisecond, 13, 200 * time.Millisecond
