@@ -18,10 +18,10 @@ import (
 
 const only = "fips140=only"
 
-func TestFIPS140Only(t *testing.T) {
+func TestFIPS_Only(t *testing.T) {
 	t.Parallel()
 	for name, args := range map[string][]string{
-		"secretstest": {os.Args[0], "-test.run=^TestUnderFIPS140Only$", "-test.v"},
+		"secretstest": {os.Args[0], "-test.run=^TestFIPS_ReadsEachService$", "-test.v"},
 		"quickstart":  {"go", "run", "../../../../examples/quickstart"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -36,10 +36,10 @@ func TestFIPS140Only(t *testing.T) {
 	}
 }
 
-// TestUnderFIPS140Only reads one value of each service, once more after a rotation.
-func TestUnderFIPS140Only(t *testing.T) {
+// TestFIPS_ReadsEachService reads one value of each service, once more after a rotation.
+func TestFIPS_ReadsEachService(t *testing.T) {
 	if os.Getenv("GODEBUG") != only {
-		t.Skip("run by TestFIPS140Only")
+		t.Skip("run by TestFIPS_Only")
 	}
 	e := secretstest.StartEndpoint(t)
 	e.PutParameter("/p", "parameter")
