@@ -102,9 +102,9 @@ func clients(addr string) map[string]aws.HTTPClient {
 	}
 }
 
-// TestHostileEndpoint prints a table (go test -v): what happened, how long it took, what was taken and the peak of
+// TestHostile_Endpoint prints a table (go test -v): what happened, how long it took, what was taken and the peak of
 // the heap, of eight calls at once.
-func TestHostileEndpoint(t *testing.T) {
+func TestHostile_Endpoint(t *testing.T) {
 	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "f")
 	t.Setenv("AWS_SAM_LOCAL", "")
 	t.Logf("%-18s %-8s %8s %9s %10s  %s", "answer", "client", "took", "taken", "peak heap", "error")
