@@ -44,7 +44,7 @@ import (
 )
 
 // The detector itself: each of these is a leak.
-func TestLeakDetector(t *testing.T) {
+func TestLeak_Detector(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
 		"plain": canary, "quoted": strconv.Quote(canary), "hex": fmt.Sprintf("%x", canary), "bytes": fmt.Sprint([]byte(canary)), "Go": fmt.Sprintf("%#v", []byte(canary)),
@@ -174,7 +174,7 @@ func checkExits(t *testing.T, name string, v any, hidden ...string) {
 	}
 }
 
-func TestValueDoesNotLeak(t *testing.T) {
+func TestLeak_Value(t *testing.T) {
 	t.Parallel()
 	object, _ := json.Marshal(map[string]string{"password": canary})
 	field, err := secrets.NewValue(string(object), "").Field("password")
@@ -198,7 +198,7 @@ func TestValueDoesNotLeak(t *testing.T) {
 }
 
 // Everything that an Env says of itself, and its log, in good days and bad ones.
-func TestEnvDoesNotLeak(t *testing.T) {
+func TestLeak_Env(t *testing.T) {
 	t.Parallel()
 	const declared, cipher = "declared-by-WithVars-5e1b", "the-ciphertext-of-somebody-9d2c-51"
 	s, st, cfg := start(t)
@@ -318,7 +318,7 @@ func (l *locked) Write(b []byte) (int, error) {
 }
 
 // A provider's own trouble does not show what it was holding.
-func TestProviderDoesNotLeak(t *testing.T) {
+func TestLeak_Provider(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]secrets.Provider{
 		"panic":        secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) { panic(canary) }),
@@ -352,7 +352,7 @@ type fetcher func(refs []secrets.Ref) []secrets.Result
 func (f fetcher) Fetch(_ context.Context, refs []secrets.Ref) []secrets.Result { return f(refs) }
 
 // The SDK told to log everything, over TLS, shows no body of ours.
-func TestSDKLoggingDoesNotLeak(t *testing.T) {
+func TestLeak_SDKLogging(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := startTLS(t)
 	var out bytes.Buffer
@@ -397,7 +397,7 @@ func TestSDKLoggingDoesNotLeak(t *testing.T) {
 }
 
 // The library writes neither the process environment nor the disk, because it does not call what would.
-func TestWritesNothing(t *testing.T) {
+func TestWrites_NoSuchCalls(t *testing.T) {
 	t.Parallel()
 	allowed := map[string][]string{
 		"os":      {"Getenv", "LookupEnv", "Environ"},
@@ -446,7 +446,7 @@ func TestWritesNothing(t *testing.T) {
 }
 
 // The same, watched: a process of its own in an empty directory resolves everything and leaves both as they were.
-func TestWritesNothingWatched(t *testing.T) {
+func TestWrites_NothingChanges(t *testing.T) {
 	if os.Getenv("LEAK_TEST_CHILD") != "" {
 		before := os.Environ()
 		_, st, cfg := start(t)
@@ -466,7 +466,7 @@ func TestWritesNothingWatched(t *testing.T) {
 	}
 	t.Parallel()
 	dir := t.TempDir()
-	child := exec.Command(os.Args[0], "-test.run=^TestWritesNothingWatched$", "-test.count=1")
+	child := exec.Command(os.Args[0], "-test.run=^TestWrites_NothingChanges$", "-test.count=1")
 	child.Dir = dir
 	child.Env = []string{"LEAK_TEST_CHILD=1", "HOME=" + dir, "TMPDIR=" + dir, "PATH=" + dir}
 	if out, err := child.CombinedOutput(); err != nil {
