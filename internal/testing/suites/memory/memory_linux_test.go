@@ -51,11 +51,11 @@ func function() {
 	runtime.KeepAlive(env)
 }
 
-// TestCopies counts what stands in memory after one Get and three runs of the collector, which frees memory and does
+// TestMemory_Copies counts what stands in memory after one Get and three runs of the collector, which frees memory and does
 // not erase it: how much is overwritten by then differs from run to run, so the worst of several counts. The value
 // itself is one, the record as it came over TLS another; the SDK's decoder leaves up to three, unless runtime/secret
 // erases them (GOEXPERIMENT=runtimesecret go test ./internal/testing/suites/memory).
-func TestCopies(t *testing.T) {
+func TestMemory_Copies(t *testing.T) {
 	t.Parallel()
 	for name, size := range map[string]int{"password": 40, "document": 8 << 10} {
 		t.Run(name, func(t *testing.T) {
