@@ -378,7 +378,7 @@ func TestHang_OtherReads(t *testing.T) {
 }
 
 // A whole call that fails because of one name costs that name only (promise 6).
-func TestPoisonedBatch(t *testing.T) {
+func TestBatch_PoisonedByOneName(t *testing.T) {
 	type failure struct {
 		name      string
 		fault     endpoint.Fault

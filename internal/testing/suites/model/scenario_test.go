@@ -412,7 +412,7 @@ func TestBudget_OncePerCaller(t *testing.T) {
 }
 
 // An Env over a Cache that others share reaches the backend where it says so.
-func TestSharedCache(t *testing.T) {
+func TestCache_Shared(t *testing.T) {
 	t.Run("Refresh and Do", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			b := newBackend(nil)
@@ -737,7 +737,7 @@ func panics(f func()) (did bool) {
 
 // A clock that panics takes the read that asks it along, and no lock. A lock that is held stops a bubble
 // for ever, so this runs in real time.
-func TestPanickingClock(t *testing.T) {
+func TestClock_PanicLeavesNoLock(t *testing.T) {
 	t.Parallel()
 	for reading := range 8 { // the one that panics
 		t.Run(fmt.Sprint("reading ", reading), func(t *testing.T) {
