@@ -12,7 +12,7 @@ import (
 )
 
 // What users get with what they import stands in LICENSES.md, with its version and its licence.
-func TestShippedModules(t *testing.T) {
+func TestLicences_ShippedModules(t *testing.T) {
 	t.Parallel()
 	const format = "{{with .Module}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}"
 	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", format, ".", "./secretstest", "./secretsql", "./secrethttp")
