@@ -15,7 +15,7 @@ import (
 
 // Bugs that were found in other Go libraries of this kind, each with a test that would catch it here. The bugs of parsers and backends have theirs where the
 // parsers and backends are tested: internal/refsyntax, and the tests of the three backends.
-func TestBugsOfPeers(t *testing.T) {
+func TestPeers_Bugs(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		bug, seenIn string
@@ -302,7 +302,7 @@ func TestBugsOfPeers(t *testing.T) {
 }
 
 // Maps and structs shared between goroutines without a lock, as in setec's GetVersion and awskms: every public method at once, for the race detector.
-func TestEveryMethodAtOnce(t *testing.T) {
+func TestPeers_EveryMethodAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: time.Millisecond}
