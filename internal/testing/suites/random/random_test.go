@@ -127,7 +127,7 @@ func (w *world) event(ids []string) {
 
 // Two hours of throttling, 5xx, cut connections, denials that blink and denials that stay, deletions, rotations, freezes and clocks that are set back, and every
 // read is checked.
-func TestTwoRandomHours(t *testing.T) {
+func TestRandom_TwoHours(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		const ttl, grace, bound = 5 * time.Minute, 5 * time.Minute, 20 * time.Minute // the defaults, and the stale bound of half of the references
