@@ -42,7 +42,7 @@ const module = "github.com/lambdasecrets/secrets/"
 // What a program does not import is not in it. What it imports is printed by source file, for most files
 // hold one feature: failover.go, tree.go, internal/awsclient/role.go. Data and type descriptors, which
 // have no file, are left out.
-func TestSize(t *testing.T) {
+func TestSize_LeftOut(t *testing.T) {
 	if !*run {
 		t.Skip("left out: the size of a program: go test ./internal/testing/suites/size -size -v")
 	}
