@@ -18,7 +18,7 @@ func f(a, b, c bool) bool {
 }
 `
 
-func TestFigures(t *testing.T) {
+func TestFigures_Count(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "cache.go")
 	if err := os.WriteFile(name, []byte(source), 0o600); err != nil {
 		t.Fatal(err)
