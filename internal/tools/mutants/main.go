@@ -1,59 +1,45 @@
 // Mutants changes one comparison, branch or assignment of the engine at a time, and says which changes no test sees.
 //
 // All mutants stand in one build of each test binary, and a variable of the environment picks one, so that trying one
-// costs a run of the tests and no build. The source tree is not touched: go build reads the changed files through an
-// overlay.
+// costs a run of a few tests and no build. The source tree is not touched: go build reads the changed files through an
+// overlay. Each test runs once without a mutant, to learn which mutants it reaches and how long it takes. A mutant is
+// then tried by the tests that reach it, the quickest first. It is killed by a test that fails twice, or that takes much
+// longer than before. What no test reaches survives at once.
 //
-// usage: go run ./mutants [-every N] [-from N] [-v] FILE.go ... (in internal/tools)
+// A comparison has its bound moved and is negated; && and || are exchanged; a condition is true, then false; a case of
+// a switch is never taken; an assignment is left out, and a value that is defined is zero. Left out are the steps of
+// loops, which would only hang, and definitions of several values by one call.
+//
+// A file lists the survivors that break no promise, one a line: the mutant as it is printed, without its line, and the
+// reason. A mutant that survives without a reason fails the run, and so does a reason whose mutant is gone.
+//
+// usage: go run ./mutants [-every N] [-only RE] [-v] FILE.go ... (in internal/tools)
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"go/parser"
 	"go/token"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
 var (
 	root    = flag.String("root", "../..", "directory of the module under test")
 	every   = flag.Int("every", 1, "try each so many-th mutant alone")
-	from    = flag.Int("from", 1, "begin with this mutant")
-	timeout = flag.Duration("timeout", 2*time.Minute, "of one test binary; a mutant that needs longer is killed")
-	verbose = flag.Bool("v", false, "print each mutant and what killed it")
-	judge   = flag.String("model", "-seeds 150", "arguments of the model's test binary")
-	skip    = flag.String("skip", "^TestWarm_RetrySettings", "root tests to leave out: they take seconds of wall time")
+	only    = flag.String("only", "", "try those mutants alone whose file:line, function or text matches this")
+	workers = flag.Int("parallel", 2, "mutants to try at once")
+	slowest = flag.Duration("slowest", 2*time.Second, "leave out tests that take longer than this")
+	verbose = flag.Bool("v", false, "print each mutant and the test that killed it")
 	accept  = flag.String("accepted", "mutants/accepted.txt", "file of the survivors that break no promise")
 )
-
-// suites are the test binaries that judge a mutant, the quickest first.
-var suites = []suite{
-	{pkg: "./internal/refcount", only: "internal/refcount"},
-	{pkg: modelPackage},
-	{pkg: ".", args: []string{"-test.run", engineTests}},
-}
-
-const modelPackage = "./internal/testing/suites/model"
-
-// engineTests are the root tests that read through the cache; those of parsers, printers and backends see no mutant.
-const engineTests = `^Test(Get|Warm|Refresh|Snapshot|Cache|Fetch|Resolve|Do|Derive|Stale|Denied|Flight|Leader|Late|` +
-	`Frozen|Freeze|Age|Window|Backoff|Retry|Stats|Fresh|Grace|Evict|Loose|Two|Budget|Time|Cancel|Adopt|Pending|Reject|` +
-	`Rotat|Consistent|Entry|Decide|Decision|Request|Try|Round)`
-
-type suite struct {
-	pkg  string
-	only string // the directory whose mutants it judges, or all
-	args []string
-	bin  string
-}
 
 func main() {
 	flag.Parse()
@@ -66,6 +52,10 @@ func main() {
 func run(files []string) error {
 	if len(files) == 0 {
 		return errors.New("name the files to change, from the root of the module")
+	}
+	pick, err := regexp.Compile(*only)
+	if err != nil {
+		return err
 	}
 	accepted, err := readAccepted(*accept)
 	if err != nil {
@@ -80,50 +70,100 @@ func run(files []string) error {
 	if err != nil {
 		return err
 	}
-	if err := build(dir, overlay); err != nil {
+	tests, err := prepare(dir, overlay)
+	if err != nil {
 		return err
 	}
-	var broken []string
-	for by, out := try(0, ""); by != ""; by, out = try(0, "") {
-		fmt.Printf("left out: %s, which fails without a mutant:\n%s\n", by, out)
-		broken = append(broken, by)
-		suites = slices.DeleteFunc(suites, func(s suite) bool { return s.pkg == by })
+	var chosen []mutant
+	for i, m := range mutants {
+		if i%*every == 0 && pick.MatchString(m.String()) {
+			chosen = append(chosen, m)
+		}
 	}
-	fmt.Printf("%d mutants\n", len(mutants))
-	var tried, killed, known int
+	survivors := survive(chosen, newCourt(tests))
+	report(chosen, survivors, accepted)
 	for _, m := range mutants {
-		if m.n < *from || (m.n-*from)%*every != 0 {
-			continue
-		}
-		tried++
-		by, _ := try(m.n, filepath.Dir(m.file))
-		switch {
-		case by != "":
-			killed++
-			if *verbose {
-				fmt.Printf("%d killed by %s: %s\n", m.n, by, m)
-			}
-		case slices.Contains(accepted, m.key()):
-			known++
-		default:
-			fmt.Printf("%d survives: %s\n", m.n, m)
-		}
+		delete(accepted, m.key())
 	}
-	fmt.Printf("%d of %d mutants tried, %d killed (%.1f %%), %d survivors accepted\n",
-		tried, len(mutants), killed, 100*float64(killed)/float64(max(1, tried)), known)
-	if len(broken) > 0 {
-		return fmt.Errorf("judged without %s", strings.Join(broken, ", "))
+	for key := range accepted {
+		fmt.Println("accepted, but gone:", key)
 	}
-	if killed+known < tried {
-		return errors.New("some mutants survive")
+	if len(accepted) > 0 || slices.ContainsFunc(survivors, func(m mutant) bool { return m.reason == "" }) {
+		return errors.New("mutants survive without a reason, or reasons without a mutant")
 	}
 	return nil
+}
+
+// survive tries mutants, and returns those that no test kills.
+func survive(mutants []mutant, judges *court) (survivors []mutant) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	queue := make(chan mutant)
+	for range *workers {
+		wg.Go(func() {
+			for m := range queue {
+				by := judges.kill(m.n)
+				mu.Lock()
+				if by == "" {
+					survivors = append(survivors, m)
+					if *verbose {
+						fmt.Println("not killed:", m)
+					}
+				} else if *verbose {
+					fmt.Printf("killed by %s: %s\n", by, m)
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, m := range mutants {
+		queue <- m
+	}
+	close(queue)
+	wg.Wait()
+	slices.SortFunc(survivors, func(a, b mutant) int { return a.n - b.n })
+	return survivors
+}
+
+// report prints the survivors without a reason, and the figures of each file. It notes the reasons of the others.
+func report(tried, survivors []mutant, accepted map[string]string) {
+	type figures struct{ tried, killed, explained int }
+	var all figures
+	byFile := map[string]*figures{}
+	var files []string
+	for _, m := range tried {
+		if byFile[m.file] == nil {
+			byFile[m.file] = &figures{}
+			files = append(files, m.file)
+		}
+		byFile[m.file].tried++
+		byFile[m.file].killed++
+	}
+	for i := range survivors {
+		m := &survivors[i]
+		f := byFile[m.file]
+		f.killed--
+		if m.reason = accepted[m.key()]; m.reason != "" {
+			f.explained++
+			continue
+		}
+		fmt.Println("survives:", m)
+	}
+	for _, file := range files {
+		f := byFile[file]
+		fmt.Printf("%-36s %4d mutants, %4d killed, %3d explained\n", file, f.tried, f.killed, f.explained)
+		all = figures{all.tried + f.tried, all.killed + f.killed, all.explained + f.explained}
+	}
+	share := func(n int) float64 { return 100 * float64(n) / float64(max(1, all.tried)) }
+	fmt.Printf("%d mutants, %d killed (%.1f %%), %d explained (%.1f %% killed or explained)\n", all.tried,
+		all.killed, share(all.killed), all.explained, share(all.killed+all.explained))
 }
 
 // mutate writes the changed files below dir, and returns the mutants in them and the overlay.
 func mutate(files []string, dir string) (all []mutant, overlay map[string]string, err error) {
 	overlay = map[string]string{}
 	packages := map[string]string{} // directory → name of the package
+	seen := map[string]int{}
 	for _, file := range files {
 		path, err := filepath.Abs(filepath.Join(*root, file))
 		if err != nil {
@@ -148,6 +188,11 @@ func mutate(files []string, dir string) (all []mutant, overlay map[string]string
 		packages[filepath.Dir(path)] = parsed.Name.Name
 		all = append(all, f.mutants...)
 	}
+	for i := range all {
+		key := all[i].key()
+		seen[key]++
+		all[i].nth = seen[key]
+	}
 	for at, name := range packages {
 		helper := filepath.Join(dir, strings.ReplaceAll(at, "/", "_")+"_helper.go")
 		if err := os.WriteFile(helper, []byte("package "+name+"\n"+helpers), 0o600); err != nil {
@@ -158,68 +203,22 @@ func mutate(files []string, dir string) (all []mutant, overlay map[string]string
 	return all, overlay, nil
 }
 
-// build makes the test binaries.
-func build(dir string, overlay map[string]string) error {
-	text, err := json.Marshal(map[string]any{"Replace": overlay})
-	if err != nil {
-		return err
-	}
-	list := filepath.Join(dir, "overlay.json")
-	if err := os.WriteFile(list, text, 0o600); err != nil {
-		return err
-	}
-	for i := range suites {
-		s := &suites[i]
-		switch s.pkg {
-		case ".":
-			s.args = append(s.args, "-test.skip", *skip)
-		case modelPackage:
-			s.args = strings.Fields(*judge)
-		}
-		s.bin = filepath.Join(dir, fmt.Sprintf("test%d", i))
-		cmd := exec.Command("go", "test", "-c", "-vet=off", "-overlay", list, "-o", s.bin, s.pkg)
-		cmd.Dir, cmd.Env = *root, append(os.Environ(), "GOWORK=off")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s does not build: %w\n%s", s.pkg, err, out)
-		}
-	}
-	return nil
-}
-
-// try runs the suites that judge mutant n, and returns the first that fails, and what it says.
-func try(n int, dir string) (killer, out string) {
-	for _, s := range suites {
-		if s.only != "" && n > 0 && s.only != dir {
-			continue
-		}
-		ctx, cancel := context.WithTimeout(context.Background(), *timeout)
-		cmd := exec.CommandContext(ctx, s.bin, append([]string{"-test.failfast", "-test.timeout", "10m"}, s.args...)...)
-		cmd.Dir = filepath.Join(*root, s.pkg)
-		cmd.Env = append(os.Environ(), fmt.Sprint("SECRETS_MUTANT=", n))
-		text, err := cmd.CombinedOutput()
-		cancel()
-		if err != nil {
-			return s.pkg, string(text)
-		}
-	}
-	return "", ""
-}
-
-// readAccepted returns the mutants of a file of lines "mutant # reason".
-func readAccepted(path string) (keys []string, err error) {
+// readAccepted returns the mutants of a file of lines "mutant # reason", and their reasons.
+func readAccepted(path string) (reasons map[string]string, err error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil, nil
 	}
+	reasons = map[string]string{}
 	for line := range strings.Lines(string(text)) {
-		key, reason, explained := strings.Cut(strings.TrimSpace(line), " # ")
+		key, reason, _ := strings.Cut(strings.TrimSpace(line), " # ")
 		if key == "" || strings.HasPrefix(key, "#") {
 			continue
 		}
-		if !explained || reason == "" {
+		if reason == "" {
 			return nil, fmt.Errorf("%s: no reason is given for %q", path, key)
 		}
-		keys = append(keys, strings.TrimSpace(key))
+		reasons[strings.TrimSpace(key)] = reason
 	}
-	return keys, err
+	return reasons, err
 }

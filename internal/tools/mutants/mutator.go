@@ -18,13 +18,19 @@ type mutant struct {
 	function string
 	code     string // what is changed
 	change   string // into what
+	nth      int    // of those with this text in this function
+	reason   string // why it breaks no promise, if it survives
 }
 
 func (m mutant) String() string { return fmt.Sprintf("%s:%d: %s", m.file, m.line, m.key()) }
 
 // key names the mutant without its line, which moves.
 func (m mutant) key() string {
-	return fmt.Sprintf("%s %s: %s → %s", m.file, m.function, m.code, m.change)
+	key := fmt.Sprintf("%s %s: %s → %s", m.file, m.function, m.code, m.change)
+	if m.nth > 1 {
+		key += fmt.Sprintf(" (%d)", m.nth)
+	}
+	return key
 }
 
 // A mutator collects the mutants of one file as pieces of text to insert, or to put in an operator's place.
@@ -53,24 +59,57 @@ import (
 	"cmp"
 	"os"
 	"strconv"
+	"sync"
 )
 
-var mutantOn__, _ = strconv.Atoi(os.Getenv("SECRETS_MUTANT"))
+var (
+	mutantOn__, _     = strconv.Atoi(os.Getenv("SECRETS_MUTANT"))
+	mutantsReached__  = os.Getenv("SECRETS_MUTANTS_REACHED")
+	mutantsWritten__  sync.Map
+)
 
-func mutantLess__[T cmp.Ordered](n int, x, y T) bool  { return x < y || mutantOn__ == n && x == y }
-func mutantUpTo__[T cmp.Ordered](n int, x, y T) bool  { return x < y || mutantOn__ != n && x == y }
-func mutantMore__[T cmp.Ordered](n int, x, y T) bool  { return x > y || mutantOn__ == n && x == y }
-func mutantFrom__[T cmp.Ordered](n int, x, y T) bool  { return x > y || mutantOn__ != n && x == y }
-func mutantNot__(n int, x bool) bool                  { return x != (mutantOn__ == n) }
-func mutantIf__(n int, x bool) bool                   { return mutantOn__ == n || mutantOn__ != n+1 && x }
+// mutant__ reports whether mutant n is on.
+func mutant__(n int) bool {
+	if mutantsReached__ == "" {
+		return n == mutantOn__
+	}
+	if _, known := mutantsWritten__.LoadOrStore(n, true); !known {
+		f, err := os.OpenFile(mutantsReached__, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			panic(err)
+		}
+		f.WriteString(strconv.Itoa(n) + "\n")
+		f.Close()
+	}
+	return false
+}
+
+func mutantLess__[T cmp.Ordered](n int, x, y T) bool { return mutant__(n) && x == y || x < y }
+func mutantUpTo__[T cmp.Ordered](n int, x, y T) bool { return !(mutant__(n) && x == y) && x <= y }
+func mutantMore__[T cmp.Ordered](n int, x, y T) bool { return mutant__(n) && x == y || x > y }
+func mutantFrom__[T cmp.Ordered](n int, x, y T) bool { return !(mutant__(n) && x == y) && x >= y }
+func mutantNot__(n int, x bool) bool                 { return mutant__(n) != x }
+func mutantIf__(n int, x bool) bool                  { return mutant__(n) || !mutant__(n+1) && x }
+func mutantCase__[T ~int](n int, x T) T {
+	if mutant__(n) {
+		return -1 - x
+	}
+	return x
+}
+func mutantZero__[T any](n int, x T) (zero T) {
+	if mutant__(n) {
+		return zero
+	}
+	return x
+}
 func mutantAnd__(n int, x bool, y func() bool) bool {
-	if mutantOn__ == n {
+	if mutant__(n) {
 		return x || y()
 	}
 	return x && y()
 }
 func mutantOr__(n int, x bool, y func() bool) bool {
-	if mutantOn__ == n {
+	if mutant__(n) {
 		return x && y()
 	}
 	return x || y()
@@ -91,7 +130,8 @@ func (f *mutator) source(from, to token.Pos) string {
 
 // add notes a mutant, and returns its number.
 func (f *mutator) add(n ast.Node, code, change string) int {
-	f.mutants = append(f.mutants, mutant{f.next, f.file, f.set.Position(n.Pos()).Line, f.function, code, change})
+	f.mutants = append(f.mutants, mutant{n: f.next, file: f.file, line: f.set.Position(n.Pos()).Line,
+		function: f.function, code: code, change: change})
 	f.next++
 	return f.next - 1
 }
@@ -117,37 +157,77 @@ func (f *mutator) walk(file *ast.File) {
 			continue
 		}
 		f.function = fn.Name.Name
-		ast.Inspect(fn.Body, func(n ast.Node) bool {
-			f.visit(n)
-			return true
-		})
+		ast.Inspect(fn.Body, f.visit)
 	}
 }
 
-func (f *mutator) visit(n ast.Node) {
+func (f *mutator) visit(n ast.Node) (inside bool) {
 	switch n := n.(type) {
 	case *ast.BinaryExpr:
 		f.binary(n)
 	case *ast.IfStmt:
 		f.condition(n.Cond)
 	case *ast.SwitchStmt:
-		if n.Tag != nil {
-			return
-		}
-		for _, clause := range n.Body.List {
-			for _, e := range clause.(*ast.CaseClause).List {
-				f.condition(e)
-			}
-		}
+		f.cases(n)
+	case *ast.TypeSwitchStmt:
+		ast.Inspect(n.Body, f.visit)
+		return false
+	case *ast.AssignStmt:
+		f.definitions(n)
 	case *ast.BlockStmt:
 		f.statements(n.List)
 	case *ast.CaseClause:
 		f.statements(n.Body)
 	case *ast.CommClause:
 		f.statements(n.Body)
+		for _, s := range n.Body {
+			ast.Inspect(s, f.visit)
+		}
+		return false
+	}
+	return true
+}
+
+// cases makes each case of a switch be taken always, and never; one that compares a value only never.
+func (f *mutator) cases(s *ast.SwitchStmt) {
+	for _, clause := range s.Body.List {
+		for _, e := range clause.(*ast.CaseClause).List {
+			if s.Tag == nil {
+				f.condition(e)
+				continue
+			}
+			f.around(e, fmt.Sprintf("mutantCase__(%d, ", f.add(e, "case "+f.source(e.Pos(), e.End()), "never")), ")")
+		}
 	}
 }
 
+// definitions makes the values that are defined zero, one at a time.
+func (f *mutator) definitions(s *ast.AssignStmt) {
+	if s.Tok != token.DEFINE || len(s.Lhs) != len(s.Rhs) {
+		return
+	}
+	for i, e := range s.Rhs {
+		if _, is := e.(*ast.FuncLit); is || isZero(e) {
+			continue
+		}
+		name := f.source(s.Lhs[i].Pos(), s.Lhs[i].End())
+		n := f.add(e, name+" := "+f.source(e.Pos(), e.End()), "zero")
+		f.around(e, fmt.Sprintf("mutantZero__(%d, ", n), ")")
+	}
+}
+
+// isZero reports whether e is a zero value as it is.
+func isZero(e ast.Expr) bool {
+	switch e := e.(type) {
+	case *ast.Ident:
+		return e.Name == "false"
+	case *ast.BasicLit:
+		return e.Value == "0"
+	}
+	return false
+}
+
+// binary exchanges the operator of a comparison, or of what joins two.
 func (f *mutator) binary(b *ast.BinaryExpr) {
 	code := f.source(b.Pos(), b.End())
 	change := func(op string) string {
@@ -194,7 +274,7 @@ func (f *mutator) statements(list []ast.Stmt) {
 			continue
 		}
 		n := f.add(s, f.source(s.Pos(), s.End()), "nothing")
-		f.around(s, fmt.Sprintf("if mutantOn__ != %d { ", n), " }")
+		f.around(s, fmt.Sprintf("if !mutant__(%d) { ", n), " }")
 	}
 }
 
