@@ -41,6 +41,21 @@ func awsEnv(ctx context.Context) error {
 	// endregion
 }
 
+func byHand(ctx context.Context) error {
+	var db struct{ Username, Password string }
+	// region: by-hand
+	env := secrets.MustWarm(ctx, secrets.WithVars(secrets.SecretsManager, "DB_SECRET_ARN"))
+	secret, err := env.Get(ctx, "DB_SECRET_ARN")
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(secret.RevealBytes(), &db); err != nil {
+		return err
+	}
+	// endregion
+	return connect(ctx, db.Password)
+}
+
 func setenv(ctx context.Context) error {
 	// region: setenv
 	all, err := env.RevealAll(ctx)
