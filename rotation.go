@@ -55,13 +55,12 @@ func (c *config) isRejected(err error) bool {
 }
 
 // Do runs f with the value of a variable. If f says that the credential was refused,
-// by [Rejected] or
-// [WithRejected], Do looks for another plaintext and runs f again with it: a newer
-// one that the cache has meanwhile; else one that it fetches, once for all callers
-// that were refused; else, for a secret without a stated stage, the one under
-// AWSPENDING, because a single-user rotation changes the database before it moves
-// AWSCURRENT. A pending value that works is kept for everybody. If there is nothing
-// else, Do returns f's own error.
+// by [Rejected] or [WithRejected], Do looks for another plaintext and runs f again
+// with it: a newer one that the cache has meanwhile; else, for a secret without a
+// stated stage, the one under AWSPENDING, because a single-user rotation changes the
+// database before it moves AWSCURRENT; else the current one. It fetches each of these
+// once for all callers that were refused. A pending value that works is kept for
+// everybody. If there is nothing else, Do returns f's own error.
 //
 // A search that brings no value that works is repeated after 10 seconds, and after 20
 // from the second one on; until then Do returns f's error at once.
@@ -165,9 +164,8 @@ func (t *trial) takes(g *generation, from *entry) bool {
 	return true
 }
 
-// find finds a value that was not tried: the one that the cache has, the one that a
-// search brings, the pending one, and once more the own one, because the rotation may
-// have ended between those two.
+// find finds a value that was not tried: the one that the cache has, or one that a
+// search brings.
 func (t *trial) find(ctx context.Context) bool {
 	own, c := t.variable.entry, t.env.cache
 	g := own.gen.Load()
@@ -186,10 +184,7 @@ func (t *trial) find(ctx context.Context) bool {
 		return false
 	}
 	ctx = parallel.WithWidth(ctx, t.env.config.environ().Width(false))
-	found, err := t.look(ctx, own, s.after)
-	if !found && err == nil {
-		found, err = t.lookBeyond(ctx, s)
-	}
+	found, err := t.lookBoth(ctx, s)
 	switch {
 	case found:
 	case err == nil, !err.transient(): // else the next caller looks again
@@ -198,19 +193,21 @@ func (t *trial) find(ctx context.Context) bool {
 	return found
 }
 
-// lookBeyond looks for the pending value, and once more for the own one where there
-// is none, or where AWSCURRENT was not fetched for this search.
-func (t *trial) lookBeyond(ctx context.Context, s *search) (found bool, err *ResolveError) {
+// lookBoth looks for the pending value, and for the current one if there is no
+// pending one that works. In this order two fetches are enough: the rotation stored
+// the pending version before the login was refused, and that version keeps its label
+// until AWSCURRENT has moved to it, so where it has none any more, AWSCURRENT is the
+// newer one. In the other order a rotation may end between the two fetches, and
+// AWSCURRENT needs a second one.
+func (t *trial) lookBoth(ctx context.Context, s *search) (found bool, err *ResolveError) {
+	own := t.variable.entry
 	if s.pending == nil {
-		return false, nil
+		return t.look(ctx, own, s.after)
 	}
-	found, err = t.look(ctx, s.pending, s.after)
-	gone := err != nil && err.kind == ErrNotFound
-	tried := err == nil && !found
-	if gone || tried && s.follows {
-		return t.look(ctx, t.variable.entry, t.env.cache.lookAgain(s))
+	if found, err = t.look(ctx, s.pending, s.after); found || err != nil && err.transient() {
+		return found, err
 	}
-	return found, err
+	return t.look(ctx, own, t.env.cache.afterPending(s))
 }
 
 // look fetches an entry by a try later than after, and takes its value if it was not
@@ -231,10 +228,9 @@ func (t *trial) look(ctx context.Context, from *entry, after uint64) (bool, *Res
 // refused with that value share it.
 type search struct {
 	after    uint64 // the results of tries with higher numbers are its own
-	again    uint64 // the same for its second look, or 0
+	later    uint64 // the same for those of the current value, or 0: see afterPending
 	of       uint64 // the number of the generation that was refused
 	begun    clock.Moment
-	follows  bool   // it goes on with what the last search has fetched
 	pending  *entry // the secret's pending version, if it may have one
 	accepted bool   // what it brought works
 	ended    bool   // it brought nothing
@@ -262,9 +258,8 @@ func (c *Cache) joinSearch(e *entry, of uint64) *search {
 		}
 		s.vain = last.vain + 1
 		if recent && !same {
-			// What the last one has just fetched need not be fetched again before
-			// AWSPENDING.
-			s.after, s.follows = last.after, true
+			// What the last one has just fetched need not be fetched again.
+			s.after = last.after
 		}
 	}
 	s.pending = c.pendingOf(e)
@@ -293,15 +288,15 @@ func (c *Cache) pendingOf(e *entry) *entry {
 		group: groupOf(source), names: e.names, declared: true, optional: true, bounds: e.bounds}
 }
 
-// lookAgain returns the number that the tries of a second look must exceed, the same
-// for all.
-func (c *Cache) lookAgain(s *search) uint64 {
+// afterPending returns the number that tries of the current value must exceed to be later
+// than the pending one's, the same for all.
+func (c *Cache) afterPending(s *search) uint64 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s.again == 0 {
-		s.again = c.seq
+	if s.later == 0 {
+		s.later = c.seq
 	}
-	return s.again
+	return s.later
 }
 
 // endSearch notes that a search brought nothing.

@@ -473,8 +473,8 @@ func TestTransport_Concurrent(t *testing.T) {
 		}
 		wg.Wait()
 	}
-	if n := a.fake.Fetched("") - fetched; n != 5 {
-		t.Errorf("%d fetches for 5 rotations", n)
+	if n := a.fake.Fetched("") - fetched; n != 10 {
+		t.Errorf("%d fetches for 5 rotations, want 10: AWSPENDING, which there is none of, and AWSCURRENT", n)
 	}
 }
 
