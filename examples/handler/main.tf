@@ -26,25 +26,29 @@ terraform {
 }
 
 variable "function_name" {
-  type    = string
-  default = "orders"
+  description = "Name of the function. The secret, the parameter and the key are named after it."
+  type        = string
+  default     = "orders"
 }
 
 variable "database_host" {
-  type    = string
-  default = "db.internal"
+  description = "Host of the database, which the secret holds beside the password."
+  type        = string
+  default     = "db.internal"
 }
 
 variable "database_password" {
-  type      = string
-  ephemeral = true
-  sensitive = true
+  description = "Plaintext. It is ephemeral: neither the plan nor the state holds it."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
 }
 
 variable "api_key" {
-  type      = string
-  ephemeral = true
-  sensitive = true
+  description = "Plaintext. It is ephemeral: neither the plan nor the state holds it."
+  type        = string
+  ephemeral   = true
+  sensitive   = true
 }
 
 variable "signing_key" {
@@ -304,5 +308,6 @@ resource "aws_lambda_permission" "api" {
 }
 
 output "url" {
-  value = aws_apigatewayv2_api.orders.api_endpoint
+  description = "Where the API answers: GET /orders/{id}."
+  value       = aws_apigatewayv2_api.orders.api_endpoint
 }

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"os/exec"
 	"path"
 	"slices"
 	"strings"
@@ -261,38 +260,6 @@ func environ(d deployment) map[string]string {
 	env := maps.Clone(d.environ)
 	env["AWS_REGION"], env["AWS_LAMBDA_FUNCTION_NAME"] = region, "orders"
 	return env
-}
-
-func TestTerraformFmtAndValidate(t *testing.T) {
-	program, err := exec.LookPath("terraform")
-	if err != nil {
-		t.Skip("left out: terraform fmt -check and validate: terraform is not installed")
-	}
-	run := func(dir string, args ...string) {
-		t.Helper()
-		cmd := exec.Command(program, append([]string{"-chdir=" + dir}, args...)...)
-		cmd.Env = append(os.Environ(), "CHECKPOINT_DISABLE=1", "TF_IN_AUTOMATION=1")
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Errorf("terraform %v: %v\n%s", args, err, out)
-		}
-	}
-	run("..", "fmt", "-check", "-diff")
-	if os.Getenv("SECRETS_TERRAFORM_INIT") == "" {
-		t.Log(
-			"left out: terraform validate needs the providers; SECRETS_TERRAFORM_INIT=1 lets terraform init download them",
-		)
-		return
-	}
-	dir := t.TempDir() // init writes beside the configuration
-	text, err := os.ReadFile("../../../../examples/handler/main.tf")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(dir+"/main.tf", text, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	run(dir, "init", "-backend=false", "-input=false")
-	run(dir, "validate")
 }
 
 func must[T any](t *testing.T) func(T, error) T {
