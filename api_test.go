@@ -37,13 +37,15 @@ func TestAPI_IsGolden(t *testing.T) {
 				t.Fatal(err)
 			}
 			if got != string(want) {
-				t.Errorf("the exported API is not what %s says; if it should be, run go test -run TestAPI_IsGolden . -update\n%s", golden, changes(string(want), got))
+				t.Errorf("the exported API is not what %s says; if it should be, run go test -run TestAPI_IsGolden "+
+					". -update\n%s", golden, changes(string(want), got))
 			}
 		})
 	}
 }
 
-// Every exported name says in a comment more than its name: functions, types, their methods and fields, constants and variables.
+// Every exported name says in a comment more than its name: functions, types, their methods and fields, constants and
+// variables.
 func TestAPI_HasComments(t *testing.T) {
 	t.Parallel()
 	for _, dir := range []string{".", "secretstest", "secrethttp", "secretsql"} {
@@ -53,12 +55,14 @@ func TestAPI_HasComments(t *testing.T) {
 		}
 		for _, name := range pkg.GoFiles {
 			fset := token.NewFileSet()
-			file, err := parser.ParseFile(fset, filepath.Join(dir, name), nil, parser.ParseComments|parser.SkipObjectResolution)
+			file, err := parser.ParseFile(fset, filepath.Join(dir, name),
+				nil, parser.ParseComments|parser.SkipObjectResolution)
 			if err != nil {
 				t.Fatal(err)
 			}
 			said := func(comments ...*ast.CommentGroup) bool {
-				return slices.ContainsFunc(comments, func(c *ast.CommentGroup) bool { return len(strings.Fields(c.Text())) > 1 })
+				return slices.ContainsFunc(comments,
+					func(c *ast.CommentGroup) bool { return len(strings.Fields(c.Text())) > 1 })
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
 				var names []*ast.Ident
@@ -202,7 +206,8 @@ func TestAPI_HasExamples(t *testing.T) {
 		return true
 	})
 	// What prints a Value or a Ref is used by fmt, log/slog and encoding/json, and so in every Example.
-	for _, name := range []string{"Format", "GoString", "LogValue", "MarshalText", "String", "UnmarshalText", "Error", "Unwrap"} {
+	for _, name := range []string{"Format", "GoString", "LogValue", "MarshalText", "String", "UnmarshalText",
+		"Error", "Unwrap"} {
 		used[name] = true
 	}
 	golden, err := os.ReadFile("testdata/api.golden")

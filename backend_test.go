@@ -28,7 +28,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
-// backends are the three providers over one configuration, and a reference for each that the store of start can answer with plaintext "s3cr3t".
+// backends are the three providers over one configuration, and a reference for each that the store of start can answer
+// with plaintext "s3cr3t".
 func backends(cfg aws.Config, st *endpoint.Store) map[string]struct {
 	secrets.Provider
 	ref string
@@ -41,9 +42,11 @@ func backends(cfg aws.Config, st *endpoint.Store) map[string]struct {
 		secrets.Provider
 		ref string
 	}{
-		"kms":            {secrets.NewKMS(cfg, func(o *kms.Options) { o.ClientLogMode |= everything }), kmsRef(blob)},
-		"ssm":            {secrets.NewSSM(cfg, func(o *ssm.Options) { o.ClientLogMode |= everything }), "ssm:///a"},
-		"secretsmanager": {secrets.NewSecretsManager(cfg, func(o *secretsmanager.Options) { o.ClientLogMode |= everything }), "sm://a"},
+		"kms": {secrets.NewKMS(cfg, func(o *kms.Options) { o.ClientLogMode |= everything }), kmsRef(blob)},
+		"ssm": {secrets.NewSSM(cfg, func(o *ssm.Options) { o.ClientLogMode |= everything }), "ssm:///a"},
+		"secretsmanager": {secrets.NewSecretsManager(cfg, func(o *secretsmanager.Options) {
+			o.ClientLogMode |= everything
+		}), "sm://a"},
 	}
 }
 
@@ -81,13 +84,16 @@ func TestBackend_HangNamesHost(t *testing.T) {
 		go s.Serve(p)
 		defer s.Close()
 		cfg := config("http://vpce.aws.test")
-		cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DialContext = p.DialContext })
+		cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+			t.DialContext = p.DialContext
+		})
 		all := backends(cfg, s.Region(region))
 		s.Fault(endpoint.Fault{Do: endpoint.Hang})
 		for name, b := range all {
 			began := time.Now()
 			err := fetch(t, b, b.ref)[0].Err
-			if took := time.Since(began); took != 2*time.Second || !errors.Is(err, secrets.ErrUnavailable) || !strings.Contains(secrets.Detail(err), "vpce.aws.test") {
+			if took := time.Since(began); took != 2*time.Second || !errors.Is(err, secrets.ErrUnavailable) ||
+				!strings.Contains(secrets.Detail(err), "vpce.aws.test") {
 				t.Errorf("%s: after %v: %s", name, took, secrets.Detail(err))
 			}
 		}
@@ -127,10 +133,12 @@ func TestBackend_ExpiredCredentialsAreRenewedOnce(t *testing.T) {
 			t.Parallel()
 			s, st, cfg := start(t)
 			retrieved := 0
-			cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			retrieve := func(context.Context) (aws.Credentials, error) {
 				retrieved++
-				return aws.Credentials{AccessKeyID: fmt.Sprintf("AKID%d", retrieved), SecretAccessKey: "secret-access-key"}, nil
-			}))
+				return aws.Credentials{AccessKeyID: fmt.Sprintf("AKID%d", retrieved),
+					SecretAccessKey: "secret-access-key"}, nil
+			}
+			cfg.Credentials = aws.NewCredentialsCache(aws.CredentialsProviderFunc(retrieve))
 			b := backends(cfg, st)[name]
 			expired := endpoint.Fault{Do: endpoint.Fail, Code: "ExpiredTokenException", Times: 1}
 
@@ -157,7 +165,8 @@ func TestBackend_ExpiredCredentialsAreRenewedOnce(t *testing.T) {
 	}
 }
 
-// A cache asks for one Region at a time. A backend that is used without one asks each Region for what is its own all the same.
+// A cache asks for one Region at a time. A backend that is used without one asks each Region for what is its own all
+// the same.
 func TestBackend_SeveralRegionsInOneFetch(t *testing.T) {
 	t.Parallel()
 	s, _, cfg := start(t)
@@ -167,10 +176,12 @@ func TestBackend_SeveralRegionsInOneFetch(t *testing.T) {
 			s.Region(r).PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/p%d", i), Value: fmt.Sprint(r, i)})
 			s.Region(r).PutSecret(fmt.Sprintf("s%d", i), fmt.Sprint(r, i))
 		}
-		parameters, ids = append(parameters, fmt.Sprintf("ssm:///p%d?region=%s", i, r)), append(ids, fmt.Sprintf("sm://s%d?region=%s", i, r))
+		parameters, ids = append(parameters, fmt.Sprintf("ssm:///p%d?region=%s", i, r)), append(ids,
+			fmt.Sprintf("sm://s%d?region=%s", i, r))
 		want = append(want, fmt.Sprint(r, i))
 	}
-	for name, p := range map[string]secrets.Provider{"parameters": secrets.NewSSM(cfg), "secrets": secrets.NewSecretsManager(cfg), "secrets in batches": secrets.NewBatchingSecretsManager(cfg)} {
+	for name, p := range map[string]secrets.Provider{"parameters": secrets.NewSSM(cfg),
+		"secrets": secrets.NewSecretsManager(cfg), "secrets in batches": secrets.NewBatchingSecretsManager(cfg)} {
 		t.Run(name, func(t *testing.T) {
 			refs := ids
 			if name == "parameters" {
@@ -184,7 +195,8 @@ func TestBackend_SeveralRegionsInOneFetch(t *testing.T) {
 	wantCalls(t, s, "2 ssm:GetParameters", "2 secretsmanager:BatchGetSecretValue", "4 secretsmanager:GetSecretValue")
 }
 
-// What is malformed or of another scheme is not sent: a ciphertext, or a literal's text, would be read as a name, and stand in CloudTrail.
+// What is malformed or of another scheme is not sent: a ciphertext, or a literal's text, would be read as a name, and
+// stand in CloudTrail.
 func TestBackend_ForeignReferencesAreNotSent(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
@@ -196,7 +208,9 @@ func TestBackend_ForeignReferencesAreNotSent(t *testing.T) {
 	for name, b := range all {
 		t.Run(name, func(t *testing.T) {
 			refs := []secrets.Ref{mustParse(t, b.ref), {}, secrets.Secret("no secret"), secrets.SSMParameter("app/db")}
-			for service, text := range map[string]string{"kms": "kms://Q0FOQVJZLUNBTkFSWUNBTkFSWS1DQU5BUllDQU5BUlktQ0FOQVJZ", "ssm": "ssm:///CANARY", "secretsmanager": "sm://CANARY", "literal": "literal://CANARY"} {
+			for service, text := range map[string]string{
+				"kms": "kms://Q0FOQVJZLUNBTkFSWUNBTkFSWS1DQU5BUllDQU5BUlktQ0FOQVJZ", "ssm": "ssm:///CANARY",
+				"secretsmanager": "sm://CANARY", "literal": "literal://CANARY"} {
 				if ref := mustParse(t, text); ref.Scheme() != refs[0].Scheme() {
 					refs = append(refs, ref)
 				} else if service == "literal" {
@@ -210,7 +224,8 @@ func TestBackend_ForeignReferencesAreNotSent(t *testing.T) {
 					want, kind = "s3cr3t", nil
 				}
 				wantResult(t, r, want, kind)
-				if detail := secrets.Detail(r.Err); i == 3 && !strings.Contains(detail, "does not start with one") || i > 3 && !strings.Contains(detail, "WithProvider") {
+				if detail := secrets.Detail(r.Err); i == 3 && !strings.Contains(detail, "does not start with one") ||
+					i > 3 && !strings.Contains(detail, "WithProvider") {
 					t.Errorf("%v: %s", refs[i], detail)
 				}
 			}
@@ -226,19 +241,22 @@ func TestBackend_EndpointFollowsRegion(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	hosts := map[string]int{}
-	cfg := aws.Config{Region: region, Credentials: config("").Credentials, Retryer: onceOnly, HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		hosts[r.URL.Host]++
-		return nil, errors.New("not today")
-	})}}
+	cfg := aws.Config{Region: region, Credentials: config("").Credentials, Retryer: onceOnly,
+		HTTPClient: &http.Client{Transport: roundTripper(func(r *http.Request) (*http.Response, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			hosts[r.URL.Host]++
+			return nil, errors.New("not today")
+		})}}
 	fetch(t, secrets.NewSSM(cfg), "ssm:///a", "ssm:///b")
 	for _, r := range []string{"cn-north-1", "us-gov-west-1", "us-east-1"} {
 		fetch(t, secrets.NewSecretsManager(cfg), "sm://a?region="+r)
 		fetch(t, secrets.NewKMS(cfg), "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?region="+r)
 	}
-	for _, host := range []string{"ssm.eu-west-1.amazonaws.com", "secretsmanager.cn-north-1.amazonaws.com.cn", "kms.cn-north-1.amazonaws.com.cn",
-		"secretsmanager.us-gov-west-1.amazonaws.com", "kms.us-gov-west-1.amazonaws.com", "secretsmanager.us-east-1.amazonaws.com", "kms.us-east-1.amazonaws.com"} {
+	for _, host := range []string{"ssm.eu-west-1.amazonaws.com", "secretsmanager.cn-north-1.amazonaws.com.cn",
+		"kms.cn-north-1.amazonaws.com.cn",
+		"secretsmanager.us-gov-west-1.amazonaws.com", "kms.us-gov-west-1.amazonaws.com",
+		"secretsmanager.us-east-1.amazonaws.com", "kms.us-east-1.amazonaws.com"} {
 		if hosts[host] != 1 {
 			t.Errorf("%s was called %d times", host, hosts[host])
 		}
@@ -249,25 +267,32 @@ func TestBackend_EndpointFollowsRegion(t *testing.T) {
 	}
 }
 
-// The environment's choice of FIPS and dual-stack endpoints holds in every Region, and so does an endpoint for one service.
+// The environment's choice of FIPS and dual-stack endpoints holds in every Region, and so does an endpoint for one
+// service.
 func TestBackend_EndpointsOfEnvironment(t *testing.T) {
 	for _, tc := range []struct{ variable, value, hosts string }{
-		{"AWS_USE_FIPS_ENDPOINT", "true", "kms-fips.us-east-1.amazonaws.com kms-fips.us-gov-west-1.amazonaws.com secretsmanager-fips.us-east-1.amazonaws.com " +
-			"secretsmanager-fips.us-gov-west-1.amazonaws.com ssm-fips.us-east-1.amazonaws.com ssm.us-gov-west-1.amazonaws.com"},
-		{"AWS_USE_DUALSTACK_ENDPOINT", "true", "kms.us-east-1.api.aws kms.us-gov-west-1.api.aws secretsmanager.us-east-1.amazonaws.com " +
-			"secretsmanager.us-gov-west-1.amazonaws.com ssm.us-east-1.api.aws ssm.us-gov-west-1.api.aws"},
-		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://vpce.test/base", "kms.us-east-1.amazonaws.com kms.us-gov-west-1.amazonaws.com ssm.us-east-1.amazonaws.com ssm.us-gov-west-1.amazonaws.com vpce.test"},
+		{"AWS_USE_FIPS_ENDPOINT", "true", "kms-fips.us-east-1.amazonaws.com kms-fips.us-gov-west-1.amazonaws.com " +
+			"secretsmanager-fips.us-east-1.amazonaws.com " +
+			"secretsmanager-fips.us-gov-west-1.amazonaws.com ssm-fips.us-east-1.amazonaws.com " +
+			"ssm.us-gov-west-1.amazonaws.com"},
+		{"AWS_USE_DUALSTACK_ENDPOINT", "true",
+			"kms.us-east-1.api.aws kms.us-gov-west-1.api.aws secretsmanager.us-east-1.amazonaws.com " +
+				"secretsmanager.us-gov-west-1.amazonaws.com ssm.us-east-1.api.aws ssm.us-gov-west-1.api.aws"},
+		{"AWS_ENDPOINT_URL_SECRETS_MANAGER", "https://vpce.test/base", "kms.us-east-1.amazonaws.com " +
+			"kms.us-gov-west-1.amazonaws.com ssm.us-east-1.amazonaws.com ssm.us-gov-west-1.amazonaws.com vpce.test"},
 	} {
 		t.Run(tc.variable, func(t *testing.T) {
 			t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 			t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-			for _, name := range []string{"AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS", "AWS_ENDPOINT_URL_SSM"} {
+			for _, name := range []string{"AWS_PROFILE", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_KMS",
+				"AWS_ENDPOINT_URL_SSM"} {
 				t.Setenv(name, "")
 			}
 			t.Setenv(tc.variable, tc.value)
 			var mu sync.Mutex
 			hosts := map[string]bool{}
-			cfg, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion("us-east-1"), awsconfig.WithCredentialsProvider(config("").Credentials), awsconfig.WithRetryer(onceOnly))
+			cfg, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion("us-east-1"),
+				awsconfig.WithCredentialsProvider(config("").Credentials), awsconfig.WithRetryer(onceOnly))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -279,7 +304,8 @@ func TestBackend_EndpointsOfEnvironment(t *testing.T) {
 			})}
 			fetch(t, secrets.NewSSM(cfg), "ssm:///a", "ssm:///a?region=us-gov-west-1")
 			fetch(t, secrets.NewSecretsManager(cfg), "sm://a", "sm://a?region=us-gov-west-1")
-			fetch(t, secrets.NewKMS(cfg), "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?region=us-gov-west-1")
+			fetch(t, secrets.NewKMS(cfg), "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+				"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?region=us-gov-west-1")
 			if got := strings.Join(slices.Sorted(maps.Keys(hosts)), " "); got != tc.hosts {
 				t.Errorf("called %s\nwant %s", got, tc.hosts)
 			}
@@ -299,13 +325,15 @@ func TestBackend_ConfigurationDoesNotLoad(t *testing.T) {
 	t.Setenv("AWS_PROFILE", "nobody-has-this")
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "AWS_REGION": region}), secrets.WithLogger(quiet()))
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "AWS_REGION": region}),
+		secrets.WithLogger(quiet()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	began := time.Now()
 	err = env.Warm(t.Context())
-	if detail := secrets.Detail(err); !strings.Contains(detail, "nobody-has-this") || !errors.Is(err, secrets.ErrConfiguration) {
+	if detail := secrets.Detail(err); !strings.Contains(detail, "nobody-has-this") ||
+		!errors.Is(err, secrets.ErrConfiguration) {
 		t.Errorf("detail %q", detail)
 	}
 	// The next try would read the same files: it fails at once, for good.
@@ -322,8 +350,10 @@ func TestRole_ReadsItsOwnAccount(t *testing.T) {
 	s, st, cfg := start(t)
 	theirs := s.RegionOf("210987654321", region)
 	if err := errors.Join(
-		s.AddRole(endpoint.Role{ARN: role, Trust: `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"123456789012"}}}`}),
-		s.AddRole(endpoint.Role{ARN: stranger, Trust: `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"999999999999"}}}`}),
+		s.AddRole(endpoint.Role{ARN: role,
+			Trust: `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"123456789012"}}}`}),
+		s.AddRole(endpoint.Role{ARN: stranger,
+			Trust: `{"Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":{"AWS":"999999999999"}}}`}),
 	); err != nil {
 		t.Fatal(err)
 	}
@@ -362,7 +392,8 @@ func TestRole_ReadsItsOwnAccount(t *testing.T) {
 		}
 		for _, r := range fetch(t, p, as...) {
 			wantResult(t, r, "", secrets.ErrAccessDenied)
-			if detail := secrets.Detail(r.Err); !strings.Contains(detail, "trust policy") || !strings.Contains(detail, stranger) {
+			if detail := secrets.Detail(r.Err); !strings.Contains(detail, "trust policy") ||
+				!strings.Contains(detail, stranger) {
 				t.Errorf("%s", detail)
 			}
 		}
@@ -390,7 +421,8 @@ func TestRole_Env(t *testing.T) {
 		"WRONG": "sm://db?role=" + stranger}, secrets.WithRole("CODE", role))
 	err := env.Warm(patient(t))
 	if detail := secrets.Detail(err); !errors.Is(err, secrets.ErrAccessDenied) ||
-		!strings.Contains(detail, "WRONG") || !strings.Contains(detail, "trust policy") || !strings.Contains(detail, stranger) {
+		!strings.Contains(detail, "WRONG") || !strings.Contains(detail, "trust policy") ||
+		!strings.Contains(detail, stranger) {
 		t.Errorf("Warm: %s", detail)
 	}
 	for name, want := range map[string]string{"OURS": "ours", "THEIRS": "theirs", "CODE": "theirs"} {
@@ -403,7 +435,8 @@ func TestRole_Env(t *testing.T) {
 	}
 }
 
-// The answer to a question for one thing alone need not name it, as those of a stand-in for AWS may not. One that names something else is not taken.
+// The answer to a question for one thing alone need not name it, as those of a stand-in for AWS may not. One that names
+// something else is not taken.
 func TestBackend_ResultWithoutName(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -412,15 +445,18 @@ func TestBackend_ResultWithoutName(t *testing.T) {
 	}{
 		{"sm://a", `{"SecretString":"x"}`, nil},
 		{"sm://a?version=00000000-0000-4000-8000-000000000001", `{"SecretString":"x"}`, nil},
-		{"sm://a", `{"ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:b-AbCdEf","SecretString":"x"}`, secrets.ErrUnavailable},
+		{"sm://a", `{"ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:b-AbCdEf","SecretString":"x"}`,
+			secrets.ErrUnavailable},
 		{"ssm:///a", `{"Parameter":{"Value":"x"}}`, nil},
 		{"ssm:///a:3", `{"Parameter":{"Value":"x"}}`, nil},
 		{"ssm:///a", `{"Parameter":{"Name":"/b","Value":"x"}}`, secrets.ErrUnavailable},
-		{"ssm:///a", `{"Parameter":{"ARN":"arn:aws:ssm:eu-west-1:123456789012:parameter/b","Value":"x"}}`, secrets.ErrUnavailable},
+		{"ssm:///a", `{"Parameter":{"ARN":"arn:aws:ssm:eu-west-1:123456789012:parameter/b","Value":"x"}}`,
+			secrets.ErrUnavailable},
 		{"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", `{"Plaintext":"eA=="}`, nil},
 	} {
 		_, cfg := answer(0, []byte(tc.body))
-		providers := map[secrets.Scheme]secrets.Provider{secrets.KMS: secrets.NewKMS(cfg), secrets.SSM: secrets.NewSSM(cfg), secrets.SecretsManager: secrets.NewSecretsManager(cfg)}
+		providers := map[secrets.Scheme]secrets.Provider{secrets.KMS: secrets.NewKMS(cfg),
+			secrets.SSM: secrets.NewSSM(cfg), secrets.SecretsManager: secrets.NewSecretsManager(cfg)}
 		want := ""
 		if tc.kind == nil {
 			want = "x"
@@ -429,23 +465,32 @@ func TestBackend_ResultWithoutName(t *testing.T) {
 	}
 }
 
-// Endpoints differ in how they name what they answer: with the selector behind it, without the ARN, a secret by its own name. None of this mixes up what
-// was asked together.
+// Endpoints differ in how they name what they answer: with the selector behind it, without the ARN, a secret by its own
+// name. None of this mixes up what was asked together.
 func TestBackend_ShapesOfResults(t *testing.T) {
 	t.Parallel()
-	const arn, reference = "arn:aws:ssm:eu-west-1:123456789012:parameter/team/arn", "ssm:///aws/reference/secretsmanager/db"
+	const arn, reference = "arn:aws:ssm:eu-west-1:123456789012:parameter/team/arn",
+		"ssm:///aws/reference/secretsmanager/db"
 	refs := []string{"ssm:///a:3", "ssm://" + arn, reference, "ssm://db", "ssm:///gone:blue", "ssm://" + arn + "-gone"}
 	for _, tc := range []struct {
 		name, body string
 		want       []string // plaintexts, "" for what is not found
 	}{
-		{"names with selectors, no ARNs", `{"Parameters":[{"Name":"db","Value":"parameter","Version":1},{"Name":"/team/arn","Value":"by ARN","Version":1},{"Name":"/a:3","Value":"three","Version":3},
-			{"Name":"/aws/reference/secretsmanager/db","Value":"secret","Version":0,"SourceResult":"{}"}],"InvalidParameters":["/gone","/team/arn-gone"]}`,
+		{"names with selectors, no ARNs",
+			`{"Parameters":[{"Name":"db","Value":"parameter","Version":1},{"Name":"/team/arn","Value":"by ARN",
+			"Version":1},{"Name":"/a:3","Value":"three","Version":3},
+			{"Name":"/aws/reference/secretsmanager/db","Value":"secret","Version":0,"SourceResult":"{}"}],
+			"InvalidParameters":["/gone","/team/arn-gone"]}`,
 			[]string{"three", "by ARN", "secret", "parameter", "", ""}},
-		{"a secret by its own name", `{"Parameters":[{"Name":"/a","Selector":":3","Value":"three"},{"Name":"db","Value":"secret","Version":0,"SourceResult":"{}"},{"Name":"db","Value":"parameter","Version":1},
-			{"Name":"` + arn + `","ARN":"` + arn + `","Value":"by ARN"}],"InvalidParameters":["/gone:blue","` + arn + `-gone"]}`,
+		{"a secret by its own name",
+			`{"Parameters":[{"Name":"/a","Selector":":3","Value":"three"},{"Name":"db","Value":"secret","Version":0,
+			"SourceResult":"{}"},{"Name":"db","Value":"parameter","Version":1},
+			{"Name":"` + arn + `","ARN":"` + arn + `","Value":"by ARN"}],"InvalidParameters":["/gone:blue",
+			"` + arn + `-gone"]}`,
 			[]string{"three", "by ARN", "secret", "parameter", "", ""}},
-		{"no such secret, and a parameter of its name", `{"Parameters":[{"Name":"/a","Value":"three","Version":3},{"Name":"db","Value":"parameter","Version":1},{"Name":"/team/arn","ARN":"` + arn + `","Value":"by ARN"}],
+		{"no such secret, and a parameter of its name",
+			`{"Parameters":[{"Name":"/a","Value":"three","Version":3},{"Name":"db","Value":"parameter","Version":1},` +
+				`{"Name":"/team/arn","ARN":"` + arn + `","Value":"by ARN"}],
 			"InvalidParameters":["/gone:blue","/aws/reference/secretsmanager/db","` + arn + `-gone"]}`,
 			[]string{"three", "by ARN", "", "parameter", "", ""}},
 	} {
@@ -466,7 +511,8 @@ func TestBackend_ShapesOfResults(t *testing.T) {
 func TestBackend_NoReferences(t *testing.T) {
 	t.Parallel()
 	s, _, cfg := start(t)
-	for name, p := range map[string]secrets.Provider{"kms": secrets.NewKMS(cfg), "ssm": secrets.NewSSM(cfg), "secretsmanager": secrets.NewSecretsManager(cfg)} {
+	for name, p := range map[string]secrets.Provider{"kms": secrets.NewKMS(cfg), "ssm": secrets.NewSSM(cfg),
+		"secretsmanager": secrets.NewSecretsManager(cfg)} {
 		if n := len(p.Fetch(t.Context(), nil)); n != 0 {
 			t.Errorf("%s: %d results for no references", name, n)
 		}

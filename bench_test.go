@@ -23,8 +23,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
-// BenchmarkGet measures a cached read beside the floor of any read with a TTL: one map lookup, one atomic load and one reading of the clock.
-// Get may cost 1.3 times as much.
+// BenchmarkGet measures a cached read beside the floor of any read with a TTL: one map lookup, one atomic load and one
+// reading of the clock. Get may cost 1.3 times as much.
 func BenchmarkGet(b *testing.B) {
 	type held struct {
 		value secrets.Value
@@ -36,7 +36,8 @@ func BenchmarkGet(b *testing.B) {
 		floor[name].Store(&held{secrets.NewValue("x", ""), time.Now().Add(time.Hour).UnixNano()})
 	}
 	p := &script{answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
-	env := p.env(b, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "OTHER": "sm://b", "ANOTHER": "ssm:///c"}, secrets.WithTTL(24*time.Hour))
+	env := p.env(b, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "OTHER": "sm://b", "ANOTHER": "ssm:///c"},
+		secrets.WithTTL(24*time.Hour))
 	if err := env.Warm(b.Context()); err != nil {
 		b.Fatal(err)
 	}
@@ -107,7 +108,8 @@ type elsewhere struct {
 
 const serveVariable = "SECRETS_BENCH_SERVE"
 
-// TestServeElsewhere is no test: it is the endpoint's process, which the benchmark below starts from this same binary. It serves until its input ends.
+// TestServeElsewhere is no test: it is the endpoint's process, which the benchmark below starts from this same binary.
+// It serves until its input ends.
 func TestServeElsewhere(t *testing.T) {
 	if os.Getenv(serveVariable) == "" {
 		t.Skip("for BenchmarkWarmSixty")
@@ -157,8 +159,9 @@ func startElsewhere(b *testing.B) elsewhere {
 	return e
 }
 
-// BenchmarkWarmSixty is the figure of a cold start: 60 variables over 25 parameters, 25 secrets and 5 ciphertexts at 20 ms a call, beside one GetSecretValue on a
-// fresh client and connection, in turns. The ratio of the medians is x-floor: at most 1.8 over plain HTTP.
+// BenchmarkWarmSixty is the figure of a cold start: 60 variables over 25 parameters, 25 secrets and 5 ciphertexts at 20
+// ms a call, beside one GetSecretValue on a fresh client and connection, in turns. The ratio of the medians is x-floor:
+// at most 1.8 over plain HTTP.
 //
 //	go test -run '^$' -bench WarmSixty -benchtime 30x .
 func BenchmarkWarmSixty(b *testing.B) {
@@ -171,14 +174,17 @@ func BenchmarkWarmSixty(b *testing.B) {
 				cfg := config(e.HTTP)
 				if network == "tls" {
 					cfg = config(e.TLS)
-					cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = roots })
+					cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+						t.TLSClientConfig.RootCAs = roots
+					})
 				}
 				return cfg
 			}
 			var floor, warm []time.Duration
 			for b.Loop() {
 				began := time.Now()
-				_, err := secretsmanager.NewFromConfig(config()).GetSecretValue(context.Background(), &secretsmanager.GetSecretValueInput{SecretId: aws.String("app/s0")})
+				_, err := secretsmanager.NewFromConfig(config()).GetSecretValue(context.Background(),
+					&secretsmanager.GetSecretValueInput{SecretId: aws.String("app/s0")})
 				if err != nil {
 					b.Fatal(err)
 				}

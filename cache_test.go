@@ -28,9 +28,11 @@ func TestCache_FieldsChangeTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		p.set(0, func(_ context.Context, call int, _ string) (string, error) { return db(call, true), nil })
-		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password", "ALL": "sm://db"}, secrets.WithTTL(ttl))
+		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password", "ALL": "sm://db"},
+			secrets.WithTTL(ttl))
 		for n := 1; n <= 3; n++ {
-			for name, want := range map[string]string{"USER": fmt.Sprint("u", n), "PASSWORD": fmt.Sprint("p", n), "ALL": db(n, true)} {
+			for name, want := range map[string]string{"USER": fmt.Sprint("u", n), "PASSWORD": fmt.Sprint("p", n),
+				"ALL": db(n, true)} {
 				if v := mustGet(t, env, name); v.Reveal() != want || v.Version() != fmt.Sprint(n) {
 					t.Errorf("%s = %s, version %s; want %s", name, v.Reveal(), v.Version(), want)
 				}
@@ -43,13 +45,15 @@ func TestCache_FieldsChangeTogether(t *testing.T) {
 	})
 }
 
-// A new version that lacks a declared field is a lasting failure of the whole secret: nobody gets the new user with the old password.
+// A new version that lacks a declared field is a lasting failure of the whole secret: nobody gets the new user with the
+// old password.
 func TestCache_FieldDisappears(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		journal, logger := newJournal()
-		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password"}, secrets.WithTTL(ttl), logger)
+		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password"},
+			secrets.WithTTL(ttl), logger)
 		version := func(password bool) {
 			p.set(0, func(_ context.Context, call int, _ string) (string, error) { return db(call, password), nil })
 		}
@@ -61,7 +65,8 @@ func TestCache_FieldDisappears(t *testing.T) {
 		for time.Since(began) < 5*time.Minute {
 			for name, want := range map[string]string{"USER": "u1", "PASSWORD": "p1"} {
 				if v := mustGet(t, env, name); v.Reveal() != want || !v.Stale() {
-					t.Fatalf("after %v: %s = %s, stale %v; want %s, stale", time.Since(began), name, v.Reveal(), v.Stale(), want)
+					t.Fatalf("after %v: %s = %s, stale %v; want %s, stale", time.Since(began), name, v.Reveal(),
+						v.Stale(), want)
 				}
 			}
 			time.Sleep(10 * time.Second)
@@ -151,7 +156,9 @@ func TestGet_CachedTakesNoLock(t *testing.T) {
 
 func TestGet_CachedAllocatesNothing(t *testing.T) {
 	p := &script{answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
-	env := p.env(t, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "KMS": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "PLAIN": "p"}, secrets.WithVars(secrets.Literal, "PLAIN"))
+	env := p.env(t, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x",
+		"KMS": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "PLAIN": "p"},
+		secrets.WithVars(secrets.Literal, "PLAIN"))
 	ctx := context.Background()
 	for _, name := range []string{"WHOLE", "FIELD", "KMS", "PLAIN"} {
 		mustGet(t, env, name)
@@ -161,13 +168,15 @@ func TestGet_CachedAllocatesNothing(t *testing.T) {
 	}
 }
 
-// What is to be logged is written before the caller has its answer: the sandbox may be frozen right after, and nothing runs in the background.
+// What is to be logged is written before the caller has its answer: the sandbox may be frozen right after, and nothing
+// runs in the background.
 func TestGet_LogsBeforeItReturns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		journal, _ := newJournal()
-		env := p.one(t, secrets.WithLogger(loggerThat(journal, func() { time.Sleep(time.Millisecond) })), secrets.WithTTL(ttl))
+		env := p.one(t, secrets.WithLogger(loggerThat(journal, func() { time.Sleep(time.Millisecond) })),
+			secrets.WithTTL(ttl))
 		expect(t, env, "a-1")
 		if err := env.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
@@ -219,7 +228,8 @@ func TestCache_ShortestBoundsWin(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := &script{}
-			env := p.env(t, map[string]string{"A": "sm://a?ttl=1h", "B": "sm://a?ttl=1m", "C": "sm://a?ttl=1h"}, secrets.WithTTL(24*time.Hour))
+			env := p.env(t, map[string]string{"A": "sm://a?ttl=1h", "B": "sm://a?ttl=1m", "C": "sm://a?ttl=1h"},
+				secrets.WithTTL(24*time.Hour))
 			expect(t, env, "a-1")
 			time.Sleep(time.Minute)
 			expect(t, env, "a-2")
@@ -265,7 +275,8 @@ func TestCache_BehindCache(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(inner), secrets.WithTTL(time.Second))
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(inner),
+			secrets.WithTTL(time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}

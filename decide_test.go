@@ -72,7 +72,8 @@ func TestGet_StaleThroughFailures(t *testing.T) {
 				if !errors.Is(g.err, test.err) && !errors.Is(g.err, secrets.ErrUnavailable) {
 					t.Errorf("%v", g.err)
 				}
-				for event, want := range map[string]int{"secrets.stale": 1 - denials, "secrets.dropped": 1, "secrets.denied": denials} {
+				for event, want := range map[string]int{"secrets.stale": 1 - denials, "secrets.dropped": 1,
+					"secrets.denied": denials} {
 					if n := journal.count(event); n != want {
 						t.Errorf("%s was logged %d times, want %d", event, n, want)
 					}
@@ -102,11 +103,14 @@ func TestGrace_FromFirstDenial(t *testing.T) {
 		steps   []step
 	}{
 		{"passing failures do not prolong it", 5 * time.Minute, false, []step{
-			{0, errDenied, "a-2*"}, {time.Minute, errThrottled, "a-2*"}, {2 * time.Minute, errThrottled, "a-2*"}, {119 * time.Second, errThrottled, "a-2*"}, {time.Second, errThrottled, "throttled"}}},
+			{0, errDenied, "a-2*"}, {time.Minute, errThrottled, "a-2*"}, {2 * time.Minute, errThrottled, "a-2*"},
+			{119 * time.Second, errThrottled, "a-2*"}, {time.Second, errThrottled, "throttled"}}},
 		{"passing failures before it do not count", 5 * time.Minute, false, []step{
-			{0, errThrottled, "a-2*"}, {time.Hour, errThrottled, "a-2*"}, {time.Minute, errDenied, "a-2*"}, {4 * time.Minute, errDenied, "a-2*"}, {time.Minute, errDenied, "access denied"}}},
+			{0, errThrottled, "a-2*"}, {time.Hour, errThrottled, "a-2*"}, {time.Minute, errDenied, "a-2*"},
+			{4 * time.Minute, errDenied, "a-2*"}, {time.Minute, errDenied, "access denied"}}},
 		{"a success ends it", 5 * time.Minute, false, []step{
-			{0, errDenied, "a-2*"}, {4 * time.Minute, nil, "a-"}, {ttl, errDenied, "a-"}, {4 * time.Minute, errDenied, "a-"}}},
+			{0, errDenied, "a-2*"}, {4 * time.Minute, nil, "a-"}, {ttl, errDenied, "a-"},
+			{4 * time.Minute, errDenied, "a-"}}},
 		{"inside the TTL", 30 * time.Second, true, []step{
 			{0, errDenied, "a-2"}, {29 * time.Second, errDenied, "a-2"}, {time.Second, errDenied, "access denied"}}},
 		{"none", 0, false, []step{{0, errDenied, "access denied"}}},
@@ -240,10 +244,15 @@ func TestGet_WaitWithValueIsBounded(t *testing.T) {
 	}
 	t.Run("without a value", func(t *testing.T) {
 		t.Parallel()
-		for deadline, least := range map[time.Duration]time.Duration{0: 10 * time.Second, 3 * time.Second: 2750 * time.Millisecond, 400 * time.Millisecond: 300 * time.Millisecond, 40 * time.Millisecond: 30 * time.Millisecond} {
+		for deadline, least := range map[time.Duration]time.Duration{0: 10 * time.Second,
+			3 * time.Second: 2750 * time.Millisecond, 400 * time.Millisecond: 300 * time.Millisecond,
+			40 * time.Millisecond: 30 * time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				p.set(0, func(context.Context, int, string) (string, error) { time.Sleep(time.Minute); return "late", nil })
+				p.set(0, func(context.Context, int, string) (string, error) {
+					time.Sleep(time.Minute)
+					return "late", nil
+				})
 				env := p.one(t)
 				ctx := t.Context()
 				if deadline > 0 {
@@ -252,7 +261,8 @@ func TestGet_WaitWithValueIsBounded(t *testing.T) {
 					defer cancel()
 				}
 				// The provider gets a moment to say what it was waiting for.
-				if g := <-read(ctx, env, "A"); g.err == nil || g.took < least || g.took > least+50*time.Millisecond || deadline > 0 && g.took >= deadline {
+				if g := <-read(ctx, env, "A"); g.err == nil || g.took < least || g.took > least+50*time.Millisecond ||
+					deadline > 0 && g.took >= deadline {
 					t.Errorf("with %v: %+v, want an error after %v", deadline, g, least)
 				}
 				time.Sleep(time.Minute)
@@ -297,14 +307,16 @@ func TestGet_OneCallerWaitsPerStep(t *testing.T) {
 	})
 }
 
-// A caller with a value in hand waits for nothing while a window is open, and one retries when it is over: after 1, 2, 4 … 30 seconds, less up to a quarter.
+// A caller with a value in hand waits for nothing while a window is open, and one retries when it is over: after 1, 2,
+// 4 … 30 seconds, less up to a quarter.
 func TestBackoff_Doubles(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
 		value bool // there is an old one
 		err   error
-	}{{"denied, nothing to serve", false, errDenied}, {"denied, an old value", true, errDenied}, {"throttled, an old value", true, errThrottled}}
+	}{{"denied, nothing to serve", false, errDenied}, {"denied, an old value", true, errDenied},
+		{"throttled, an old value", true, errThrottled}}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -319,7 +331,8 @@ func TestBackoff_Doubles(t *testing.T) {
 				read := func() {
 					took(t, "a read", 0, time.Second, func() {
 						v, err := env.Get(t.Context(), "A")
-						if test.value != (err == nil) || err != nil && !errors.Is(err, test.err) || err == nil && !v.Stale() {
+						if test.value != (err == nil) || err != nil && !errors.Is(err, test.err) ||
+							err == nil && !v.Stale() {
 							t.Errorf("%v, %v", v.Stale(), err)
 						}
 					})
@@ -407,7 +420,8 @@ func TestRetry_UntilDeadlineLessReserve(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				took(t, "a call that fails", 19750*time.Millisecond, 19750*time.Millisecond, func() {
-					if err := test.do(env)(ctx); !errors.Is(err, secrets.ErrThrottled) || !errors.Is(err, context.DeadlineExceeded) {
+					if err := test.do(env)(ctx); !errors.Is(err, secrets.ErrThrottled) ||
+						!errors.Is(err, context.DeadlineExceeded) {
 						t.Errorf("%v, want the throttle and the deadline", err)
 					}
 				})
@@ -452,7 +466,8 @@ func TestRetry_WithValueInHand(t *testing.T) {
 					return fmt.Sprint("a-", call), nil
 				})
 				time.Sleep(test.age)
-				if g := <-read(t.Context(), env, "A"); g.text != test.want || g.stale || p.count() != 2+test.calls || g.took > 0 != test.longer {
+				if g := <-read(t.Context(), env, "A"); g.text != test.want || g.stale || p.count() != 2+test.calls ||
+					g.took > 0 != test.longer {
 					t.Errorf("%+v after %d calls, want %s after %d", g, p.count()-2, test.want, test.calls)
 				}
 			})
@@ -527,7 +542,8 @@ func TestRetry_ForCallerThatJoins(t *testing.T) {
 	}
 }
 
-// A warm's passing failure opens no window: the first invocation tries at once, with everything that the warm did not get.
+// A warm's passing failure opens no window: the first invocation tries at once, with everything that the warm did not
+// get.
 func TestWarm_OpensNoBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -600,7 +616,8 @@ func TestBatch_FailedNameLeavesAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BAD": "sm://bad", "WORSE": "sm://worse"}, secrets.WithTTL(ttl))
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BAD": "sm://bad", "WORSE": "sm://worse"},
+			secrets.WithTTL(ttl))
 		names := []string{"A", "B", "BAD", "WORSE"}
 		for _, name := range names {
 			mustGet(t, env, name)
@@ -632,7 +649,8 @@ func TestBatch_ThrottledNamesLeaveTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BUSY": "sm://busy", "BUSIER": "sm://busier"}, secrets.WithTTL(ttl))
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BUSY": "sm://busy", "BUSIER": "sm://busier"},
+			secrets.WithTTL(ttl))
 		for _, name := range []string{"A", "B", "BUSY", "BUSIER"} {
 			mustGet(t, env, name)
 		}
@@ -693,10 +711,12 @@ func TestOptional_ForgivesAbsenceOnly(t *testing.T) {
 	})
 }
 
-// A source that one variable may lack and another needs: its absence is a failure of the latter, and logged, whichever comes first.
+// A source that one variable may lack and another needs: its absence is a failure of the latter, and logged, whichever
+// comes first.
 func TestOptional_RequiredElsewhere(t *testing.T) {
 	t.Parallel()
-	for name, vars := range map[string]map[string]string{"first": {"A": "sm://x?optional", "B": "sm://x"}, "last": {"B": "sm://x", "C": "sm://x?optional"}} {
+	for name, vars := range map[string]map[string]string{"first": {"A": "sm://x?optional", "B": "sm://x"},
+		"last": {"B": "sm://x", "C": "sm://x?optional"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -737,7 +757,8 @@ func TestStale_MarkedAndCounted(t *testing.T) {
 			t.Errorf("Resolve: %v, stale %v", err, v.Stale())
 		}
 		s := env.Stats()
-		if want := uint64(p.count()); s.Fetches != want || s.Values != 2 || s.Stale != 4 || len(s.Failures) != 1 || s.Failures["throttled"] != want-2 {
+		if want := uint64(p.count()); s.Fetches != want || s.Values != 2 || s.Stale != 4 || len(s.Failures) != 1 ||
+			s.Failures["throttled"] != want-2 {
 			t.Errorf("%+v, want %d fetches, 2 values, 4 stale, the others throttled", s, want)
 		}
 	})
@@ -759,7 +780,8 @@ func TestGet_ErrorNamesLastCause(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				defer cancel()
 				_, err := env.Get(ctx, "A")
-				if text := secrets.Detail(err); !strings.Contains(text, "db.example") || !errors.Is(err, context.DeadlineExceeded) {
+				if text := secrets.Detail(err); !strings.Contains(text, "db.example") ||
+					!errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%s", text)
 				}
 				if deadline < time.Second {
@@ -780,7 +802,10 @@ func TestGet_LateErrorIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		env := aged(t, p)
-		p.set(0, func(context.Context, int, string) (string, error) { time.Sleep(10 * time.Second); return "", errDenied })
+		p.set(0, func(context.Context, int, string) (string, error) {
+			time.Sleep(10 * time.Second)
+			return "", errDenied
+		})
 		time.Sleep(ttl)
 		expect(t, env, "a-2*")
 		p.fail(errThrottled)
@@ -793,7 +818,8 @@ func TestGet_LateErrorIsDropped(t *testing.T) {
 	})
 }
 
-// A caller without a value, who has less time than a call may take, learns nothing about the backend: the next one asks it.
+// A caller without a value, who has less time than a call may take, learns nothing about the backend: the next one asks
+// it.
 func TestGet_ShortWaitIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -934,7 +960,8 @@ func TestNext_EveryCombination(t *testing.T) {
 					"a permanent failure answers":            is["refused"] && value != "dueSoon" && acts,
 					"only a late enough result renews":       renews && (got == "serve") != is["renewed"],
 					"a reader does not start while it rests": is["pausing"] && !renews && got == "start",
-					"a valid value waits for one's own try":  value == "dueSoon" && !renews && got == "wait" && !is["joined"],
+					"a valid value waits for one's own try": value == "dueSoon" && !renews &&
+						got == "wait" && !is["joined"],
 				} {
 					if broken {
 						t.Fatalf("%s: %s %s %v: %s", rule, mode, value, flags, got)

@@ -43,7 +43,8 @@ func TestDerive_FieldErrorNamesVariable(t *testing.T) {
 	for _, path := range [][]string{{"password"}, {"app", "password"}} {
 		err := secrets.Derive(env, "ORDERS_DB", build(path...), nil).Do(t.Context(), use)
 		var e *secrets.ResolveError
-		if !errors.As(err, &e) || e.Variable != "ORDERS_DB" || !strings.Contains(err.Error(), "ORDERS_DB: no such field") {
+		if !errors.As(err, &e) || e.Variable != "ORDERS_DB" ||
+			!strings.Contains(err.Error(), "ORDERS_DB: no such field") {
 			t.Errorf("%v: %v", path, err)
 		}
 	}
@@ -59,7 +60,8 @@ func TestDerive_FieldErrorNamesVariable(t *testing.T) {
 	if err := d.Do(t.Context(), use); err != nil {
 		t.Errorf("the old one is not used: %v", err)
 	}
-	if said := log.String(); !strings.Contains(said, "secrets.derive") || !strings.Contains(said, "ORDERS_DB: no such field") {
+	if said := log.String(); !strings.Contains(said, "secrets.derive") ||
+		!strings.Contains(said, "ORDERS_DB: no such field") {
 		t.Errorf("the log says %s", said)
 	}
 	// A Value that is not built from is nobody's.
@@ -116,7 +118,8 @@ func TestDerive_EveryPoolIsClosedOnce(t *testing.T) {
 						if err := v.connect(secrets.NewValue(p.password, "")); err != nil {
 							return secrets.Rejected(err)
 						}
-						time.Sleep(time.Duration(1+i%8) * time.Millisecond) // some are at work with the old one when it is replaced
+						// some are at work with the old one when it is replaced
+						time.Sleep(time.Duration(1+i%8) * time.Millisecond)
 						return nil
 					}); err != nil {
 						t.Error(err)
@@ -181,7 +184,8 @@ func TestDerive_KeepsOldOne(t *testing.T) {
 		if builds != 2 {
 			t.Errorf("%d builds, want one more that failed", builds)
 		}
-		if said := log.String(); !strings.Contains(said, "secrets.derive") || !strings.Contains(said, "postgres://app:[REDACTED]@db") || strings.Contains(said, "app:canary") {
+		if said := log.String(); !strings.Contains(said, "secrets.derive") ||
+			!strings.Contains(said, "postgres://app:[REDACTED]@db") || strings.Contains(said, "app:canary") {
 			t.Errorf("the failed rebuild was not logged, or with its password: %s", said)
 		}
 		time.Sleep(time.Second)
@@ -189,7 +193,8 @@ func TestDerive_KeepsOldOne(t *testing.T) {
 		if got := use(); got != "canary" {
 			t.Errorf("after the backoff: got %s", got)
 		}
-		var fresh = secrets.Derive(env, "DB_PASSWORD", func(context.Context, secrets.Value) (int, error) { return 0, errDatabase }, nil)
+		var fresh = secrets.Derive(env, "DB_PASSWORD",
+			func(context.Context, secrets.Value) (int, error) { return 0, errDatabase }, nil)
 		if err := fresh.Do(t.Context(), func(int) error { return nil }); err != errDatabase {
 			t.Errorf("a first build that fails: %v", err)
 		}
@@ -204,7 +209,8 @@ func TestDerive_ClockStepsBack(t *testing.T) {
 	env := v.env(t, secrets.WithClock(func() (time.Time, time.Duration) {
 		return time.Now().Add(-time.Duration(back.Load())), time.Since(base)
 	}))
-	d := secrets.Derive(env, "DB_PASSWORD", func(_ context.Context, p secrets.Value) (string, error) { return p.Reveal(), nil }, nil)
+	d := secrets.Derive(env, "DB_PASSWORD",
+		func(_ context.Context, p secrets.Value) (string, error) { return p.Reveal(), nil }, nil)
 	for _, want := range []string{"a", "b"} {
 		v.set(want, "", want)
 		if err := env.Refresh(t.Context()); err != nil {
@@ -314,7 +320,9 @@ func TestDerive_QuotedValueIsHidden(t *testing.T) {
 	var log strings.Builder
 	text := "a"
 	env, err := secrets.New(secrets.WithEnviron(map[string]string{"DB": "sm://db"}), secrets.WithLogger(textLog(&log)),
-		secrets.WithProvider(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) { return secrets.NewValue(text, ""), nil })))
+		secrets.WithProvider(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+			return secrets.NewValue(text, ""), nil
+		})))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -125,13 +125,15 @@ func (w *causeWorld) tls(host string, from, until time.Time) (addr, ca string) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	issuer := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+	issuer := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"},
+		NotBefore: time.Now().Add(-time.Hour),
+		NotAfter:  time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	root, err := x509.CreateCertificate(rand.Reader, issuer, issuer, key.Public(), key)
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: host}, NotBefore: from, NotAfter: until, DNSNames: []string{host},
+	leaf := &x509.Certificate{SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: host}, NotBefore: from,
+		NotAfter: until, DNSNames: []string{host},
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}
 	der, err := x509.CreateCertificate(rand.Reader, leaf, issuer, key.Public(), key)
 	if err != nil {
@@ -142,14 +144,20 @@ func (w *causeWorld) tls(host string, from, until time.Time) (addr, ca string) {
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	s.StartTLS()
 	w.t.Cleanup(s.Close)
-	return strings.TrimPrefix(s.URL, "https://"), w.file("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root})))
+	return strings.TrimPrefix(s.URL, "https://"),
+		w.file("ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root})))
 }
 
 const (
-	stsDenied = `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: arn:aws:iam::123456789012:user/dev is not authorized ` +
-		`to perform: sts:AssumeRole on resource: arn:aws:iam::999999999999:role/app</Message></Error><RequestId>99999999-2222-3333-4444-555555555555</RequestId></ErrorResponse>`
-	stsThrottled = `<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate exceeded</Message></Error><RequestId>99999999-2222-3333-4444-555555555555</RequestId></ErrorResponse>`
-	assumed      = "[profile app]\nrole_arn = arn:aws:iam::999999999999:role/app\nsource_profile = base\n[profile base]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = canary-secret-key\n"
+	stsDenied = `<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>User: ` +
+		`arn:aws:iam::123456789012:user/dev is not authorized ` +
+		`to perform: sts:AssumeRole on resource: arn:aws:iam::999999999999:role/app</Message></Error>` +
+		`<RequestId>99999999-2222-3333-4444-555555555555</RequestId></ErrorResponse>`
+	stsThrottled = `<ErrorResponse><Error><Type>Sender</Type><Code>Throttling</Code><Message>Rate ` +
+		`exceeded</Message></Error>` +
+		`<RequestId>99999999-2222-3333-4444-555555555555</RequestId></ErrorResponse>`
+	assumed = "[profile app]\nrole_arn = arn:aws:iam::999999999999:role/app\nsource_profile = base\n" +
+		"[profile base]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = canary-secret-key\n"
 )
 
 // withoutKeys is the environment in which the credentials have to come from elsewhere.
@@ -163,38 +171,48 @@ var localCauses = []localCause{
 		named: []string{"failed to get shared config profile, orders"}, detail: []string{"DIR/config", "AWS_PROFILE"}},
 	{name: "a profile file that is no INI",
 		prepare: func(w *causeWorld) []string {
-			return w.profile("[profile app\naws_secret_access_key canary-secret-key\n= canary\n[profile app]\nretry_mode = other\nregion = eu-west-1\n")
+			return w.profile("[profile app\naws_secret_access_key canary-secret-key\n= canary\n[profile app]\n" +
+				"retry_mode = other\nregion = eu-west-1\n")
 		},
 		named: []string{"profile"}},
 	{name: "AWS_CA_BUNDLE is absent",
 		prepare: func(w *causeWorld) []string { return []string{"AWS_CA_BUNDLE=" + w.dir + "/none.pem"} },
-		named:   []string{"none.pem: no such file or directory"}, detail: []string{"AWS_CA_BUNDLE"}, is: []string{"ENOENT"}},
+		named:   []string{"none.pem: no such file or directory"}, detail: []string{"AWS_CA_BUNDLE"},
+		is: []string{"ENOENT"}},
 	{name: "SSO token expired",
 		prepare: func(w *causeWorld) []string {
 			sum := sha1.Sum([]byte("corp"))
-			w.file(".aws/sso/cache/"+hex.EncodeToString(sum[:])+".json", `{"accessToken":"canary-token","expiresAt":"2020-01-01T00:00:00Z","region":"eu-west-1","startUrl":"https://corp.awsapps.com/start"}`)
-			return w.profile("[profile app]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = dev\n[sso-session corp]\nsso_region = eu-west-1\n"+
-				"sso_start_url = https://corp.awsapps.com/start\nsso_registration_scopes = sso:account:access\n", withoutKeys...)
+			w.file(".aws/sso/cache/"+hex.EncodeToString(sum[:])+".json",
+				`{"accessToken":"canary-token","expiresAt":"2020-01-01T00:00:00Z","region":"eu-west-1",`+
+					`"startUrl":"https://corp.awsapps.com/start"}`)
+			return w.profile("[profile app]\nsso_session = corp\nsso_account_id = 123456789012\nsso_role_name = dev\n"+
+				"[sso-session corp]\nsso_region = eu-west-1\n"+
+				"sso_start_url = https://corp.awsapps.com/start\nsso_registration_scopes = sso:account:access\n",
+				withoutKeys...)
 		},
 		named: []string{"expired"}, detail: []string{"the login has expired", "aws sso login"}},
 	{name: "credential_process exits with 1",
 		prepare: func(w *causeWorld) []string {
-			return w.profile("[profile app]\ncredential_process = sh -c \"echo x >> "+w.dir+"/starts; echo canary-output; exit 1\"\n", withoutKeys...)
+			return w.profile("[profile app]\ncredential_process = sh -c \"echo x >> "+w.dir+"/starts; echo "+
+				"canary-output; exit 1\"\n", withoutKeys...)
 		},
 		named: []string{"exit status 1"}, detail: []string{"credential_process"}},
 	{name: "credential_process prints no JSON",
 		prepare: func(w *causeWorld) []string {
-			return w.profile("[profile app]\ncredential_process = sh -c \"echo x >> "+w.dir+"/starts; echo {canary-output\"\n", withoutKeys...)
+			return w.profile("[profile app]\ncredential_process = sh -c \"echo x >> "+w.dir+"/starts; echo "+
+				"{canary-output\"\n", withoutKeys...)
 		},
 		named: []string{}, detail: []string{"its output is not the JSON"}},
 	{name: "AWS_WEB_IDENTITY_TOKEN_FILE is absent",
 		prepare: func(w *causeWorld) []string {
-			return append([]string{"AWS_WEB_IDENTITY_TOKEN_FILE=" + w.dir + "/token", "AWS_ROLE_ARN=arn:aws:iam::123456789012:role/app"}, withoutKeys...)
+			return append([]string{"AWS_WEB_IDENTITY_TOKEN_FILE=" + w.dir + "/token",
+				"AWS_ROLE_ARN=arn:aws:iam::123456789012:role/app"}, withoutKeys...)
 		},
 		named: []string{"DIR/token: no such file or directory"}, detail: []string{"AWS_WEB_IDENTITY_TOKEN_FILE"}},
 	{name: "AWS_CONTAINER_CREDENTIALS_FULL_URI answers 404",
 		prepare: func(w *causeWorld) []string {
-			return append([]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI=" + w.serve(404, "text/html", "<html>canary-page") + "/creds", "AWS_CONTAINER_AUTHORIZATION_TOKEN=canary-token"}, withoutKeys...)
+			return append([]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI=" + w.serve(404, "text/html",
+				"<html>canary-page") + "/creds", "AWS_CONTAINER_AUTHORIZATION_TOKEN=canary-token"}, withoutKeys...)
 		},
 		named: []string{}, detail: []string{"asked for credentials: 127.0.0.1:PORT", "HTTP status 404"}},
 	{name: "no credentials at all",
@@ -204,18 +222,23 @@ var localCauses = []localCause{
 		named: []string{"AWS_EC2_METADATA_DISABLED"}, detail: []string{"no credentials could be loaded"}},
 	{name: "sts:AssumeRole denied",
 		prepare: func(w *causeWorld) []string {
-			return w.profile(assumed, append(withoutKeys, "AWS_ENDPOINT_URL_STS="+w.serve(403, "text/xml", stsDenied))...)
+			return w.profile(assumed, append(withoutKeys,
+				"AWS_ENDPOINT_URL_STS="+w.serve(403, "text/xml", stsDenied))...)
 		},
-		named:  []string{"not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::999999999999:role/app"},
-		detail: []string{"(sts:AssumeRole AccessDenied, request REQUEST-ID)", "the value was not asked for", "the role's trust policy", "allow arn:aws:iam::123456789012:user/dev sts:AssumeRole on arn:aws:iam::999999999999:role/app"}},
+		named: []string{"not authorized to perform: sts:AssumeRole on resource: arn:aws:iam::999999999999:role/app"},
+		detail: []string{"(sts:AssumeRole AccessDenied, request REQUEST-ID)", "the value was not asked for",
+			"the role's trust policy", "allow arn:aws:iam::123456789012:user/dev sts:AssumeRole " +
+				"on arn:aws:iam::999999999999:role/app"}},
 	{name: "sts Throttling",
 		prepare: func(w *causeWorld) []string {
-			return w.profile(assumed, append(withoutKeys, "AWS_ENDPOINT_URL_STS="+w.serve(400, "text/xml", stsThrottled))...)
+			return w.profile(assumed, append(withoutKeys,
+				"AWS_ENDPOINT_URL_STS="+w.serve(400, "text/xml", stsThrottled))...)
 		},
 		named: []string{"Rate exceeded"}, detail: []string{"throttled (sts:AssumeRole Throttling", "STS's own quota"}},
 	{name: "sts answers half",
 		prepare: func(w *causeWorld) []string {
-			return w.profile(assumed, append(withoutKeys, "AWS_ENDPOINT_URL_STS="+w.serve(200, "text/xml", "<AssumeRoleResponse><AssumeRoleResult><Credentials><SecretAccessKey>canary-secret"))...)
+			return w.profile(assumed, append(withoutKeys, "AWS_ENDPOINT_URL_STS="+w.serve(200, "text/xml",
+				"<AssumeRoleResponse><AssumeRoleResult><Credentials><SecretAccessKey>canary-secret"))...)
 		},
 		named: []string{}, detail: []string{"sts:AssumeRole", "the answer was cut short"}},
 	{name: "sts does not answer",
@@ -227,24 +250,29 @@ var localCauses = []localCause{
 		prepare: func(w *causeWorld) []string {
 			addr, _ := w.tls("localhost", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 			_, port, _ := net.SplitHostPort(addr)
-			return []string{"AWS_ENDPOINT_URL=https://localhost:" + port, "SSL_CERT_FILE=" + w.dir + "/none", "SSL_CERT_DIR=" + w.dir + "/none"}
+			return []string{"AWS_ENDPOINT_URL=https://localhost:" + port, "SSL_CERT_FILE=" + w.dir + "/none",
+				"SSL_CERT_DIR=" + w.dir + "/none"}
 		},
-		named: []string{"certificate signed by unknown authority"}, detail: []string{"this image has no CA certificates"}, is: []string{"certificate", "authority"}},
+		named:  []string{"certificate signed by unknown authority"},
+		detail: []string{"this image has no CA certificates"}, is: []string{"certificate", "authority"}},
 	{name: "a certificate that is not yet valid",
 		prepare: func(w *causeWorld) []string {
 			addr, ca := w.tls("localhost", time.Now().Add(30*time.Minute), time.Now().Add(time.Hour))
 			_, port, _ := net.SplitHostPort(addr)
 			return []string{"AWS_ENDPOINT_URL=https://localhost:" + port, "AWS_CA_BUNDLE=" + ca}
 		},
-		named: []string{"certificate has expired or is not yet valid"}, detail: []string{"clock"}, is: []string{"certificate"}},
+		named: []string{"certificate has expired or is not yet valid"}, detail: []string{"clock"},
+		is: []string{"certificate"}},
 	{name: "a certificate for another host",
 		prepare: func(w *causeWorld) []string {
 			addr, ca := w.tls("vpce.example", time.Now().Add(-time.Hour), time.Now().Add(time.Hour))
 			_, port, _ := net.SplitHostPort(addr)
 			return []string{"AWS_ENDPOINT_URL=https://localhost:" + port, "AWS_CA_BUNDLE=" + ca}
 		},
-		named: []string{"certificate is valid for vpce.example, not localhost"}, detail: []string{"for another host"}, is: []string{"certificate", "host"}},
-	{name: "too many open files before the first lookup", // the resolver cannot read its configuration, and says "no such host"
+		named: []string{"certificate is valid for vpce.example, not localhost"}, detail: []string{"for another host"},
+		is: []string{"certificate", "host"}},
+	// the resolver cannot read its configuration, and says "no such host"
+	{name: "too many open files before the first lookup",
 		prepare: func(w *causeWorld) []string { return []string{"CAUSE_FILES=32"} },
 		detail:  []string{"too many open files", "neither DNS nor AWS is at fault"}, is: []string{"EMFILE"}},
 	{name: "too many open files",
@@ -253,11 +281,16 @@ var localCauses = []localCause{
 		},
 		named: []string{"too many open files"}, detail: []string{"RLIMIT_NOFILE"}, is: []string{"EMFILE"}},
 	{name: "HTTPS_PROXY refuses",
-		prepare: func(w *causeWorld) []string { return []string{"HTTPS_PROXY=http://user:canary-password@" + w.closed()} },
-		named:   []string{"connection refused"}, detail: []string{"the proxy cannot be reached", "proxy 127.0.0.1:PORT"}, is: []string{"ECONNREFUSED"}},
+		prepare: func(w *causeWorld) []string {
+			return []string{"HTTPS_PROXY=http://user:canary-password@" + w.closed()}
+		},
+		named:  []string{"connection refused"},
+		detail: []string{"the proxy cannot be reached", "proxy 127.0.0.1:PORT"}, is: []string{"ECONNREFUSED"}},
 	{name: "HTTPS_PROXY hangs",
 		prepare: func(w *causeWorld) []string {
-			return []string{"HTTPS_PROXY=http://user:canary-password@" + w.raw(func(c net.Conn) { io.Copy(io.Discard, c) })}
+			return []string{"HTTPS_PROXY=http://user:canary-password@" + w.raw(func(c net.Conn) {
+				io.Copy(io.Discard, c)
+			})}
 		},
 		named: []string{}, detail: []string{"through the proxy", "proxy 127.0.0.1:PORT"}},
 	{name: "HTTPS_PROXY answers 407",
@@ -268,27 +301,34 @@ var localCauses = []localCause{
 				c.Close()
 			})}
 		},
-		named: []string{"Proxy Authentication Required"}, detail: []string{"the proxy refuses", "proxy 127.0.0.1:PORT"}},
+		named:  []string{"Proxy Authentication Required"},
+		detail: []string{"the proxy refuses", "proxy 127.0.0.1:PORT"}},
 	{name: "HTTPS_PROXY does not resolve",
 		prepare: func(w *causeWorld) []string {
 			return []string{"HTTPS_PROXY=http://user:canary-password@proxy.corp.example:3128", "CAUSE_DNS=3"}
 		},
-		named: []string{"lookup proxy.corp.example", "no such host"}, detail: []string{"the proxy cannot be reached", "proxy proxy.corp.example:3128"}, is: []string{"dns"}},
+		named:  []string{"lookup proxy.corp.example", "no such host"},
+		detail: []string{"the proxy cannot be reached", "proxy proxy.corp.example:3128"}, is: []string{"dns"}},
 	{name: "HTTPS_PROXY is no URL",
 		prepare: func(w *causeWorld) []string { return []string{"HTTPS_PROXY=http://user:canary password@proxy:3128"} },
-		named:   []string{"proxy"}, detail: []string{"invalid configuration", "the proxy that is configured is not a URL"}},
+		named:   []string{"proxy"}, detail: []string{"invalid configuration",
+			"the proxy that is configured is not a URL"}},
 	{name: "DNS: no such host",
 		prepare: func(w *causeWorld) []string { return []string{"CAUSE_DNS=3"} },
-		named:   []string{"no such host", "lookup secretsmanager.eu-west-1.amazonaws.com"}, detail: []string{"does not resolve"}, is: []string{"dns"}},
+		named:   []string{"no such host", "lookup secretsmanager.eu-west-1.amazonaws.com"},
+		detail:  []string{"does not resolve"}, is: []string{"dns"}},
 	{name: "DNS: SERVFAIL",
 		prepare: func(w *causeWorld) []string { return []string{"CAUSE_DNS=2"} },
-		named:   []string{"server misbehaving"}, detail: []string{"the DNS server answers with a failure"}, is: []string{"dns"}},
+		named:   []string{"server misbehaving"}, detail: []string{"the DNS server answers with a failure"},
+		is: []string{"dns"}},
 	{name: "DNS: refused",
 		prepare: func(w *causeWorld) []string { return []string{"CAUSE_DNS=5"} },
-		named:   []string{"server misbehaving"}, detail: []string{"the DNS server answers with a failure"}, is: []string{"dns"}},
+		named:   []string{"server misbehaving"}, detail: []string{"the DNS server answers with a failure"},
+		is: []string{"dns"}},
 	{name: "DNS: no answer",
 		prepare: func(w *causeWorld) []string { return []string{"CAUSE_DNS=closed"} },
-		named:   []string{"connection refused", "lookup secretsmanager.eu-west-1.amazonaws.com"}, detail: []string{"the DNS server answers with a failure"}, is: []string{"dns"}},
+		named:   []string{"connection refused", "lookup secretsmanager.eu-west-1.amazonaws.com"},
+		detail:  []string{"the DNS server answers with a failure"}, is: []string{"dns"}},
 	{name: "AWS_REGION with a blank",
 		prepare: func(w *causeWorld) []string { return []string{"AWS_REGION=eu west 1"} },
 		named:   []string{"egion"}, detail: []string{"invalid configuration", "as in eu-west-1"}},
@@ -340,7 +380,8 @@ func TestCauseProcess(t *testing.T) {
 	report := causeReport{}
 	if err == nil {
 		ctx, cancel := context.WithTimeout(t.Context(), 1500*time.Millisecond)
-		_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String("prod/db")})
+		_, err = secretsmanager.NewFromConfig(cfg).GetSecretValue(ctx,
+			&secretsmanager.GetSecretValueInput{SecretId: aws.String("prod/db")})
 		cancel()
 	}
 	report.SDK, report.SDKIs = fmt.Sprint(err), targetsIn(err)
@@ -446,8 +487,10 @@ func runCause(t *testing.T, row localCause) causeReport {
 	t.Helper()
 	dir := t.TempDir()
 	environ := []string{
-		"CAUSE_DIR=" + dir, "HOME=" + dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "AWS_REGION=eu-west-1", "AWS_CONFIG_FILE=" + os.DevNull,
-		"AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=canary-secret-key", "AWS_MAX_ATTEMPTS=1",
+		"CAUSE_DIR=" + dir, "HOME=" + dir, "PATH=" + os.Getenv("PATH"), "TMPDIR=" + dir, "AWS_REGION=eu-west-1",
+		"AWS_CONFIG_FILE=" + os.DevNull,
+		"AWS_SHARED_CREDENTIALS_FILE=" + os.DevNull, "AWS_ACCESS_KEY_ID=AKIDEXAMPLE",
+		"AWS_SECRET_ACCESS_KEY=canary-secret-key", "AWS_MAX_ATTEMPTS=1",
 	}
 	environ = append(environ, row.prepare(&causeWorld{t, dir})...) // the last of one name counts
 	cmd := exec.Command(os.Args[0], "-test.run=^TestCauseProcess$", "-test.timeout=60s")
@@ -458,7 +501,8 @@ func runCause(t *testing.T, row localCause) causeReport {
 	if !found || json.NewDecoder(bytes.NewReader(text)).Decode(&report) != nil {
 		t.Fatalf("no report: %s", out)
 	}
-	report.SDK, report.Error, report.Detail = steady(dir, report.SDK), steady(dir, report.Error), steady(dir, report.Detail)
+	report.SDK, report.Error, report.Detail = steady(dir, report.SDK), steady(dir,
+		report.Error), steady(dir, report.Detail)
 	return report
 }
 
@@ -482,7 +526,8 @@ func TestDetail_LocalCauses(t *testing.T) {
 		})
 	}
 	all.Wait()
-	text := "What users see where something before AWS fails. Written by go test -run TestDetail_LocalCauses -update.\n\n" + strings.Join(texts, "\n")
+	text := "What users see where something before AWS fails. Written by go test -run TestDetail_LocalCauses " +
+		"-update.\n\n" + strings.Join(texts, "\n")
 	if *update {
 		if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
@@ -516,7 +561,8 @@ func checkCause(t *testing.T, row localCause, got causeReport) {
 			t.Errorf("%s: %s is not reachable (of the SDK's: %v)", row.name, want, got.SDKIs)
 		}
 	}
-	if strings.Contains(got.Error+got.Detail, "canary") || got.Leak != "" || strings.Contains(strings.Join(got.Is, " "), "url") {
+	if strings.Contains(got.Error+got.Detail, "canary") || got.Leak != "" ||
+		strings.Contains(strings.Join(got.Is, " "), "url") {
 		t.Errorf("%s: leaks %q: %s %s", row.name, got.Leak, got.Error, got.Detail)
 	}
 	if len(got.Detail) > 1500 || strings.Contains(got.Detail, "\n") {
@@ -530,28 +576,35 @@ func checkCause(t *testing.T, row localCause, got causeReport) {
 // What has no process of its own: the errno of a route that is missing.
 func TestDetail_NoRoute(t *testing.T) {
 	t.Parallel()
-	for name, errno := range map[string]syscall.Errno{"ENETUNREACH": syscall.ENETUNREACH, "EHOSTUNREACH": syscall.EHOSTUNREACH} {
-		err := fail(t, failing{ref: "sm://prod/db", do: dialing(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)})})
+	for name, errno := range map[string]syscall.Errno{"ENETUNREACH": syscall.ENETUNREACH,
+		"EHOSTUNREACH": syscall.EHOSTUNREACH} {
+		err := fail(t, failing{ref: "sm://prod/db",
+			do: dialing(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", errno)})})
 		detail := secrets.Detail(err)
-		if !chainTargets[name](err) || !strings.Contains(detail, "there is no route to the host: dial tcp: connect: "+errno.Error()) || !strings.Contains(detail, "next: a function in a VPC needs") {
+		if !chainTargets[name](err) || !strings.Contains(detail, "there is no route to the host: dial tcp: connect: "+
+			errno.Error()) || !strings.Contains(detail, "next: a function in a VPC needs") {
 			t.Errorf("%s: %s", name, detail)
 		}
 	}
 }
 
-// A hyphen and six characters at the end of a name: AWS takes them for the suffix of a full ARN. Found or denied, the advice says so.
+// A hyphen and six characters at the end of a name: AWS takes them for the suffix of a full ARN. Found or denied, the
+// advice says so.
 func TestDetail_PartialARN(t *testing.T) {
 	t.Parallel()
 	const ref = "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-secret"
 	for name, do := range map[string]func(*fakeAWS) string{"absent": nil, "denied": policy(allowNone)} {
 		detail := secrets.Detail(fail(t, failing{ref: ref, do: do}))
-		if !strings.Contains(detail, "if the name itself ends in -secret, AWS took that for the six: write sm://prod-secret, or the full ARN") {
+		if !strings.Contains(detail, "if the name itself ends in -secret, AWS took that for the six: write "+
+			"sm://prod-secret, or the full ARN") {
 			t.Errorf("%s: %s", name, detail)
 		}
 	}
 	// Of a name AWS repeats what was sent: nothing tells denied from absent.
-	if detail := secrets.Detail(fail(t, failing{ref: "sm://prod/db", do: policy(allowNone)})); !strings.Contains(detail, "on resource: prod/db because") ||
-		!strings.Contains(detail, "on arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-??????; or there is no such secret in eu-west-1") {
+	if detail := secrets.Detail(fail(t, failing{ref: "sm://prod/db", do: policy(allowNone)})); !strings.Contains(detail,
+		"on resource: prod/db because") ||
+		!strings.Contains(detail, "on arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-??????; or there "+
+			"is no such secret in eu-west-1") {
 		t.Error(detail)
 	}
 }
@@ -561,8 +614,10 @@ func TestDetail_SharedCause(t *testing.T) {
 	t.Parallel()
 	unsent := func(err error) func(*fakeAWS) { return func(f *fakeAWS) { f.dial = func(string) error { return err } } }
 	for name, prepare := range map[string]func(*fakeAWS){
-		"unknown host":       unsent(&net.DNSError{Err: "no such host", Name: "secretsmanager.eu-west-1.amazonaws.com", IsNotFound: true}),
-		"connection refused": unsent(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
+		"unknown host": unsent(&net.DNSError{Err: "no such host", Name: "secretsmanager.eu-west-1.amazonaws.com",
+			IsNotFound: true}),
+		"connection refused": unsent(&net.OpError{Op: "dial", Net: "tcp",
+			Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}),
 		"credentials": func(f *fakeAWS) {
 			f.cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				return aws.Credentials{}, &os.PathError{Op: "open", Path: "/var/run/token", Err: syscall.ENOENT}
@@ -572,7 +627,8 @@ func TestDetail_SharedCause(t *testing.T) {
 		"throttled": func(f *fakeAWS) { f.Fault(endpoint.Fault{Do: endpoint.Throttle}) },
 		"503 page":  func(f *fakeAWS) { f.Fault(endpoint.Fault{Do: endpoint.HTML503}) },
 		"expired": func(f *fakeAWS) {
-			f.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "ExpiredTokenException", Message: "The security token included in the request is expired"})
+			f.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "ExpiredTokenException",
+				Message: "The security token included in the request is expired"})
 		},
 		"not loaded": nil,
 	} {
@@ -585,11 +641,14 @@ func TestDetail_SharedCause(t *testing.T) {
 				environ[fmt.Sprintf("SSM_%02d", i+1)] = fmt.Sprintf("ssm:///app/%d", i)
 			}
 			var log bytes.Buffer
-			opts := []secrets.Option{secrets.WithEnviron(environ), secrets.WithLogger(slog.New(slog.NewJSONHandler(&log, nil)))}
+			opts := []secrets.Option{secrets.WithEnviron(environ),
+				secrets.WithLogger(slog.New(slog.NewJSONHandler(&log, nil)))}
 			if prepare == nil {
-				opts = append(opts, secrets.WithProvider(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
-					return secrets.Value{}, secrets.ErrConfiguration
-				})))
+				opts = append(opts,
+					secrets.WithProvider(secrets.ProviderFunc(func(context.Context,
+						secrets.Ref) (secrets.Value, error) {
+						return secrets.Value{}, secrets.ErrConfiguration
+					})))
 			} else {
 				prepare(f)
 				opts = append(opts, secrets.WithAWSConfig(f.cfg))
@@ -640,8 +699,10 @@ func TestDetail_FitsALogLine(t *testing.T) {
 				environ[fmt.Sprintf("A_RATHER_LONG_NAME_OF_A_VARIABLE_%04d", i)] = fmt.Sprintf("sm://prod/%d", i)
 			}
 			var log bytes.Buffer
-			env, err := secrets.New(secrets.WithEnviron(environ), secrets.WithLogger(slog.New(slog.NewJSONHandler(&log, nil))),
-				secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+			env, err := secrets.New(secrets.WithEnviron(environ),
+				secrets.WithLogger(slog.New(slog.NewJSONHandler(&log, nil))),
+				secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context,
+					ref secrets.Ref) (secrets.Value, error) {
 					var i int
 					fmt.Sscanf(ref.ID(), "prod/%d", &i)
 					return secrets.Value{}, cause(i)
@@ -662,7 +723,8 @@ func TestDetail_FitsALogLine(t *testing.T) {
 	}
 }
 
-// docs/troubleshooting.md explains each kind, each reason and each fault of JSON, and quotes nothing that the code does not say.
+// docs/troubleshooting.md explains each kind, each reason and each fault of JSON, and quotes nothing that the code does
+// not say.
 func TestTroubleshooting_CoversEveryError(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("docs/troubleshooting.md")
@@ -701,7 +763,8 @@ func TestTroubleshooting_CoversEveryError(t *testing.T) {
 		}
 	}
 	quoted["the value is \x00, not a JSON object"] = quoted[", not a JSON object, so it has no field"]
-	fault := regexp.MustCompile(`^(the value |a byte order|single quotes|a line break|a control|it begins|the JSON (value|ends|is|has dup)|the answer )`)
+	fault := regexp.MustCompile(`^(the value |a byte order|single quotes|a line break|a control|it begins|the JSON ` +
+		`(value|ends|is|has dup)|the answer )`)
 	for _, text := range said {
 		if fault.MatchString(text) && len(text) > 25 {
 			if required++; !explained(text) {
@@ -714,7 +777,8 @@ func TestTroubleshooting_CoversEveryError(t *testing.T) {
 	}
 }
 
-// literals returns the strings of source files, those that are put together of several as one, with NUL for what is no literal.
+// literals returns the strings of source files, those that are put together of several as one, with NUL for what is no
+// literal.
 func literals(t *testing.T, patterns ...string) (all []string) {
 	t.Helper()
 	var value func(e ast.Expr) string
@@ -759,7 +823,8 @@ func literals(t *testing.T, patterns ...string) (all []string) {
 func TestLogText_EscapesControlCharacters(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
-		"DB_PASSWORD": "DB_PASSWORD", `sm://a?b="c"\d`: `sm://a?b="c"\d`, "ü…": "ü…", "a\nb": `a\nb`, "\x1b[31m": `\x1b[31m`, "\u202ea": `\u202ea`, "\u009b\u2028": `\u009b\u2028`, "\xff\x00": `\xff\x00`,
+		"DB_PASSWORD": "DB_PASSWORD", `sm://a?b="c"\d`: `sm://a?b="c"\d`, "ü…": "ü…", "a\nb": `a\nb`,
+		"\x1b[31m": `\x1b[31m`, "\u202ea": `\u202ea`, "\u009b\u2028": `\u009b\u2028`, "\xff\x00": `\xff\x00`,
 		"\"\n": `"\n`,
 	} {
 		if got := secrets.LogText(in); got != want {

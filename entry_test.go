@@ -17,7 +17,8 @@ import (
 
 const ttl = 100 * time.Second
 
-// aged returns an Env whose A was fetched for the second time just now, by call 2, so that its lifetime is 90 to 100 % of the TTL.
+// aged returns an Env whose A was fetched for the second time just now, by call 2, so that its lifetime is 90 to 100 %
+// of the TTL.
 func aged(t *testing.T, p *script, opts ...secrets.Option) *secrets.Env {
 	t.Helper()
 	env := p.one(t, append([]secrets.Option{secrets.WithTTL(ttl)}, opts...)...)
@@ -61,7 +62,8 @@ func TestAge_EitherClock(t *testing.T) {
 	}
 }
 
-// A failure is remembered for as long as both clocks say, and no longer by either: a clock that stepped back must not lengthen it.
+// A failure is remembered for as long as both clocks say, and no longer by either: a clock that stepped back must not
+// lengthen it.
 func TestBackoff_EndsByEitherClock(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -111,15 +113,19 @@ func TestAge_CountsFromRequest(t *testing.T) {
 		if at := mustGet(t, env, "A").FetchedAt(); !at.Equal(began) {
 			t.Errorf("fetched %v after the request, want 0", at.Sub(began))
 		}
-		time.Sleep(81 * time.Second) // 90 since the request, which is the longest that it lasts, and the shortest if it were to count from the answer
+		// 90 since the request, which is the longest that it lasts, and the shortest if it were to count from the
+		// answer
+		time.Sleep(81 * time.Second)
 		expect(t, env, "a-4")
 	})
 }
 
-// Whatever has an end ends by the clock that goes further: a frozen sandbox must not lengthen it, nor a wall clock that is set back.
+// Whatever has an end ends by the clock that goes further: a frozen sandbox must not lengthen it, nor a wall clock that
+// is set back.
 func TestBounds_EndByEitherClock(t *testing.T) {
 	t.Parallel()
-	for name, shift := range map[string]struct{ wall, mono time.Duration }{"frozen": {time.Hour, 0}, "the wall clock stands": {0, time.Hour}, "the wall clock is set back": {-time.Hour, time.Hour}} {
+	for name, shift := range map[string]struct{ wall, mono time.Duration }{"frozen": {time.Hour, 0},
+		"the wall clock stands": {0, time.Hour}, "the wall clock is set back": {-time.Hour, time.Hour}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -138,7 +144,8 @@ func TestBounds_EndByEitherClock(t *testing.T) {
 				expect(t, env, "a-2*")
 				clock.shift(shift.wall, shift.mono)
 				calls := p.count()
-				if g := <-read(t.Context(), env, "A"); !errors.Is(g.err, secrets.ErrAccessDenied) || p.count() != calls+1 {
+				if g := <-read(t.Context(), env, "A"); !errors.Is(g.err, secrets.ErrAccessDenied) ||
+					p.count() != calls+1 {
 					t.Errorf("after the grace, and the window: %+v, %d calls", g, p.count()-calls)
 				}
 			})
@@ -222,7 +229,8 @@ func TestExpiry_SlowBackendIsRefreshed(t *testing.T) {
 		needs time.Duration
 		longs time.Duration // the longest wait
 		tries int           // that were cut off
-	}{{900 * time.Millisecond, time.Second, 0}, {1500 * time.Millisecond, 2 * time.Second, 1}, {3900 * time.Millisecond, 4 * time.Second, 2}} {
+	}{{900 * time.Millisecond, time.Second, 0}, {1500 * time.Millisecond, 2 * time.Second, 1},
+		{3900 * time.Millisecond, 4 * time.Second, 2}} {
 		t.Run(test.needs.String(), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -277,7 +285,8 @@ func span(parts []float64) (least, most float64) {
 	return least, most
 }
 
-// Environments that start together do not come back together. A lifetime of x ends, for the first reader in its last tenth, at 0.9 x.
+// Environments that start together do not come back together. A lifetime of x ends, for the first reader in its last
+// tenth, at 0.9 x.
 func TestLifetime_DrawnPerEnvironment(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -299,14 +308,16 @@ func TestLifetime_DrawnPerEnvironment(t *testing.T) {
 	}
 }
 
-// After a freeze of longer than the TTL all environments of a function may wake together: lifetimes are drawn as after a cold start.
+// After a freeze of longer than the TTL all environments of a function may wake together: lifetimes are drawn as after
+// a cold start.
 func TestLifetime_AfterFreeze(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		for _, test := range []struct {
 			freeze, awake time.Duration
 			least, most   int // of 60 that refresh in the first half of the TTL
-		}{{time.Hour, 0, 10, 50}, {ttl / 2, ttl / 2, 0, 0}} { // short freezes are the rule between invocations, and no reason to ask more often
+			// short freezes are the rule between invocations, and no reason to ask more often
+		}{{time.Hour, 0, 10, 50}, {ttl / 2, ttl / 2, 0, 0}} {
 			short := 0
 			for range 60 {
 				clock, p := newClocks(), &script{}
@@ -321,7 +332,8 @@ func TestLifetime_AfterFreeze(t *testing.T) {
 				}
 			}
 			if short < test.least || short > test.most {
-				t.Errorf("after a freeze of %v %d of 60 refreshed in the first half of the TTL, want %d to %d", test.freeze, short, test.least, test.most)
+				t.Errorf("after a freeze of %v %d of 60 refreshed in the first half of the TTL, want %d to %d",
+					test.freeze, short, test.least, test.most)
 			}
 		}
 	})
@@ -352,12 +364,14 @@ func TestLifetime_OnePerRound(t *testing.T) {
 
 func TestGet_FixedIsFetchedOnce(t *testing.T) {
 	t.Parallel()
-	for _, ref := range []string{"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "sm://a?version=11111111-2222-3333-4444-555555555555", "ssm:///a:3"} {
+	for _, ref := range []string{"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+		"sm://a?version=11111111-2222-3333-4444-555555555555", "ssm:///a:3"} {
 		t.Run(ref, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				clock, p := newClocks(), &script{}
-				env := p.env(t, map[string]string{"A": ref}, secrets.WithClock(clock.now), secrets.WithTTL(0), secrets.WithMaxStale(0))
+				env := p.env(t, map[string]string{"A": ref}, secrets.WithClock(clock.now), secrets.WithTTL(0),
+					secrets.WithMaxStale(0))
 				mustGet(t, env, "A")
 				p.fail(secrets.ErrAccessDenied)
 				time.Sleep(1000 * time.Hour)
@@ -420,22 +434,34 @@ func TestState_Bounds(t *testing.T) {
 		known          secrets.Known
 		state, dropped string
 	}{
-		"new":                        {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour}, "fresh", ""},
-		"before nine tenths":         {secrets.Known{Age: 9*minute - 1, TTL: 10 * minute, MaxStale: time.Hour}, "fresh", ""},
-		"at nine tenths":             {secrets.Known{Age: 9 * minute, TTL: 10 * minute, MaxStale: time.Hour}, "dueSoon", ""},
-		"at its TTL":                 {secrets.Known{Age: 10 * minute, TTL: 10 * minute, MaxStale: time.Hour}, "due", ""},
-		"at its lifetime":            {secrets.Known{Age: 5 * minute, TTL: 10 * minute, MaxStale: time.Hour, Share: 0.5}, "due", ""},
-		"before its stale bound":     {secrets.Known{Age: time.Hour - 1, TTL: 10 * minute, MaxStale: time.Hour}, "due", ""},
-		"at its stale bound":         {secrets.Known{Age: time.Hour, TTL: 10 * minute, MaxStale: time.Hour}, "missing", outgrown},
-		"a stale bound below":        {secrets.Known{Age: 5 * minute, TTL: 10 * minute, MaxStale: minute}, "fresh", ""},
-		"the TTL, at its lifetime":   {secrets.Known{Age: 5 * minute, TTL: 10 * minute, Share: 0.5}, "due", ""},
-		"the TTL, at the TTL":        {secrets.Known{Age: 10 * minute, TTL: 10 * minute}, "missing", outgrown},
-		"it lacks a field":           {secrets.Known{Age: 30 * time.Second, TTL: 10 * minute, MaxStale: time.Hour, Broken: true}, "due", ""},
-		"it cannot change":           {secrets.Known{Age: 24 * time.Hour, TTL: minute, Fixed: true, DeniedFor: time.Hour}, "fresh", ""},
-		"throttled":                  {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Throttled: true}, "fresh", ""},
-		"denied, in the grace":       {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Grace: minute, DeniedFor: minute - 1}, "dueSoon", ""},
-		"denied, due, in the grace":  {secrets.Known{Age: 10 * minute, TTL: 10 * minute, MaxStale: time.Hour, Grace: minute, DeniedFor: 1}, "due", ""},
-		"denied, the grace is over":  {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Grace: minute, DeniedFor: minute}, "missing", denied},
+		"new": {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour}, "fresh", ""},
+		"before nine tenths": {secrets.Known{Age: 9*minute - 1, TTL: 10 * minute, MaxStale: time.Hour}, "fresh",
+			""},
+		"at nine tenths": {secrets.Known{Age: 9 * minute, TTL: 10 * minute, MaxStale: time.Hour},
+			"dueSoon", ""},
+		"at its TTL": {secrets.Known{Age: 10 * minute, TTL: 10 * minute, MaxStale: time.Hour}, "due",
+			""},
+		"at its lifetime": {secrets.Known{Age: 5 * minute, TTL: 10 * minute, MaxStale: time.Hour,
+			Share: 0.5}, "due", ""},
+		"before its stale bound": {secrets.Known{Age: time.Hour - 1, TTL: 10 * minute, MaxStale: time.Hour}, "due",
+			""},
+		"at its stale bound": {secrets.Known{Age: time.Hour, TTL: 10 * minute, MaxStale: time.Hour},
+			"missing", outgrown},
+		"a stale bound below":      {secrets.Known{Age: 5 * minute, TTL: 10 * minute, MaxStale: minute}, "fresh", ""},
+		"the TTL, at its lifetime": {secrets.Known{Age: 5 * minute, TTL: 10 * minute, Share: 0.5}, "due", ""},
+		"the TTL, at the TTL":      {secrets.Known{Age: 10 * minute, TTL: 10 * minute}, "missing", outgrown},
+		"it lacks a field": {secrets.Known{Age: 30 * time.Second, TTL: 10 * minute, MaxStale: time.Hour,
+			Broken: true}, "due", ""},
+		"it cannot change": {secrets.Known{Age: 24 * time.Hour, TTL: minute, Fixed: true,
+			DeniedFor: time.Hour}, "fresh", ""},
+		"throttled": {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Throttled: true}, "fresh",
+			""},
+		"denied, in the grace": {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Grace: minute,
+			DeniedFor: minute - 1}, "dueSoon", ""},
+		"denied, due, in the grace": {secrets.Known{Age: 10 * minute, TTL: 10 * minute, MaxStale: time.Hour,
+			Grace: minute, DeniedFor: 1}, "due", ""},
+		"denied, the grace is over": {secrets.Known{TTL: 10 * minute, MaxStale: time.Hour, Grace: minute,
+			DeniedFor: minute}, "missing", denied},
 		"TTL 0":                      {secrets.Known{MaxStale: time.Hour}, "due", ""},
 		"TTL 0 and no stale bound 0": {secrets.Known{}, "missing", outgrown},
 	} {

@@ -36,14 +36,18 @@ func TestGet_LocalValues(t *testing.T) {
 		{"declared variables", nil, []secrets.Option{secrets.WithVars(secrets.KMS, "DB")}, ""},
 		{"a reference without a value", map[string]string{"KEY": "ssm:///app/key"}, nil, "KEY: "},
 		{"an optional one", map[string]string{"KEY": "ssm:///app/key?optional"}, nil, ""},
-		{"references that a check would refuse as values", map[string]string{"DB": "sm://prod/db#password", "EMPTY": "ssm:///x"}, []secrets.Option{secrets.WithCheck(noValues)}, ""},
-		{"a reference without a value that a check refuses", map[string]string{"KEY": "literal://x"}, []secrets.Option{secrets.WithCheck(noValues)}, "KEY: invalid reference; reference literal://(1 bytes); WithCheck refuses it"},
+		{"references that a check would refuse as values", map[string]string{"DB": "sm://prod/db#password",
+			"EMPTY": "ssm:///x"}, []secrets.Option{secrets.WithCheck(noValues)}, ""},
+		{"a reference without a value that a check refuses", map[string]string{"KEY": "literal://x"},
+			[]secrets.Option{secrets.WithCheck(noValues)},
+			"KEY: invalid reference; reference literal://(1 bytes); WithCheck refuses it"},
 		{"on Lambda", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f"}, nil, "refused on Lambda"},
 		{"under sam local", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_SAM_LOCAL": "true"}, nil, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			env, err := secrets.New(append(test.opts, secrets.WithEnviron(test.environ), local, secrets.WithLogger(quiet()))...)
+			env, err := secrets.New(append(test.opts, secrets.WithEnviron(test.environ), local,
+				secrets.WithLogger(quiet()))...)
 			if test.wrong != "" {
 				if err == nil || !strings.Contains(err.Error(), test.wrong) {
 					t.Errorf("got %v, want an error with %q", err, test.wrong)
@@ -59,7 +63,8 @@ func TestGet_LocalValues(t *testing.T) {
 			if got := mustGet(t, env, "DB").Reveal() + mustGet(t, env, "EMPTY").Reveal(); got != "on the laptop" {
 				t.Errorf("got %q", got)
 			}
-			if _, err := env.Resolve(t.Context(), secrets.Secret("prod/db")); !errors.Is(err, secrets.ErrInvalidReference) {
+			if _, err := env.Resolve(t.Context(), secrets.Secret("prod/db")); !errors.Is(err,
+				secrets.ErrInvalidReference) {
 				t.Errorf("Resolve went somewhere: %v", err)
 			}
 		})
@@ -92,7 +97,8 @@ func TestWarm_NoReferencesNoCalls(t *testing.T) {
 func TestRevealAll_EveryVariable(t *testing.T) {
 	_, st, cfg := start(t)
 	st.PutSecret("db", `{"password":"p"}`)
-	env := newEnv(t, cfg, map[string]string{"DB": "sm://db#password", "PORT": "8080", "GONE": "ssm:///gone?optional", "RAW": "sm://db"},
+	env := newEnv(t, cfg, map[string]string{"DB": "sm://db#password", "PORT": "8080", "GONE": "ssm:///gone?optional",
+		"RAW": "sm://db"},
 		secrets.WithVars(secrets.Literal, "RAW"), secrets.WithLogger(quiet()))
 	all, err := env.RevealAll(t.Context())
 	if err != nil {
@@ -107,7 +113,8 @@ func TestGet_DeclaredVariables(t *testing.T) {
 	_, st, cfg := start(t)
 	arn, _ := st.PutSecret("prod/db", `{"password":"p"}`)
 	const canary = "hunter2! is what somebody put here"
-	env := newEnv(t, cfg, map[string]string{"DB_ARN": arn, "DB_FIELD": arn + ":password::"}, secrets.WithVars(secrets.SecretsManager, "DB_ARN", "DB_FIELD"))
+	env := newEnv(t, cfg, map[string]string{"DB_ARN": arn, "DB_FIELD": arn + ":password::"},
+		secrets.WithVars(secrets.SecretsManager, "DB_ARN", "DB_FIELD"))
 	whole := mustGet(t, env, "DB_ARN")
 	if f, err := whole.Field("password"); err != nil || f.Reveal() != "p" {
 		t.Errorf("field of a bare ARN: %v", err)
@@ -116,7 +123,8 @@ func TestGet_DeclaredVariables(t *testing.T) {
 		t.Error("the ECS tail of a bare ARN")
 	}
 	for _, scheme := range []secrets.Scheme{secrets.KMS, secrets.SSM, secrets.SecretsManager} {
-		_, err := secrets.New(secrets.WithEnviron(map[string]string{"V": canary}), secrets.WithVars(scheme, "V", "MISSING"))
+		_, err := secrets.New(secrets.WithEnviron(map[string]string{"V": canary}),
+			secrets.WithVars(scheme, "V", "MISSING"))
 		if !errors.Is(err, secrets.ErrInvalidReference) || strings.Contains(secrets.Detail(err), "hunter2") {
 			t.Errorf("%s: %v", scheme, err)
 		} else if !strings.Contains(err.Error(), "\n  MISSING: ") || !strings.Contains(err.Error(), "\n  V: ") {
@@ -128,7 +136,8 @@ func TestGet_DeclaredVariables(t *testing.T) {
 func TestWarm_SameRegionIsOneSource(t *testing.T) {
 	s, st, cfg := start(t)
 	st.PutSecret("db", "x")
-	env := newEnv(t, cfg, map[string]string{"A": "sm://db", "B": "secretsmanager://db?region=" + region, "C": "sm://db?ttl=1h", "D": "sm://db?stage=AWSCURRENT"})
+	env := newEnv(t, cfg, map[string]string{"A": "sm://db", "B": "secretsmanager://db?region=" + region,
+		"C": "sm://db?ttl=1h", "D": "sm://db?stage=AWSCURRENT"})
 	if err := env.Warm(patient(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -140,7 +149,8 @@ func TestWarm_SameRegionIsOneSource(t *testing.T) {
 	}
 }
 
-// Promise 8 of the design: what a warm does before the first event. internal/testing/probe shows the same in a real process.
+// Promise 8 of the design: what a warm does before the first event. internal/testing/probe shows the same in a real
+// process.
 
 // on returns an environment of A, which reads sm://a, and B, which reads ssm:///b, under an initialization type.
 func on(kind string) map[string]string {
@@ -191,7 +201,8 @@ func TestWarm_Deadline(t *testing.T) {
 				}
 				var err error
 				took(t, "the warm", test.least, test.most, func() { err = env.Warm(ctx) })
-				if !secrets.Retryable(err) || !strings.Contains(err.Error(), "B: unavailable") || strings.Contains(err.Error(), "A:") {
+				if !secrets.Retryable(err) || !strings.Contains(err.Error(), "B: unavailable") ||
+					strings.Contains(err.Error(), "A:") {
 					t.Errorf("the error is %v, want one for B", err)
 				}
 				if says := strings.Contains(log.String(), "waiting=[B]"); says != (test.least > time.Second) {
@@ -225,7 +236,8 @@ func TestWarm_OutlastsFailingSecond(t *testing.T) {
 	}
 }
 
-// What failed for good is not waited for any more, and one such failure among passing ones decides: a retry cannot cure the whole.
+// What failed for good is not waited for any more, and one such failure among passing ones decides: a retry cannot cure
+// the whole.
 func TestWarm_PermanentFailureDecides(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -241,7 +253,8 @@ func TestWarm_PermanentFailureDecides(t *testing.T) {
 			return id, nil
 		}}
 		var log bytes.Buffer
-		vars := map[string]string{"A": "sm://a", "DENIED": "sm://denied", "THROTTLED": "sm://throttled", "HANGS": "ssm:///hangs"}
+		vars := map[string]string{"A": "sm://a", "DENIED": "sm://denied", "THROTTLED": "sm://throttled",
+			"HANGS": "ssm:///hangs"}
 		env := p.env(t, vars, secrets.WithLogger(textLog(&log)))
 		var err error
 		took(t, "the warm", 1500*time.Millisecond, 2*time.Second, func() { err = env.Warm(t.Context()) })
@@ -258,7 +271,8 @@ func TestWarm_PermanentFailureDecides(t *testing.T) {
 		}
 		took(t, "Get of what resolved", 0, 0, func() { expect(t, env, "a") })
 		defer func() {
-			if text := fmt.Sprint(recover()); !strings.Contains(text, "DENIED: access denied") || !strings.Contains(text, "THROTTLED: throttled") || !strings.Contains(text, "HANGS: unavailable") {
+			if text := fmt.Sprint(recover()); !strings.Contains(text, "DENIED: access denied") ||
+				!strings.Contains(text, "THROTTLED: throttled") || !strings.Contains(text, "HANGS: unavailable") {
 				t.Errorf("MustWarm panicked with %s", text)
 			}
 		}()
@@ -281,8 +295,8 @@ func TestWarm_QuickOneIsSilent(t *testing.T) {
 	})
 }
 
-// MustWarm panics where a retry cannot help, and only there. The first alarm of docs/operations.md waits for the line that
-// comes before.
+// MustWarm panics where a retry cannot help, and only there. The first alarm of docs/operations.md waits for the line
+// that comes before.
 func TestMustWarm_PanicsOnlyForPermanent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -307,8 +321,9 @@ func TestMustWarm_PanicsOnlyForPermanent(t *testing.T) {
 				p.fail(test.fail)
 				var log strings.Builder
 				defer func() {
-					if said := log.String(); test.panics != "" && (strings.Count(said, "level=ERROR msg=secrets.warm ") != 1 ||
-						!strings.Contains(said, "retryable=false error=") || !strings.Contains(said, test.panics)) {
+					if said := log.String(); test.panics != "" &&
+						(strings.Count(said, "level=ERROR msg=secrets.warm ") != 1 ||
+							!strings.Contains(said, "retryable=false error=") || !strings.Contains(said, test.panics)) {
 						t.Errorf("before it panics the log says %s", said)
 					}
 					switch v := recover(); {
@@ -318,13 +333,15 @@ func TestMustWarm_PanicsOnlyForPermanent(t *testing.T) {
 						t.Errorf("it panicked with %v, want %q", v, test.panics)
 					}
 				}()
-				secrets.MustWarm(t.Context(), secrets.WithEnviron(test.vars), secrets.WithProvider(p), secrets.WithLogger(textLog(&log)))
+				secrets.MustWarm(t.Context(), secrets.WithEnviron(test.vars), secrets.WithProvider(p),
+					secrets.WithLogger(textLog(&log)))
 			})
 		})
 	}
 }
 
-// Before a snapshot nothing is fetched. The first read of any kind after the restore, whatever the clocks say then, fetches everything at once.
+// Before a snapshot nothing is fetched. The first read of any kind after the restore, whatever the clocks say then,
+// fetches everything at once.
 func TestSnapStart_FirstReadFetchesAll(t *testing.T) {
 	t.Parallel()
 	reads := map[string]func(context.Context, *secrets.Env) error{
@@ -333,7 +350,11 @@ func TestSnapStart_FirstReadFetchesAll(t *testing.T) {
 			return env.Do(ctx, "A", func(secrets.Value) error { return nil })
 		},
 		"RevealAll": func(ctx context.Context, env *secrets.Env) error { _, err := env.RevealAll(ctx); return err },
-		"Snapshot":  func(ctx context.Context, env *secrets.Env) error { _, err := env.Snapshot(ctx).Get("A"); return err },
+		"Snapshot": func(ctx context.Context,
+			env *secrets.Env) error {
+			_, err := env.Snapshot(ctx).Get("A")
+			return err
+		},
 	}
 	clocks := map[string]struct{ wall, mono time.Duration }{
 		"at once":                             {},
@@ -374,7 +395,8 @@ func TestSnapStart_FirstReadFetchesAll(t *testing.T) {
 	}
 }
 
-// Readers who come together after a restore share the round: one that comes before the first has begun it takes along all of its scheme.
+// Readers who come together after a restore share the round: one that comes before the first has begun it takes along
+// all of its scheme.
 func TestSnapStart_ReadersShareRound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -398,7 +420,8 @@ func TestSnapStart_ReadersShareRound(t *testing.T) {
 	})
 }
 
-// asked is a context that calls ask when it is asked for its deadline, which a first read does before it begins anything.
+// asked is a context that calls ask when it is asked for its deadline, which a first read does before it begins
+// anything.
 type asked struct {
 	context.Context
 	ask func()
@@ -409,7 +432,8 @@ func (a *asked) Deadline() (time.Time, bool) {
 	return a.Context.Deadline()
 }
 
-// After a restore, a backend that hangs takes from the first read what it would take from a warm, and nothing from later ones.
+// After a restore, a backend that hangs takes from the first read what it would take from a warm, and nothing from
+// later ones.
 func TestSnapStart_HangingBackend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -446,7 +470,8 @@ func TestSnapStart_HangingBackend(t *testing.T) {
 	})
 }
 
-// In an on-demand init a call leaves for every reference at once. Where the CPU follows the memory size, as many as that can open connections for.
+// In an on-demand init a call leaves for every reference at once. Where the CPU follows the memory size, as many as
+// that can open connections for.
 func TestWidth_OfWarm(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -474,7 +499,8 @@ func TestWidth_OfWarm(t *testing.T) {
 					defer func() { mu.Lock(); now--; mu.Unlock() }()
 					return secrets.NewValue("v", ""), pause(ctx, 10*time.Millisecond)
 				})
-				vars := map[string]string{"AWS_LAMBDA_INITIALIZATION_TYPE": test.kind, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": test.memory}
+				vars := map[string]string{"AWS_LAMBDA_INITIALIZATION_TYPE": test.kind,
+					"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": test.memory}
 				for i := range 60 {
 					vars[fmt.Sprint("S", i)] = fmt.Sprint("sm://s", i)
 				}
@@ -510,7 +536,8 @@ func TestWidth_OfReads(t *testing.T) {
 		for i := range 40 {
 			vars[fmt.Sprint("S", i)] = fmt.Sprint("sm://s", i)
 		}
-		env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(time.Hour))
+		env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()),
+			secrets.WithTTL(time.Hour))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -547,7 +574,8 @@ func TestGet_Base64AndLabelledTree(t *testing.T) {
 	st.PutParameter(endpoint.Parameter{Name: "/tls/key", Value: encoded})
 	for _, name := range []string{"/app/prod/user", "/app/prod/db/password"} {
 		st.PutParameter(endpoint.Parameter{Name: name, Value: "old of " + name})
-		st.PutParameter(endpoint.Parameter{Name: name, Value: base64.StdEncoding.EncodeToString([]byte("new of " + name))})
+		st.PutParameter(endpoint.Parameter{Name: name,
+			Value: base64.StdEncoding.EncodeToString([]byte("new of " + name))})
 		st.LabelParameter(name, 1, "blue")
 		st.LabelParameter(name, 2, "green")
 	}
@@ -586,13 +614,15 @@ func sixty(st *endpoint.Store) map[string]string {
 	environ := map[string]string{"PLAIN": "plain"}
 	key := st.CreateKey()
 	for i := range 25 {
-		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/app/p%d", i), Type: "SecureString", Value: fmt.Sprintf("parameter-%d", i)})
+		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/app/p%d", i), Type: "SecureString",
+			Value: fmt.Sprintf("parameter-%d", i)})
 		environ[fmt.Sprintf("P%d", i)] = fmt.Sprintf("ssm:///app/p%d", i)
 		st.PutSecret(fmt.Sprintf("app/s%d", i), fmt.Sprintf(`{"user":"u%d","password":"secret-%d"}`, i, i))
 		environ[fmt.Sprintf("S%d", i)] = fmt.Sprintf("sm://app/s%d#password", i)
 		if i < 5 {
 			environ[fmt.Sprintf("U%d", i)] = fmt.Sprintf("secretsmanager://app/s%d#user", i)
-			environ[fmt.Sprintf("K%d", i)] = kmsRef(st.Encrypt(key, fmt.Appendf(nil, "cipher-%d", i), map[string]string{"app": "x"})) + "?context.app=x"
+			environ[fmt.Sprintf("K%d", i)] = kmsRef(st.Encrypt(key, fmt.Appendf(nil, "cipher-%d", i),
+				map[string]string{"app": "x"})) + "?context.app=x"
 		}
 	}
 	return environ
@@ -605,7 +635,8 @@ func TestWarm_SixtyVariables(t *testing.T) {
 	if err := env.Warm(patient(t)); err != nil {
 		t.Fatal(secrets.Detail(err))
 	}
-	for op, want := range map[string]int{"ssm:GetParameters": 3, "secretsmanager:GetSecretValue": 25, "kms:Decrypt": 5} {
+	for op, want := range map[string]int{"ssm:GetParameters": 3, "secretsmanager:GetSecretValue": 25,
+		"kms:Decrypt": 5} {
 		if got := s.Count(op); got != want {
 			t.Errorf("%s: %d calls, want %d", op, got, want)
 		}
@@ -667,7 +698,8 @@ func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
 				}
 				var out strings.Builder
 				var mu sync.Mutex // a flight that nobody waits for any more may still log
-				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"), secrets.WithLogger(textLog(&locked{w: &out, mu: &mu})))
+				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"),
+					secrets.WithLogger(textLog(&locked{w: &out, mu: &mu})))
 				patience, passing := 30*time.Second, do == endpoint.Throttle || do == endpoint.Truncated
 				if passing {
 					patience = 500 * time.Millisecond
@@ -681,20 +713,23 @@ func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
 				seen = append(seen, err, failureOf(env, "TOKEN"), env.Refs()[0].Err)
 				for _, err := range seen {
 					if err == nil && passing {
-						continue // on a busy machine the time was up before the first answer, of which nothing is remembered
+						// on a busy machine the time was up before the first answer, of which nothing is remembered
+						continue
 					}
 					inJSON, _ := json.Marshal(err)
 					var api smithy.APIError
 					if errors.As(err, &api) && !tells && strings.Contains(api.ErrorMessage(), mistake) {
 						t.Errorf("the chain holds %s", api.ErrorMessage())
 					}
-					if text := fmt.Sprintf("%v %+v %s %s", err, err, inJSON, secrets.Detail(err)); err == nil || !strings.Contains(text, "TOKEN") || !strings.Contains(text, row.shown) ||
+					if text := fmt.Sprintf("%v %+v %s %s", err, err, inJSON, secrets.Detail(err)); err == nil ||
+						!strings.Contains(text, "TOKEN") || !strings.Contains(text, row.shown) ||
 						!tells && strings.Contains(text, mistake) {
 						t.Errorf("shows %s", text)
 					}
 				}
 				inJSON, _ := json.Marshal(env.Refs())
-				if text := fmt.Sprintf("%v %+v %s", env.Refs(), env.Refs(), inJSON); !tells && strings.Contains(text, mistake) {
+				if text := fmt.Sprintf("%v %+v %s", env.Refs(), env.Refs(), inJSON); !tells &&
+					strings.Contains(text, mistake) {
 					t.Errorf("Refs shows %s", text)
 				}
 				mu.Lock()
@@ -705,7 +740,8 @@ func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
 			})
 		}
 	}
-	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}), secrets.WithVars(secrets.SSM, "TOKEN"), secrets.WithLocalValues(nil))
+	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}),
+		secrets.WithVars(secrets.SSM, "TOKEN"), secrets.WithLocalValues(nil))
 	if err == nil || strings.Contains(secrets.Detail(err), mistake) {
 		t.Errorf("shows %v", err)
 	}

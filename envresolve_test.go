@@ -49,7 +49,8 @@ func TestNew_SuspiciousText(t *testing.T) {
 			continue
 		}
 		_, err := secrets.New(secrets.WithEnviron(map[string]string{"X": text}))
-		if !errors.Is(err, secrets.ErrInvalidReference) || !strings.Contains(err.Error(), `WithVars(secrets.Literal, "X")`) {
+		if !errors.Is(err, secrets.ErrInvalidReference) ||
+			!strings.Contains(err.Error(), `WithVars(secrets.Literal, "X")`) {
 			t.Errorf("%q: %v, want an invalid reference and the way out", text, err)
 			continue
 		}
@@ -57,7 +58,8 @@ func TestNew_SuspiciousText(t *testing.T) {
 		if err := field.UnmarshalText([]byte(text)); err == nil {
 			t.Errorf("%q becomes a plaintext where a configuration library reads it", text)
 		}
-		env, err := secrets.New(secrets.WithEnviron(map[string]string{"X": text}), secrets.WithVars(secrets.Literal, "X"))
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"X": text}),
+			secrets.WithVars(secrets.Literal, "X"))
 		if err != nil {
 			t.Errorf("%q declared: %v", text, err)
 			continue
@@ -118,7 +120,8 @@ func TestNew_UndeclaredARN(t *testing.T) {
 			continue
 		}
 		declare := "WithVars(secrets." + scheme + `, "X")`
-		if !errors.Is(err, secrets.ErrInvalidReference) || !strings.Contains(secrets.Detail(err), declare) || !strings.Contains(advice, declare) {
+		if !errors.Is(err, secrets.ErrInvalidReference) || !strings.Contains(secrets.Detail(err), declare) ||
+			!strings.Contains(advice, declare) {
 			t.Errorf("%s: RevealAll %v, Get %s, want %s", text, err, advice, declare)
 		}
 	}
@@ -139,8 +142,10 @@ func TestNew_UndeclaredARN(t *testing.T) {
 // Lambda reserves names, and the SDK has its settings. Every other name is the user's.
 func TestNew_OwnNames(t *testing.T) {
 	t.Parallel()
-	env, err := secrets.New(storeOf(map[string]string{"a": "plain"}), secrets.WithVars(secrets.SecretsManager, "AWS_SECRET_ARN"),
-		secrets.WithEnviron(map[string]string{"AWS_SECRET_ARN": "a", "LAMBDA_TOKEN": "sm://a", "AWS_REGION": "eu-west-1"}))
+	env, err := secrets.New(storeOf(map[string]string{"a": "plain"}),
+		secrets.WithVars(secrets.SecretsManager, "AWS_SECRET_ARN"),
+		secrets.WithEnviron(map[string]string{"AWS_SECRET_ARN": "a", "LAMBDA_TOKEN": "sm://a",
+			"AWS_REGION": "eu-west-1"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +154,10 @@ func TestNew_OwnNames(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	for _, name := range []string{"AWS_REGION", "AWS_SESSION_TOKEN", "_HANDLER", "AWS_ENDPOINT_URL_SSM", "LAMBDA_TASK_ROOT", "AWS_ROLE_ARN"} {
-		if _, err := secrets.New(secrets.WithEnviron(map[string]string{name: "sm://a"})); !errors.Is(err, secrets.ErrInvalidReference) {
+	for _, name := range []string{"AWS_REGION", "AWS_SESSION_TOKEN", "_HANDLER", "AWS_ENDPOINT_URL_SSM",
+		"LAMBDA_TASK_ROOT", "AWS_ROLE_ARN"} {
+		if _, err := secrets.New(secrets.WithEnviron(map[string]string{name: "sm://a"})); !errors.Is(err,
+			secrets.ErrInvalidReference) {
 			t.Errorf("%s takes a reference: %v", name, err)
 		}
 	}
@@ -159,7 +166,8 @@ func TestNew_OwnNames(t *testing.T) {
 func TestNew_EmptyDeclared(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []secrets.Scheme{secrets.KMS, secrets.SSM, secrets.SecretsManager} {
-		if _, err := secrets.New(secrets.WithVars(scheme, "X"), secrets.WithEnviron(map[string]string{"X": " "})); !errors.Is(err, secrets.ErrInvalidReference) {
+		if _, err := secrets.New(secrets.WithVars(scheme, "X"),
+			secrets.WithEnviron(map[string]string{"X": " "})); !errors.Is(err, secrets.ErrInvalidReference) {
 			t.Errorf("%s: %v", scheme, err)
 		}
 	}
@@ -175,11 +183,14 @@ func TestNew_LocalValues(t *testing.T) {
 	}{
 		{"a laptop", nil, nil, false},
 		{"Lambda", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f"}, nil, true},
-		{"Lambda that the map hides", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f"}, map[string]string{"X": "sm://a"}, true},
-		{"the word in the map alone", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f"}, map[string]string{"SECRETS_LOCAL_VALUES": "not-production"}, true},
+		{"Lambda that the map hides", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f"},
+			map[string]string{"X": "sm://a"}, true},
+		{"the word in the map alone", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f"},
+			map[string]string{"SECRETS_LOCAL_VALUES": "not-production"}, true},
 		{"a map of Lambda", nil, map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f"}, true},
 		{"sam local", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_SAM_LOCAL": "true"}, nil, false},
-		{"an emulator", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f", "SECRETS_LOCAL_VALUES": "not-production"}, nil, false},
+		{"an emulator", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f", "SECRETS_LOCAL_VALUES": "not-production"},
+			nil, false},
 		{"another word", map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "f", "SECRETS_LOCAL_VALUES": "true"}, nil, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -191,7 +202,8 @@ func TestNew_LocalValues(t *testing.T) {
 				opts = append(opts, secrets.WithEnviron(tc.environ))
 			}
 			_, err := secrets.New(opts...)
-			if tc.refused != (err != nil) || err != nil && !strings.Contains(err.Error(), "SECRETS_LOCAL_VALUES=not-production") {
+			if tc.refused != (err != nil) || err != nil &&
+				!strings.Contains(err.Error(), "SECRETS_LOCAL_VALUES=not-production") {
 				t.Errorf("error %v, want one that names the word: %v", err, tc.refused)
 			}
 		})
@@ -239,7 +251,8 @@ func TestNew_Pins(t *testing.T) {
 		}
 	}
 	literal := secrets.WithVars(secrets.Literal, "X")
-	if _, err := secrets.New(secrets.WithEnviron(map[string]string{"X": "x"}), literal, secrets.WithKMSKeys(key)); err != nil {
+	if _, err := secrets.New(secrets.WithEnviron(map[string]string{"X": "x"}), literal,
+		secrets.WithKMSKeys(key)); err != nil {
 		t.Errorf("keys, a literal that the program declares: %v", err)
 	}
 	var got map[string]string
@@ -263,7 +276,8 @@ func TestGet_Composed(t *testing.T) { // not parallel: it counts allocations
 		calls, now := 0, `{"username":"app","password":"p@ss/1","host":"db"}`
 		env, err := secrets.New(secrets.WithEnviron(map[string]string{
 			"DSN":  "postgres://{{sm://prod/db#username}}:{{sm://prod/db#password}}@{{sm://prod/db#host}}:5432/orders",
-			"AUTH": "Bearer {{ sm://prod/db#password }}", "USER": "sm://prod/db#username", "BROKEN": "x{{sm://prod/db?optional#absent}}",
+			"AUTH": "Bearer {{ sm://prod/db#password }}", "USER": "sm://prod/db#username",
+			"BROKEN": "x{{sm://prod/db?optional#absent}}",
 		}), secrets.WithProvider(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
 			calls++
 			return secrets.NewValue(now, fmt.Sprint(calls)), nil
@@ -282,7 +296,8 @@ func TestGet_Composed(t *testing.T) { // not parallel: it counts allocations
 		if calls != 1 {
 			t.Errorf("%d calls", calls)
 		}
-		if _, err := env.Get(t.Context(), "BROKEN"); !errors.Is(err, secrets.ErrField) || !strings.Contains(secrets.Detail(err), `"absent"`) {
+		if _, err := env.Get(t.Context(), "BROKEN"); !errors.Is(err, secrets.ErrField) ||
+			!strings.Contains(secrets.Detail(err), `"absent"`) {
 			t.Errorf("a missing part: %v", err)
 		}
 		if n := testing.AllocsPerRun(100, func() { env.Get(t.Context(), "DSN") }); n != 0 {
@@ -308,13 +323,16 @@ func TestGet_Composed(t *testing.T) { // not parallel: it counts allocations
 // Errors, Refs and the log print what stands in the template.
 func TestRefs_AsWritten(t *testing.T) {
 	t.Parallel()
-	env, err := secrets.New(storeOf(nil), secrets.WithLogger(quiet()), secrets.WithVars(secrets.SSM, "BARE"), secrets.WithEnviron(map[string]string{
-		"A": "secretsmanager://prod/db?ttl=300s", "B": "sm://prod/db?ttl=5m", "BARE": "/hunter2", "L": "literal://hunter2", "AWS_REGION": "eu-west-1",
-		"C": "postgres://app:hunter2@h/{{ secretsmanager://prod/x#name }}"}))
+	env, err := secrets.New(storeOf(nil), secrets.WithLogger(quiet()), secrets.WithVars(secrets.SSM, "BARE"),
+		secrets.WithEnviron(map[string]string{
+			"A": "secretsmanager://prod/db?ttl=300s", "B": "sm://prod/db?ttl=5m", "BARE": "/hunter2",
+			"L": "literal://hunter2", "AWS_REGION": "eu-west-1",
+			"C": "postgres://app:hunter2@h/{{ secretsmanager://prod/x#name }}"}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	shown := map[string]string{"A": "secretsmanager://prod/db?ttl=300s", "B": "sm://prod/db?ttl=5m", "BARE": "ssm://(8 bytes)", "L": "literal://(7 bytes)", "C": "…{{sm://prod/x#name}}"}
+	shown := map[string]string{"A": "secretsmanager://prod/db?ttl=300s", "B": "sm://prod/db?ttl=5m",
+		"BARE": "ssm://(8 bytes)", "L": "literal://(7 bytes)", "C": "…{{sm://prod/x#name}}"}
 	for _, info := range env.Refs() {
 		if got := info.Ref.String(); got != shown[info.Variable] {
 			t.Errorf("%s is shown as %s, want %s", info.Variable, got, shown[info.Variable])
@@ -398,7 +416,9 @@ func TestNew_Roles(t *testing.T) {
 
 func TestNew_ReportsEveryMistake(t *testing.T) {
 	_, err := secrets.New(secrets.WithEnviron(map[string]string{
-		"A": "SSM:///x", "B": "ssm://app/db", "C": " sm://prod/db", "D": "{{resolve:ssm:/x}}", "E": "sm://x?stag=1", "AWS_PROFILE": "ssm:///x", "LAMBDA_TASK_ROOT": "sm://x", "_HANDLER": "sm://x", "AWS_REGION": region, "OK": "plain", "F": "kms://!!",
+		"A": "SSM:///x", "B": "ssm://app/db", "C": " sm://prod/db", "D": "{{resolve:ssm:/x}}", "E": "sm://x?stag=1",
+		"AWS_PROFILE": "ssm:///x", "LAMBDA_TASK_ROOT": "sm://x", "_HANDLER": "sm://x", "AWS_REGION": region,
+		"OK": "plain", "F": "kms://!!",
 	}))
 	if !errors.Is(err, secrets.ErrInvalidReference) {
 		t.Fatal(err)
@@ -418,7 +438,8 @@ func TestNew_ReportsEveryMistake(t *testing.T) {
 func TestNew_ProviderOfUnknownScheme(t *testing.T) {
 	t.Parallel()
 	for _, scheme := range []secrets.Scheme{"sm", "vault", "", secrets.Literal} {
-		if _, err := secrets.New(secrets.WithEnviron(nil), secrets.WithProvider(&script{}, scheme)); err == nil || !strings.Contains(err.Error(), "WithProvider") {
+		if _, err := secrets.New(secrets.WithEnviron(nil), secrets.WithProvider(&script{}, scheme)); err == nil ||
+			!strings.Contains(err.Error(), "WithProvider") {
 			t.Errorf("%q: %v", scheme, err)
 		}
 	}
@@ -443,13 +464,16 @@ func TestNew_WithRefNames(t *testing.T) {
 	}
 }
 
-// A declared variable may hold a plaintext that somebody put there by mistake, and that reads like a name: a refusal does not quote it.
+// A declared variable may hold a plaintext that somebody put there by mistake, and that reads like a name: a refusal
+// does not quote it.
 func TestNew_RefusedDeclarationIsNotQuoted(t *testing.T) {
 	t.Parallel()
 	const mistake = "correct-horse-battery"
-	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}), secrets.WithVars(secrets.SecretsManager, "TOKEN"),
+	_, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": mistake}),
+		secrets.WithVars(secrets.SecretsManager, "TOKEN"),
 		secrets.WithCheck(func(string, secrets.Ref) error { return errors.New("not allowed") }))
-	if seen := fmt.Sprintf("%v %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen, "TOKEN") || !strings.Contains(seen, "not allowed") || strings.Contains(seen, mistake) {
+	if seen := fmt.Sprintf("%v %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen, "TOKEN") ||
+		!strings.Contains(seen, "not allowed") || strings.Contains(seen, mistake) {
 		t.Errorf("shows %s", seen)
 	}
 }

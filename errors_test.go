@@ -56,7 +56,9 @@ func newFakeAWS(t testing.TB) *fakeAWS {
 	f := &fakeAWS{Server: s, st: s.Region(region), cfg: config("")}
 	f.cfg.BaseEndpoint = nil
 	// Patience beyond the library's own, for busy machines.
-	client := awshttp.NewBuildableClient().WithTimeout(time.Minute).WithDialerOptions(func(d *net.Dialer) { d.Timeout = time.Minute })
+	client := awshttp.NewBuildableClient().WithTimeout(time.Minute).WithDialerOptions(func(d *net.Dialer) {
+		d.Timeout = time.Minute
+	})
 	f.cfg.HTTPClient = client.WithTransportOptions(func(tr *http.Transport) {
 		tr.TLSHandshakeTimeout = time.Minute
 		tr.TLSClientConfig.RootCAs = s.CertPool()
@@ -160,11 +162,15 @@ var failings = []struct {
 		{name: "parameter label", ref: param + ":blue", do: faulty(endpoint.Fault{Operation: "none"})},
 		{name: "nothing below a path", ref: "ssm:///app/none/*"},
 		{name: "secret", ref: "sm://prod/none"},
-		{name: "secret by the ARN of its predecessor", ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"},
-		{name: "secret by a partial ARN of a name that ends in a hyphen and six letters", ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-secret"},
+		{name: "secret by the ARN of its predecessor",
+			ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"},
+		{name: "secret by a partial ARN of a name that ends in a hyphen and six letters",
+			ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-secret"},
 		{name: "staging label", ref: "sm://prod/db?stage=AWSPENDING", do: faulty(endpoint.Fault{Operation: "none"})},
-		{name: "secret version", ref: "sm://prod/db?version=00000000-0000-0000-0000-000000000000", do: faulty(endpoint.Fault{Operation: "none"})},
-		{name: "secret without a value", ref: "sm://prod/new", do: func(f *fakeAWS) string { f.st.CreateSecret("prod/new", ""); return "" }},
+		{name: "secret version", ref: "sm://prod/db?version=00000000-0000-0000-0000-000000000000",
+			do: faulty(endpoint.Fault{Operation: "none"})},
+		{name: "secret without a value", ref: "sm://prod/new",
+			do: func(f *fakeAWS) string { f.st.CreateSecret("prod/new", ""); return "" }},
 		{name: "secret marked for deletion", ref: "sm://prod/db", do: func(f *fakeAWS) string {
 			f.st.PutSecret("prod/db", "canary")
 			f.st.DeleteSecret("prod/db")
@@ -177,62 +183,109 @@ var failings = []struct {
 		{name: "GetParameter", ref: param, do: policy(allowNone)},
 		{name: "GetParametersByPath", ref: "ssm:///app/*", do: policy(allowNone)},
 		{name: "GetSecretValue", ref: "sm://prod/db", do: policy(allowNone)},
-		{name: "GetSecretValue through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/prod/db", do: policy(allowSSM)},
-		{name: "Parameter Store's reference to a secret", ref: "ssm:///aws/reference/secretsmanager/prod/db", do: policy(allowNone)},
+		{name: "GetSecretValue through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/prod/db",
+			do: policy(allowSSM)},
+		{name: "Parameter Store's reference to a secret", ref: "ssm:///aws/reference/secretsmanager/prod/db",
+			do: policy(allowNone)},
 		{name: "GetSecretValue in a batch", ref: "sm://prod/db", do: func(f *fakeAWS) string {
 			f.st.PutSecret("prod/other", "canary")
-			return policy(`{"Effect":"Allow","Action":"secretsmanager:BatchGetSecretValue","Resource":"*"},{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"*:prod/other-??????"}`)(f)
-		}, opts: []secrets.Option{secrets.WithBatchGetSecretValue(), secrets.WithRef("OTHER", secrets.Secret("prod/other"))}},
+			return policy(`{"Effect":"Allow","Action":"secretsmanager:BatchGetSecretValue","Resource":"*"},` +
+				`{"Effect":"Allow","Action":"secretsmanager:GetSecretValue","Resource":"*:prod/other-??????"}`)(f)
+		}, opts: []secrets.Option{secrets.WithBatchGetSecretValue(),
+			secrets.WithRef("OTHER", secrets.Secret("prod/other"))}},
 		{name: "absent secret", ref: "sm://prod/none", do: policy(allowNone)},
-		{name: "partial ARN of a name that ends in a hyphen and six letters", ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-secret", do: policy(allowNone)},
-		{name: "Decrypt", do: func(f *fakeAWS) string { policy(allowNone)(f); return sealed(nil, "?context=none", nil)(f) }},
-		{name: "Decrypt with a key named", do: func(f *fakeAWS) string { policy(allowNone)(f); return sealed(nil, "?key=KEY&context=none", nil)(f) }},
+		{name: "partial ARN of a name that ends in a hyphen and six letters",
+			ref: "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod-secret", do: policy(allowNone)},
+		{name: "Decrypt", do: func(f *fakeAWS) string {
+			policy(allowNone)(f)
+			return sealed(nil, "?context=none", nil)(f)
+		}},
+		{name: "Decrypt with a key named", do: func(f *fakeAWS) string {
+			policy(allowNone)(f)
+			return sealed(nil, "?key=KEY&context=none", nil)(f)
+		}},
 		{name: "ciphertext of another Region", do: func(f *fakeAWS) string {
 			other := f.Region("us-east-1")
 			return kmsRef(other.Encrypt(other.CreateKey(), []byte("canary"), nil)) + "?context=none"
 		}},
-		{name: "parameter's key", ref: param, do: func(f *fakeAWS) string { underKey(f); f.SetPolicy(`{"Statement":` + allowSSM + `}`); return "" }},
-		{name: "parameter's key, named", ref: param, do: fails("AccessDeniedException", user+"kms:Decrypt on resource: arn:aws:kms:eu-west-1:123456789012:key/its-key because no identity-based policy allows the kms:Decrypt action (Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException)")},
-		{name: "secret's key", ref: "sm://prod/db", do: func(f *fakeAWS) string { underKey(f); f.SetPolicy(`{"Statement":` + allowSM + `}`); return "" }},
+		{name: "parameter's key", ref: param, do: func(f *fakeAWS) string {
+			underKey(f)
+			f.SetPolicy(`{"Statement":` + allowSSM + `}`)
+			return ""
+		}},
+		{name: "parameter's key, named", ref: param, do: fails("AccessDeniedException", user+"kms:Decrypt on "+
+			"resource: arn:aws:kms:eu-west-1:123456789012:key/its-key because no identity-based policy allows the "+
+			"kms:Decrypt action (Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException)")},
+		{name: "secret's key", ref: "sm://prod/db", do: func(f *fakeAWS) string {
+			underKey(f)
+			f.SetPolicy(`{"Statement":` + allowSM + `}`)
+			return ""
+		}},
 		{name: "without a reason", ref: param, do: faulty(endpoint.Fault{Do: endpoint.DenyBare})},
-		{name: "explicit deny", ref: "sm://prod/db", do: policy(allowSM + `,{"Effect":"Deny","Action":"*","Resource":"*"}`)},
-		{name: "explicit deny of a policy that is not named", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db with an explicit deny")},
+		{name: "explicit deny", ref: "sm://prod/db",
+			do: policy(allowSM + `,{"Effect":"Deny","Action":"*","Resource":"*"}`)},
+		{name: "explicit deny of a policy that is not named", ref: param, do: fails("AccessDeniedException",
+			user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db with an explicit deny")},
 		{name: "service control policy", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.DenySCP})},
-		{name: "permissions boundary", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db because no permissions boundary allows the ssm:GetParameter action")},
-		{name: "session policy", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db because no session policy allows the ssm:GetParameter action")},
-		{name: "VPC endpoint policy", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"parameter/app/db because no VPC endpoint policy allows the ssm:GetParameter action")},
+		{name: "permissions boundary", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on "+
+			"resource: "+inRegion+"parameter/app/db because no permissions boundary allows the "+
+			"ssm:GetParameter action")},
+		{name: "session policy", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+
+			inRegion+"parameter/app/db because no session policy allows the ssm:GetParameter action")},
+		{name: "VPC endpoint policy", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter "+
+			"on resource: "+inRegion+"parameter/app/db because no VPC endpoint policy allows the "+
+			"ssm:GetParameter action")},
 		{name: "key policy", do: func(f *fakeAWS) string {
 			f.Fault(endpoint.Fault{Do: endpoint.DenyKey})
 			return sealed(nil, "?context=none", nil)(f)
 		}},
-		{name: "secret's resource policy", ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf", do: policy(allowSM)},
-		{name: "another account's secret, role", ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf",
-			do: fails("AccessDeniedException", user+"secretsmanager:GetSecretValue on resource: arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf because no identity-based policy allows the secretsmanager:GetSecretValue action")},
-		{name: "another account's parameter", ref: "ssm://arn:aws:ssm:eu-west-1:999999999999:parameter/app/db", do: policy(allowSSM)},
-		{name: "another account's secret under the default key", ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf",
-			do: fails("InvalidParameterException", "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service key.")},
-		{name: "malformed name", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+inRegion+"* because no identity-based policy allows the ssm:GetParameter action")},
+		{name: "secret's resource policy",
+			ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf", do: policy(allowSM)},
+		{name: "another account's secret, role",
+			ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf",
+			do: fails("AccessDeniedException", user+"secretsmanager:GetSecretValue on resource: "+
+				"arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf because no identity-based "+
+				"policy allows the secretsmanager:GetSecretValue action")},
+		{name: "another account's parameter", ref: "ssm://arn:aws:ssm:eu-west-1:999999999999:parameter/app/db",
+			do: policy(allowSSM)},
+		{name: "another account's secret under the default key",
+			ref: "sm://arn:aws:secretsmanager:eu-west-1:999999999999:secret:prod/db-AbCdEf",
+			do: fails("InvalidParameterException", "You can't access a secret from a different AWS account if you "+
+				"encrypt the secret with the default KMS service key.")},
+		{name: "malformed name", ref: param, do: fails("AccessDeniedException", user+"ssm:GetParameter on resource: "+
+			inRegion+"* because no identity-based policy allows the ssm:GetParameter action")},
 	}},
 	{"cannot decrypt", []failing{
 		{name: "wrong encryption context", do: sealed(map[string]string{"LambdaFunctionName": "orders-old"}, "", nil)},
 		{name: "stated encryption context", do: sealed(nil, "?context.app=x", nil)},
 		{name: "encoded twice", do: func(f *fakeAWS) string {
-			return kmsRef([]byte(base64.StdEncoding.EncodeToString(f.st.Encrypt(f.st.CreateKey(), []byte("canary"), nil))))
+			return kmsRef([]byte(base64.StdEncoding.EncodeToString(f.st.Encrypt(f.st.CreateKey(),
+				[]byte("canary"), nil))))
 		}},
-		{name: "raw value of an advanced parameter", ref: kmsRef([]byte("\x01\x80\x03\x78 an AWS Encryption SDK message")) + "?context.PARAMETER_ARN=arn:aws:ssm:eu-west-1:123456789012:parameter/app/db"},
+		{name: "raw value of an advanced parameter",
+			ref: kmsRef([]byte("\x01\x80\x03\x78 an AWS Encryption SDK message")) +
+				"?context.PARAMETER_ARN=arn:aws:ssm:eu-west-1:123456789012:parameter/app/db"},
 		{name: "asymmetric", ref: kmsRef(make([]byte, 256)) + "?context=none"},
 		{name: "no ciphertext", ref: kmsRef([]byte("hello, world, for as long as a ciphertext")) + "?context=none"},
-		{name: "another key", do: func(f *fakeAWS) string { return sealed(nil, "?context=none&key="+f.st.CreateKey(), nil)(f) }},
+		{name: "another key", do: func(f *fakeAWS) string {
+			return sealed(nil, "?context=none&key="+f.st.CreateKey(), nil)(f)
+		}},
 		{name: "disabled key", do: sealed(nil, "?context=none", func(f *fakeAWS, key string) { f.st.DisableKey(key) })},
-		{name: "key pending deletion", do: sealed(nil, "?context=none", func(f *fakeAWS, key string) { f.st.ScheduleKeyDeletion(key) })},
+		{name: "key pending deletion", do: sealed(nil, "?context=none", func(f *fakeAWS, key string) {
+			f.st.ScheduleKeyDeletion(key)
+		})},
 		{name: "no such key", do: sealed(nil, "?context=none&key=alias/none", nil)},
 		{name: "unusable key", do: func(f *fakeAWS) string {
-			f.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "InvalidKeyUsageException", Message: "key-usage is not ENCRYPT_DECRYPT"})
+			f.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "InvalidKeyUsageException",
+				Message: "key-usage is not ENCRYPT_DECRYPT"})
 			return sealed(nil, "?context=none", nil)(f)
 		}},
-		{name: "parameter's disabled key", ref: param, do: func(f *fakeAWS) string { f.st.DisableKey(underKey(f)); return "" }},
-		{name: "secret's disabled key", ref: "sm://prod/db", do: func(f *fakeAWS) string { f.st.DisableKey(underKey(f)); return "" }},
-		{name: "key not pinned", do: sealed(nil, "?context=none", nil), opts: []secrets.Option{secrets.WithKMSKeys("arn:aws:kms:eu-west-1:123456789012:key/pinned")}},
+		{name: "parameter's disabled key", ref: param,
+			do: func(f *fakeAWS) string { f.st.DisableKey(underKey(f)); return "" }},
+		{name: "secret's disabled key", ref: "sm://prod/db",
+			do: func(f *fakeAWS) string { f.st.DisableKey(underKey(f)); return "" }},
+		{name: "key not pinned", do: sealed(nil, "?context=none", nil),
+			opts: []secrets.Option{secrets.WithKMSKeys("arn:aws:kms:eu-west-1:123456789012:key/pinned")}},
 	}},
 	{"throttled", []failing{
 		{name: "KMS", do: func(f *fakeAWS) string {
@@ -244,57 +297,79 @@ var failings = []struct {
 		{name: "429 without a code", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 429})},
 	}},
 	{"unavailable", []failing{
-		{name: "500", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 500, Code: "InternalServerError", Message: "An error occurred on the server side."})},
+		{name: "500", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 500, Code: "InternalServerError",
+			Message: "An error occurred on the server side."})},
 		{name: "503 of a load balancer", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.HTML503})},
 		{name: "truncated answer", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.TruncatedJSON})},
 		{name: "no JSON", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Garbled})},
 		{name: "wrong types", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.WrongTypes})},
 		{name: "empty answer", ref: param, do: faulty(endpoint.Fault{Do: endpoint.Empty})},
-		{name: "member missing", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.Missing, Member: "SecretString"})},
+		{name: "member missing", ref: "sm://prod/db",
+			do: faulty(endpoint.Fault{Do: endpoint.Missing, Member: "SecretString"})},
 		{name: "unknown code", ref: param, do: fails("BrandNewException", "something new")},
 		{name: "no answer", ref: param, do: func(f *fakeAWS) string {
 			f.cfg.HTTPClient = f.cfg.HTTPClient.(*awshttp.BuildableClient).WithTimeout(200 * time.Millisecond)
 			return faulty(endpoint.Fault{Do: endpoint.Hang})(f)
 		}},
 		{name: "no answer after its headers", ref: param, do: func(f *fakeAWS) string {
-			f.cfg.HTTPClient = f.cfg.HTTPClient.(*awshttp.BuildableClient).WithTimeout(600 * time.Millisecond) // for the headers on a busy machine
+			// for the headers on a busy machine
+			f.cfg.HTTPClient = f.cfg.HTTPClient.(*awshttp.BuildableClient).WithTimeout(600 * time.Millisecond)
 			return faulty(endpoint.Fault{Do: endpoint.HangAfterHeaders})(f)
 		}},
 		{name: "connection cut", ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.CutRST})},
-		{name: "connection refused", ref: param, do: dialing(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})},
-		{name: "unknown host", ref: param + "?region=eu-west-9", do: dialing(&net.OpError{Op: "dial", Net: "tcp", Err: &net.DNSError{Err: "no such host", Name: "ssm.eu-west-9.amazonaws.com", IsNotFound: true}})},
+		{name: "connection refused", ref: param,
+			do: dialing(&net.OpError{Op: "dial", Net: "tcp",
+				Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})},
+		{name: "unknown host", ref: param + "?region=eu-west-9", do: dialing(&net.OpError{Op: "dial", Net: "tcp",
+			Err: &net.DNSError{Err: "no such host", Name: "ssm.eu-west-9.amazonaws.com", IsNotFound: true}})},
 		{name: "untrusted certificate", ref: "sm://prod/db", do: func(f *fakeAWS) string {
-			f.cfg.HTTPClient = f.cfg.HTTPClient.(*awshttp.BuildableClient).WithTransportOptions(func(tr *http.Transport) { tr.TLSClientConfig.RootCAs = nil })
+			f.cfg.HTTPClient = f.cfg.HTTPClient.(*awshttp.BuildableClient).
+				WithTransportOptions(func(tr *http.Transport) { tr.TLSClientConfig.RootCAs = nil })
 			f.dial = func(string) error { f.refused.Add(1); return nil }
 			return ""
 		}},
 		{name: "own endpoint does not answer", ref: param, do: func(f *fakeAWS) string {
 			f.cfg.BaseEndpoint = aws.String("https://localstack.internal:4566")
-			return dialing(&net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})(f)
+			return dialing(&net.OpError{Op: "dial", Net: "tcp",
+				Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)})(f)
 		}},
-		{name: "credentials expired", ref: param, do: fails("ExpiredTokenException", "The security token included in the request is expired")},
-		{name: "credentials unknown", ref: "sm://prod/db", do: fails("UnrecognizedClientException", "The security token included in the request is invalid.")},
-		{name: "wrong clock", ref: param, do: fails("InvalidSignatureException", "Signature expired: 20261123T000000Z is now earlier than 20261123T010000Z (20261123T010500Z - 5 min.)")},
-		{name: "wrong secret key", ref: param, do: fails("InvalidSignatureException", "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")},
+		{name: "credentials expired", ref: param,
+			do: fails("ExpiredTokenException", "The security token included in the request is expired")},
+		{name: "credentials unknown", ref: "sm://prod/db",
+			do: fails("UnrecognizedClientException", "The security token included in the request is invalid.")},
+		{name: "wrong clock", ref: param, do: fails("InvalidSignatureException",
+			"Signature expired: 20261123T000000Z is now earlier than 20261123T010000Z (20261123T010500Z - 5 min.)")},
+		{name: "wrong secret key", ref: param, do: fails("InvalidSignatureException", "The request signature we "+
+			"calculated does not match the signature you provided. Check your AWS Secret Access Key and signing "+
+			"method. Consult the service documentation for details.")},
 		{name: "no credentials", ref: param, do: func(f *fakeAWS) string {
 			f.cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 				f.refused.Add(1)
-				return aws.Credentials{}, errors.New("no EC2 IMDS role found, operation error ec2imds: GetMetadata, access disabled to EC2 IMDS via client option, or \"AWS_EC2_METADATA_DISABLED\" environment variable")
+				return aws.Credentials{}, errors.New("no EC2 IMDS role found, operation error ec2imds: GetMetadata, " +
+					"access disabled to EC2 IMDS via client option, or \"AWS_EC2_METADATA_DISABLED\" " +
+					"environment variable")
 			})
 			return ""
 		}},
 	}},
 	{"no such field", []failing{
 		{name: "no JSON", ref: "sm://prod/db#password", do: faulty(endpoint.Fault{Operation: "none"})},
-		{name: "missing", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"user":"canary"}`); return "" }},
-		{name: "null", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"password":null}`); return "" }},
-		{name: "duplicate", ref: "sm://json#password", do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"password":"canary","password":"x"}`); return "" }},
+		{name: "missing", ref: "sm://json#password",
+			do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"user":"canary"}`); return "" }},
+		{name: "null", ref: "sm://json#password",
+			do: func(f *fakeAWS) string { f.st.PutSecret("json", `{"password":null}`); return "" }},
+		{name: "duplicate", ref: "sm://json#password", do: func(f *fakeAWS) string {
+			f.st.PutSecret("json", `{"password":"canary","password":"x"}`)
+			return ""
+		}},
 		{name: "byte order mark", ref: "sm://json#password", do: holding("\ufeff{\"password\":\"canary\"}")},
 		{name: "trailing comma", ref: "sm://json#password", do: holding("{\n  \"password\": \"canary\",\n}")},
 		{name: "single quotes", ref: "sm://json#password", do: holding("{'password': 'canary'}")},
 		{name: "JSON encoded twice", ref: "sm://json#password", do: holding(`"{\"password\":\"canary\"}"`)},
-		{name: "JSON in a string of the JSON", ref: "sm://json#config.password", do: holding(`{"config":"{\"password\":\"canary\"}"}`)},
-		{name: "line break in a string", ref: "sm://json#key", do: holding("{\"key\":\"-----BEGIN\ncanary\n-----END\"}")},
+		{name: "JSON in a string of the JSON", ref: "sm://json#config.password",
+			do: holding(`{"config":"{\"password\":\"canary\"}"}`)},
+		{name: "line break in a string", ref: "sm://json#key",
+			do: holding("{\"key\":\"-----BEGIN\ncanary\n-----END\"}")},
 		{name: "array", ref: "sm://json#password", do: holding(`[{"password":"canary"}]`)},
 		{name: "host of a secret that RDS manages", ref: "sm://rds!db-1234#host", do: func(f *fakeAWS) string {
 			f.st.PutSecret("rds!db-1234", `{"username":"app","password":"canary"}`)
@@ -302,10 +377,13 @@ var failings = []struct {
 		}},
 	}},
 	{"invalid reference", []failing{
-		{name: "validation", ref: param, do: fails("ValidationException", "Parameter name: can't be prefixed with \"ssm\" (case-insensitive).")},
-		{name: "secret's name", ref: "sm://prod/db", do: fails("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")},
+		{name: "validation", ref: param,
+			do: fails("ValidationException", "Parameter name: can't be prefixed with \"ssm\" (case-insensitive).")},
+		{name: "secret's name", ref: "sm://prod/db", do: fails("ValidationException", "Invalid name. Must be a valid "+
+			"name containing alphanumeric characters, or any of the following: -/_+=.@!")},
 		{name: "KMS request", do: func(f *fakeAWS) string {
-			f.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "ValidationException", Message: "1 validation error detected"})
+			f.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "ValidationException",
+				Message: "1 validation error detected"})
 			return sealed(nil, "", nil)(f)
 		}},
 		{name: "version without stage", do: func(f *fakeAWS) string {
@@ -322,7 +400,10 @@ var failings = []struct {
 	{"invalid configuration", []failing{
 		{name: "no Region", ref: param, do: func(f *fakeAWS) string { f.cfg.Region = ""; return "" }},
 		{name: "malformed Region", ref: param, do: func(f *fakeAWS) string { f.cfg.Region = " eu-west-1"; return "" }},
-		{name: "endpoint without a scheme", ref: param, do: func(f *fakeAWS) string { f.cfg.BaseEndpoint = aws.String("localhost:4566"); return "" }},
+		{name: "endpoint without a scheme", ref: param, do: func(f *fakeAWS) string {
+			f.cfg.BaseEndpoint = aws.String("localhost:4566")
+			return ""
+		}},
 	}},
 	{"not a reference", []failing{
 		{name: "not set", get: "DB_PASSWORD"},
@@ -344,8 +425,9 @@ var stable = []struct {
 	{regexp.MustCompile(`within \d+(\.\d+)?m?s`), "within 123ms"},
 }
 
-// giveUp ends a caller's patience with a passing failure once it has been retried: after four of AWS's codes, or four attempts, of which the SDK makes
-// three by itself where a connection broke or a clock is off. Less would race with the first answer.
+// giveUp ends a caller's patience with a passing failure once it has been retried: after four of AWS's codes, or four
+// attempts, of which the SDK makes three by itself where a connection broke or a clock is off. Less would race with the
+// first answer.
 func (f *fakeAWS) giveUp(ctx context.Context, cancel func()) {
 	for ctx.Err() == nil {
 		codes, attempts := 0, int(f.refused.Load())
@@ -373,7 +455,8 @@ func fail(t *testing.T, row failing) error {
 			ref = made
 		}
 	}
-	environ := map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "orders", "PLAIN": "plain", "ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"}
+	environ := map[string]string{"AWS_LAMBDA_FUNCTION_NAME": "orders", "PLAIN": "plain",
+		"ARN": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/db-AbCdEf"}
 	if ref != "" {
 		environ["DB_PASSWORD"] = ref
 	}
@@ -388,7 +471,8 @@ func fail(t *testing.T, row failing) error {
 	return env.Warm(ctx)
 }
 
-// TestErrors_Golden shows each kind of failure as a user sees it. go test -run TestErrors_Golden -update writes the file anew.
+// TestErrors_Golden shows each kind of failure as a user sees it. go test -run TestErrors_Golden -update writes the
+// file anew.
 func TestErrors_Golden(t *testing.T) {
 	t.Parallel()
 	const file = "testdata/errors.golden"
@@ -437,7 +521,8 @@ func TestErrors_Golden(t *testing.T) {
 	}
 	all.Wait()
 	var b strings.Builder
-	b.WriteString("What users see, by kind of failure. Written by go test -run TestErrors_Golden -update; read it top to bottom.\n")
+	b.WriteString("What users see, by kind of failure. Written by go test -run TestErrors_Golden -update; " +
+		"read it top to bottom.\n")
 	for i := range failings {
 		fmt.Fprintf(&b, "\n## %s\n", failings[i].title)
 		for j := range failings[i].rows {
@@ -470,7 +555,8 @@ func TestErrors_Golden(t *testing.T) {
 func several(t *testing.T) string {
 	f := newFakeAWS(t)
 	policy(allowSSM + "," + allowSM)(f)
-	env := newEnv(t, f.cfg, map[string]string{"STRIPE_KEY": "ssm:///app/none", "DB_PASSWORD": "sm://prod/db#password", "API_TOKEN": "sm://prod/none", "SIGNING_KEY": sealed(nil, "?context=none", nil)(f)},
+	env := newEnv(t, f.cfg, map[string]string{"STRIPE_KEY": "ssm:///app/none", "DB_PASSWORD": "sm://prod/db#password",
+		"API_TOKEN": "sm://prod/none", "SIGNING_KEY": sealed(nil, "?context=none", nil)(f)},
 		secrets.WithLogger(slog.New(slog.DiscardHandler)))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -484,8 +570,10 @@ func several(t *testing.T) string {
 // everythingWrong is what New says of an environment in which nothing is right.
 func everythingWrong() string {
 	_, err := secrets.New(secrets.WithVars(secrets.KMS, "CIPHERTEXT", "UNSET"), secrets.WithEnviron(map[string]string{
-		"AWS_REGION": "eu-west-1", "CASE": "SSM:///app/db", "SLASH": "ssm://app/db", "SPACE": " sm://prod/db", "RESOLVE": "{{resolve:ssm:/app/db}}", "OPTION": "sm://prod/db?stag=AWSPENDING",
-		"BASE64": "kms://!!", "AWS_SESSION_TOKEN": "ssm:///app/token", "CIPHERTEXT": "hunter2", "PARTITION": "sm://prod/db?region=cn-north-1"}))
+		"AWS_REGION": "eu-west-1", "CASE": "SSM:///app/db", "SLASH": "ssm://app/db", "SPACE": " sm://prod/db",
+		"RESOLVE": "{{resolve:ssm:/app/db}}", "OPTION": "sm://prod/db?stag=AWSPENDING",
+		"BASE64": "kms://!!", "AWS_SESSION_TOKEN": "ssm:///app/token", "CIPHERTEXT": "hunter2",
+		"PARTITION": "sm://prod/db?region=cn-north-1"}))
 	return stably("Error:  " + err.Error())
 }
 
@@ -538,8 +626,10 @@ func TestChain_KeepsNothingOfSDK(t *testing.T) {
 	var api smithy.APIError
 	var status interface{ HTTPStatusCode() int }
 	var id interface{ ServiceRequestID() string }
-	if !errors.As(err, &api) || api.ErrorCode() != "ResourceNotFoundException" || !strings.HasPrefix(api.ErrorMessage(), "Secrets Manager can't find") ||
-		!errors.As(err, &status) || status.HTTPStatusCode() != 400 || !errors.As(err, &id) || len(id.ServiceRequestID()) != 36 {
+	if !errors.As(err, &api) || api.ErrorCode() != "ResourceNotFoundException" ||
+		!strings.HasPrefix(api.ErrorMessage(), "Secrets Manager can't find") ||
+		!errors.As(err, &status) || status.HTTPStatusCode() != 400 || !errors.As(err, &id) ||
+		len(id.ServiceRequestID()) != 36 {
 		t.Errorf("the chain of %v lacks code, message, status or request id", err)
 	}
 	for name, row := range map[string]failing{
@@ -553,12 +643,14 @@ func TestChain_KeepsNothingOfSDK(t *testing.T) {
 			t.Errorf("%s: the chain holds a %s", name, of)
 		}
 	}
-	if madeOf(&smithy.OperationError{Err: errors.New("x")}, "github.com/aws/") == "" || madeOf(fmt.Errorf("x: %w", &net.OpError{}), "net/") == "" {
+	if madeOf(&smithy.OperationError{Err: errors.New("x")}, "github.com/aws/") == "" ||
+		madeOf(fmt.Errorf("x: %w", &net.OpError{}), "net/") == "" {
 		t.Error("an error of the SDK is not seen: the test is void")
 	}
 }
 
-// madeOf returns the first struct of one of these packages that v reaches, by whatever field of whatever error in its chain, or "".
+// madeOf returns the first struct of one of these packages that v reaches, by whatever field of whatever error in its
+// chain, or "".
 func madeOf(v any, packages ...string) string {
 	seen := map[reflect.Value]bool{}
 	var step func(v reflect.Value) string
@@ -606,13 +698,14 @@ func TestDetail_JoinedErrors(t *testing.T) {
 		err  error
 		want string
 	}{
-		"one":             {one, first},
-		"wrapped":         {fmt.Errorf("load: %w", one), first},
-		"joined":          {errors.Join(one, two), first + "\n" + second},
-		"joined, wrapped": {fmt.Errorf("load: %w", errors.Join(one, fmt.Errorf("again: %w", two))), first + "\n" + second},
-		"with another's":  {errors.Join(other, two), "other\n" + second},
-		"another's":       {fmt.Errorf("%w, %w", other, other), "other, other"},
-		"none":            {nil, ""},
+		"one":     {one, first},
+		"wrapped": {fmt.Errorf("load: %w", one), first},
+		"joined":  {errors.Join(one, two), first + "\n" + second},
+		"joined, wrapped": {fmt.Errorf("load: %w", errors.Join(one, fmt.Errorf("again: %w", two))),
+			first + "\n" + second},
+		"with another's": {errors.Join(other, two), "other\n" + second},
+		"another's":      {fmt.Errorf("%w, %w", other, other), "other, other"},
+		"none":           {nil, ""},
 	} {
 		if got := secrets.Detail(tc.err); got != tc.want {
 			t.Errorf("%s:\n%s\nwant\n%s", name, got, tc.want)
@@ -633,9 +726,11 @@ func TestError_OneShortLine(t *testing.T) {
 	coded := secrets.NewSSM(cfg).Fetch(t.Context(), []secrets.Ref{secrets.SSMParameter("/a")})[0].Err
 	changed := *unknown.(*secrets.ResolveError) // as a provider may change one of ours
 	changed.Operation, changed.Code, changed.RequestID = odd, odd, odd
-	for name, err := range map[string]error{"variable": unknown, "reference": invalid, "answer": coded, "provider": &changed} {
+	for name, err := range map[string]error{"variable": unknown, "reference": invalid, "answer": coded,
+		"provider": &changed} {
 		text, detail := err.Error(), secrets.Detail(err)
-		if strings.ContainsFunc(text+detail, func(r rune) bool { return !unicode.IsPrint(r) }) || len(text) > 500 || len(detail) > 3500 {
+		if strings.ContainsFunc(text+detail, func(r rune) bool { return !unicode.IsPrint(r) }) || len(text) > 500 ||
+			len(detail) > 3500 {
 			t.Errorf("%s: %d and %d bytes: %.200q", name, len(text), len(detail), text)
 		}
 	}
@@ -679,7 +774,8 @@ func mustParse(t testing.TB, text string) secrets.Ref {
 
 // Anybody may make one, to compare with or to return from a fake.
 func TestResolveError_ByHand(t *testing.T) {
-	for _, e := range []*secrets.ResolveError{{}, {Variable: "X", Operation: "ssm:GetParameter", Code: "Odd", RequestID: "1"}} {
+	for _, e := range []*secrets.ResolveError{{},
+		{Variable: "X", Operation: "ssm:GetParameter", Code: "Odd", RequestID: "1"}} {
 		if got := fmt.Sprint(e, secrets.Detail(e)); !strings.HasPrefix(got, "secrets: ") {
 			t.Error(got)
 		}
@@ -694,32 +790,48 @@ func TestResolveError_ByHand(t *testing.T) {
 	}
 }
 
-// A failure of who gives the credentials says nothing of the value: it is retryable, whatever STS answers, and names its own operation.
+// A failure of who gives the credentials says nothing of the value: it is retryable, whatever STS answers, and names
+// its own operation.
 func TestResolveError_CredentialStep(t *testing.T) {
 	t.Parallel()
 	step := func(service, operation, code, message string) error {
-		return &smithy.OperationError{ServiceID: service, OperationName: operation, Err: &smithy.GenericAPIError{Code: code, Message: message}}
+		return &smithy.OperationError{ServiceID: service, OperationName: operation,
+			Err: &smithy.GenericAPIError{Code: code, Message: message}}
 	}
 	for _, tc := range []struct {
 		err                   error
 		operation, code, next string
 		kind                  error
 	}{
-		{step("STS", "AssumeRole", "AccessDenied", user+"sts:AssumeRole on resource: arn:aws:iam::1:role/app"), "sts:AssumeRole", "AccessDenied", "the role's trust policy", secrets.ErrUnavailable},
-		{step("STS", "AssumeRoleWithWebIdentity", "AccessDenied", "Not authorized to perform sts:AssumeRoleWithWebIdentity"), "sts:AssumeRoleWithWebIdentity", "AccessDenied", "let the trust policy of the role allow", secrets.ErrUnavailable},
-		{step("STS", "AssumeRoleWithWebIdentity", "InvalidIdentityToken", "No OpenIDConnect provider found"), "sts:AssumeRoleWithWebIdentity", "InvalidIdentityToken", "AWS_WEB_IDENTITY_TOKEN_FILE", secrets.ErrUnavailable},
-		{step("STS", "AssumeRole", "Throttling", "Rate exceeded"), "sts:AssumeRole", "Throttling", "STS's own quota", secrets.ErrThrottled},
-		{step("STS", "AssumeRole", "ValidationError", "1 validation error"), "sts:AssumeRole", "ValidationError", "see the role", secrets.ErrUnavailable},
-		{step("SSO", "GetRoleCredentials", "UnauthorizedException", "Session token not found or invalid"), "sso:GetRoleCredentials", "UnauthorizedException", "aws sso login", secrets.ErrUnavailable},
-		{step("SSO", "GetRoleCredentials", "ResourceNotFoundException", "No access"), "sso:GetRoleCredentials", "ResourceNotFoundException", "aws sso login", secrets.ErrUnavailable},
-		{step("ec2imds", "GetMetadata", "NotFound", "canary"), "ssm:GetParameter", "", "on Lambda the function's role", secrets.ErrUnavailable},
+		{step("STS", "AssumeRole", "AccessDenied", user+"sts:AssumeRole on resource: arn:aws:iam::1:role/app"),
+			"sts:AssumeRole", "AccessDenied", "the role's trust policy", secrets.ErrUnavailable},
+		{step("STS", "AssumeRoleWithWebIdentity", "AccessDenied", "Not authorized to perform "+
+			"sts:AssumeRoleWithWebIdentity"), "sts:AssumeRoleWithWebIdentity", "AccessDenied",
+			"let the trust policy of the role allow", secrets.ErrUnavailable},
+		{step("STS", "AssumeRoleWithWebIdentity", "InvalidIdentityToken", "No OpenIDConnect provider found"),
+			"sts:AssumeRoleWithWebIdentity", "InvalidIdentityToken", "AWS_WEB_IDENTITY_TOKEN_FILE",
+			secrets.ErrUnavailable},
+		{step("STS", "AssumeRole", "Throttling", "Rate exceeded"), "sts:AssumeRole", "Throttling", "STS's own quota",
+			secrets.ErrThrottled},
+		{step("STS", "AssumeRole", "ValidationError", "1 validation error"), "sts:AssumeRole", "ValidationError",
+			"see the role", secrets.ErrUnavailable},
+		{step("SSO", "GetRoleCredentials", "UnauthorizedException", "Session token not found or invalid"),
+			"sso:GetRoleCredentials", "UnauthorizedException", "aws sso login", secrets.ErrUnavailable},
+		{step("SSO", "GetRoleCredentials", "ResourceNotFoundException", "No access"), "sso:GetRoleCredentials",
+			"ResourceNotFoundException", "aws sso login", secrets.ErrUnavailable},
+		{step("ec2imds", "GetMetadata", "NotFound", "canary"), "ssm:GetParameter", "", "on Lambda the function's role",
+			secrets.ErrUnavailable},
 	} {
 		err := fail(t, failing{ref: param, do: func(f *fakeAWS) string {
-			f.cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { f.refused.Add(1); return aws.Credentials{}, tc.err })
+			f.cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+				f.refused.Add(1)
+				return aws.Credentials{}, tc.err
+			})
 			return ""
 		}})
 		var e *secrets.ResolveError
-		if !errors.As(err, &e) || e.Operation != tc.operation || e.Code != tc.code || !errors.Is(err, tc.kind) || !secrets.Retryable(err) {
+		if !errors.As(err, &e) || e.Operation != tc.operation || e.Code != tc.code || !errors.Is(err, tc.kind) ||
+			!secrets.Retryable(err) {
 			t.Errorf("%v: %+v, retryable %v", tc.err, e, secrets.Retryable(err))
 		}
 		if detail := secrets.Detail(err); !strings.Contains(detail, tc.next) {
@@ -731,8 +843,10 @@ func TestResolveError_CredentialStep(t *testing.T) {
 // A page that a gateway answers with 403 denies nothing that AWS knows of: it is retryable.
 func TestResolveError_ForbiddenPage(t *testing.T) {
 	t.Parallel()
-	for _, row := range []failing{{ref: param, do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 403})}, {ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 403})}} {
-		if err := fail(t, row); !errors.Is(err, secrets.ErrUnavailable) || errors.Is(err, secrets.ErrAccessDenied) || !secrets.Retryable(err) || !strings.Contains(secrets.Detail(err), "HTTP status 403") {
+	for _, row := range []failing{{ref: param, do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 403})},
+		{ref: "sm://prod/db", do: faulty(endpoint.Fault{Do: endpoint.Fail, Status: 403})}} {
+		if err := fail(t, row); !errors.Is(err, secrets.ErrUnavailable) || errors.Is(err, secrets.ErrAccessDenied) ||
+			!secrets.Retryable(err) || !strings.Contains(secrets.Detail(err), "HTTP status 403") {
 			t.Errorf("%v", secrets.Detail(err))
 		}
 	}
@@ -741,44 +855,58 @@ func TestResolveError_ForbiddenPage(t *testing.T) {
 // Who answers in AWS's place cannot put a text into the code or the request id, which reach the invoker.
 func TestResolveError_ForeignIdentifiers(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"my secret canary", "canary:canary", "canary@host", "Ünicode", "canary=", strings.Repeat("a", 101)} {
+	for _, text := range []string{"my secret canary", "canary:canary", "canary@host", "Ünicode", "canary=",
+		strings.Repeat("a", 101)} {
 		body, _ := json.Marshal(map[string]string{"__type": text, "message": "m"})
 		cfg := config("https://aws.example")
 		cfg.Retryer = onceOnly
 		cfg.HTTPClient = &http.Client{Transport: roundTripper(func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 400, Header: http.Header{"X-Amzn-Requestid": {text}}, Body: io.NopCloser(bytes.NewReader(body))}, nil
+			return &http.Response{StatusCode: 400, Header: http.Header{"X-Amzn-Requestid": {text}},
+				Body: io.NopCloser(bytes.NewReader(body))}, nil
 		})}
 		err := secrets.NewSSM(cfg).Fetch(t.Context(), []secrets.Ref{secrets.SSMParameter("/a")})[0].Err
 		var e *secrets.ResolveError
-		if !errors.As(err, &e) || e.Code == text || e.RequestID != "" || strings.Contains(err.Error(), text) || !secrets.Retryable(err) {
+		if !errors.As(err, &e) || e.Code == text || e.RequestID != "" || strings.Contains(err.Error(), text) ||
+			!secrets.Retryable(err) {
 			t.Errorf("%q: %v", text, err)
 		}
 	}
 }
 
-// codes is every code that AWS-FACTS lists for the operations used: those of the service models, and those that any service may answer.
+// codes is every code that AWS-FACTS lists for the operations used: those of the service models, and those that any
+// service may answer.
 var codes = []struct {
 	operation string // "" for each of them
 	kind      error
 	codes     string
 }{
-	{"kms:Decrypt", secrets.ErrDecrypt, "InvalidCiphertextException IncorrectKeyException InvalidKeyUsageException InvalidGrantTokenException DisabledException " +
+	{"kms:Decrypt", secrets.ErrDecrypt, "InvalidCiphertextException IncorrectKeyException InvalidKeyUsageException " +
+		"InvalidGrantTokenException DisabledException " +
 		"KMSInvalidStateException NotFoundException UnsupportedOperationException"},
-	{"kms:Decrypt", secrets.ErrUnavailable, "DependencyTimeoutException KeyUnavailableException KMSInternalException DryRunOperationException"},
+	{"kms:Decrypt", secrets.ErrUnavailable,
+		"DependencyTimeoutException KeyUnavailableException KMSInternalException DryRunOperationException"},
 	{"ssm:GetParameter", secrets.ErrNotFound, "ParameterNotFound ParameterVersionNotFound"},
 	{"ssm:GetParameter", secrets.ErrDecrypt, "InvalidKeyId"},
 	{"ssm:GetParametersByPath", secrets.ErrDecrypt, "InvalidKeyId"},
-	{"ssm:GetParametersByPath", secrets.ErrInvalidReference, "InvalidFilterKey InvalidFilterOption InvalidFilterValue InvalidNextToken"},
+	{"ssm:GetParametersByPath", secrets.ErrInvalidReference,
+		"InvalidFilterKey InvalidFilterOption InvalidFilterValue InvalidNextToken"},
 	{"secretsmanager:GetSecretValue", secrets.ErrNotFound, "ResourceNotFoundException"},
 	{"secretsmanager:GetSecretValue", secrets.ErrDecrypt, "DecryptionFailure DecryptionFailureException"},
-	{"secretsmanager:GetSecretValue", secrets.ErrInvalidReference, "InvalidParameterException InvalidRequestException InvalidNextTokenException"},
-	{"", secrets.ErrUnavailable, "InternalServerError InternalServiceError InternalServiceErrorException InternalFailure InternalError ServiceUnavailable ServiceUnavailableException " +
-		"RequestTimeout RequestTimeoutException ExpiredToken ExpiredTokenException TokenRefreshRequired UnrecognizedClientException InvalidClientTokenId InvalidSignatureException " +
-		"SignatureDoesNotMatch IncompleteSignature IncompleteSignatureException MissingAuthenticationToken MissingAuthenticationTokenException RequestExpired RequestTimeTooSkewed AuthFailure " +
+	{"secretsmanager:GetSecretValue", secrets.ErrInvalidReference,
+		"InvalidParameterException InvalidRequestException InvalidNextTokenException"},
+	{"", secrets.ErrUnavailable, "InternalServerError InternalServiceError InternalServiceErrorException " +
+		"InternalFailure InternalError ServiceUnavailable ServiceUnavailableException " +
+		"RequestTimeout RequestTimeoutException ExpiredToken ExpiredTokenException TokenRefreshRequired " +
+		"UnrecognizedClientException InvalidClientTokenId InvalidSignatureException " +
+		"SignatureDoesNotMatch IncompleteSignature IncompleteSignatureException MissingAuthenticationToken " +
+		"MissingAuthenticationTokenException RequestExpired RequestTimeTooSkewed AuthFailure " +
 		"BrandNewException UnknownOperationException SerializationException"},
-	{"", secrets.ErrThrottled, "ThrottlingException Throttling ThrottledException RequestThrottled RequestThrottledException TooManyRequestsException ProvisionedThroughputExceededException " +
-		"TransactionInProgressException RequestLimitExceeded BandwidthLimitExceeded LimitExceededException SlowDown PriorRequestNotComplete EC2ThrottledException"},
-	{"", secrets.ErrAccessDenied, "AccessDeniedException AccessDenied UnauthorizedOperation KMSAccessDeniedException OptInRequired"},
+	{"", secrets.ErrThrottled, "ThrottlingException Throttling ThrottledException RequestThrottled " +
+		"RequestThrottledException TooManyRequestsException ProvisionedThroughputExceededException " +
+		"TransactionInProgressException RequestLimitExceeded BandwidthLimitExceeded LimitExceededException SlowDown " +
+		"PriorRequestNotComplete EC2ThrottledException"},
+	{"", secrets.ErrAccessDenied, "AccessDeniedException AccessDenied UnauthorizedOperation " +
+		"KMSAccessDeniedException OptInRequired"},
 	{"", secrets.ErrInvalidReference, "ValidationException InvalidParameterValue"},
 }
 
@@ -787,10 +915,16 @@ func TestKind_OfEveryCode(t *testing.T) {
 	t.Parallel()
 	f := newFakeAWS(t)
 	f.cfg.Retryer = onceOnly
-	providers := map[string]secrets.Provider{"kms": secrets.NewKMS(f.cfg), "ssm": secrets.NewSSM(f.cfg), "secretsmanager": secrets.NewSecretsManager(f.cfg)}
-	refs := map[string]secrets.Ref{"kms:Decrypt": secrets.Ciphertext([]byte("blobblobblobblobblobblobblobblob")).With("context", "none"), "ssm:GetParameter": secrets.SSMParameter("/app/db"),
-		"ssm:GetParametersByPath": mustParse(t, "ssm:///app/*"), "secretsmanager:GetSecretValue": secrets.Secret("prod/db")}
-	kinds := []error{secrets.ErrNotFound, secrets.ErrAccessDenied, secrets.ErrThrottled, secrets.ErrUnavailable, secrets.ErrDecrypt, secrets.ErrField, secrets.ErrInvalidReference, secrets.ErrNotReference}
+	providers := map[string]secrets.Provider{"kms": secrets.NewKMS(f.cfg), "ssm": secrets.NewSSM(f.cfg),
+		"secretsmanager": secrets.NewSecretsManager(f.cfg)}
+	refs := map[string]secrets.Ref{
+		"kms:Decrypt": secrets.Ciphertext([]byte("blobblobblobblobblobblobblobblob")).With("context",
+			"none"),
+		"ssm:GetParameter":              secrets.SSMParameter("/app/db"),
+		"ssm:GetParametersByPath":       mustParse(t, "ssm:///app/*"),
+		"secretsmanager:GetSecretValue": secrets.Secret("prod/db")}
+	kinds := []error{secrets.ErrNotFound, secrets.ErrAccessDenied, secrets.ErrThrottled, secrets.ErrUnavailable,
+		secrets.ErrDecrypt, secrets.ErrField, secrets.ErrInvalidReference, secrets.ErrNotReference}
 	for _, row := range codes {
 		for operation, ref := range refs {
 			if row.operation != "" && row.operation != operation {
@@ -803,7 +937,8 @@ func TestKind_OfEveryCode(t *testing.T) {
 				err := providers[service].Fetch(t.Context(), []secrets.Ref{ref})[0].Err
 				fault.Remove()
 				var e *secrets.ResolveError
-				if !errors.As(err, &e) || e.Code != code || e.Operation != operation && operation != "ssm:GetParameter" || e.RequestID == "" {
+				if !errors.As(err, &e) || e.Code != code || e.Operation != operation &&
+					operation != "ssm:GetParameter" || e.RequestID == "" {
 					t.Fatalf("%s %s: %v, %+v", operation, code, err, e)
 				}
 				for _, kind := range kinds {
@@ -824,7 +959,9 @@ func TestResolveError_SharedByConcurrentCalls(t *testing.T) {
 	_, err := secrets.ParseRef("ssm:/x")
 	errors.As(err, &shared)
 	before := *shared
-	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return aws.Credentials{}, shared })
+	cfg.Credentials = aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{}, shared
+	})
 	for name, b := range backends(cfg, st) {
 		var wg sync.WaitGroup
 		for range 4 {
@@ -845,9 +982,11 @@ func TestResolveError_SharedByConcurrentCalls(t *testing.T) {
 func TestError_NameOfNoVariable(t *testing.T) {
 	t.Parallel()
 	env := newEnv(t, config(""), map[string]string{"A": "ssm:///a"})
-	for _, name := range []string{"postgres://app:canary@db/orders", "canary canary", "canary\ncanary", `{"password":"canary"}`} {
+	for _, name := range []string{"postgres://app:canary@db/orders", "canary canary", "canary\ncanary",
+		`{"password":"canary"}`} {
 		_, err := env.Get(t.Context(), name)
-		if text := fmt.Sprint(err) + secrets.Detail(err); strings.Contains(text, "canary") || !strings.Contains(text, fmt.Sprintf("%d bytes", len(name))) {
+		if text := fmt.Sprint(err) + secrets.Detail(err); strings.Contains(text, "canary") ||
+			!strings.Contains(text, fmt.Sprintf("%d bytes", len(name))) {
 			t.Errorf("%q: %s", name, text)
 		}
 	}

@@ -871,7 +871,8 @@ func ExampleNewKMS() {
 	provider := secrets.NewKMS(aws.Config{
 		Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), Credentials: aws.AnonymousCredentials{},
 	})
-	ciphertext := secrets.Ciphertext([]byte("the bytes of a file that is as long as a ciphertext")).With("context", "none")
+	ciphertext := secrets.Ciphertext([]byte("the bytes of a file that is as long as a ciphertext")).With("context",
+		"none")
 	r := provider.Fetch(context.Background(), []secrets.Ref{ciphertext})[0]
 	fmt.Println(r.Value.Reveal(), r.Err)
 	// Output:

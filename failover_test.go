@@ -119,7 +119,8 @@ func TestFailover_DeadRegion(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 					defer cancel()
 					began := time.Now()
-					for i, a := range arrivals(t, secrets.WithFailover(ctx, everything), failingOver(cfg)[scheme], refs...) {
+					for i, a := range arrivals(t, secrets.WithFailover(ctx, everything),
+						failingOver(cfg)[scheme], refs...) {
 						if a.Err != nil || a.Value.Reveal() != otherRegion || a.after > 1500*time.Millisecond {
 							t.Errorf("%s: %v after %v", refs[i], a.Err, a.after)
 						} else if secrets.ResultRegion(a.Result) != otherRegion {
@@ -147,12 +148,16 @@ func TestFailover_NeverAsked(t *testing.T) {
 		kind  error // nil: the first Region answers
 	}{
 		{name: "it answers"},
-		{name: "not found", fault: endpoint.Fault{Do: endpoint.Fail, Code: "ResourceNotFoundException"}, kind: secrets.ErrNotFound},
+		{name: "not found", fault: endpoint.Fault{Do: endpoint.Fail, Code: "ResourceNotFoundException"},
+			kind: secrets.ErrNotFound},
 		{name: "denied", fault: endpoint.Fault{Do: endpoint.Deny}, kind: secrets.ErrAccessDenied},
 		{name: "throttled", fault: endpoint.Fault{Do: endpoint.Throttle}, kind: secrets.ErrThrottled},
-		{name: "throttled with 503", fault: endpoint.Fault{Do: endpoint.Fail, Code: "ThrottlingException", Status: 503}, kind: secrets.ErrThrottled},
-		{name: "unknown 400", fault: endpoint.Fault{Do: endpoint.Fail, Code: "BrandNewException"}, kind: secrets.ErrUnavailable},
-		{name: "expired credentials", fault: endpoint.Fault{Do: endpoint.Fail, Code: "ExpiredTokenException"}, kind: secrets.ErrUnavailable},
+		{name: "throttled with 503", fault: endpoint.Fault{Do: endpoint.Fail, Code: "ThrottlingException", Status: 503},
+			kind: secrets.ErrThrottled},
+		{name: "unknown 400", fault: endpoint.Fault{Do: endpoint.Fail, Code: "BrandNewException"},
+			kind: secrets.ErrUnavailable},
+		{name: "expired credentials", fault: endpoint.Fault{Do: endpoint.Fail, Code: "ExpiredTokenException"},
+			kind: secrets.ErrUnavailable},
 		{name: "garbled", fault: endpoint.Fault{Do: endpoint.Garbled}, kind: secrets.ErrUnavailable},
 		{name: "a value in hand", fault: endpoint.Fault{Do: endpoint.HTML503}, kind: secrets.ErrUnavailable,
 			ctx: func(ctx context.Context) context.Context {
@@ -196,7 +201,8 @@ func TestFailover_Ended(t *testing.T) {
 		s.Fault(endpoint.Fault{Do: endpoint.Hang, Region: region})
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 		defer cancel()
-		for _, a := range arrivals(t, secrets.WithFailover(ctx, everything), failingOver(cfg)["secretsmanager"], refs...) {
+		for _, a := range arrivals(t, secrets.WithFailover(ctx, everything),
+			failingOver(cfg)["secretsmanager"], refs...) {
 			wantResult(t, a.Result, "", secrets.ErrUnavailable)
 			if a.after > 600*time.Millisecond || strings.Contains(secrets.Detail(a.Err), "second Region") {
 				t.Errorf("%s after %v", secrets.Detail(a.Err), a.after)
@@ -216,12 +222,16 @@ func TestFailover_Both(t *testing.T) {
 		want          string
 		after         time.Duration
 	}{
-		{"the first is slow and the second slower", 1200 * time.Millisecond, 500 * time.Millisecond, endpoint.Fault{}, region, 1200 * time.Millisecond},
-		{"the first is slower", 1800 * time.Millisecond, 100 * time.Millisecond, endpoint.Fault{}, otherRegion, 1100 * time.Millisecond},
+		{"the first is slow and the second slower", 1200 * time.Millisecond, 500 * time.Millisecond, endpoint.Fault{},
+			region, 1200 * time.Millisecond},
+		{"the first is slower", 1800 * time.Millisecond, 100 * time.Millisecond, endpoint.Fault{}, otherRegion,
+			1100 * time.Millisecond},
 		{"the second has no replica", time.Minute, 100 * time.Millisecond,
-			endpoint.Fault{Region: otherRegion, Do: endpoint.Fail, Code: "ResourceNotFoundException"}, "", 2 * time.Second},
+			endpoint.Fault{Region: otherRegion, Do: endpoint.Fail, Code: "ResourceNotFoundException"}, "",
+			2 * time.Second},
 		{"the first says no later", 1500 * time.Millisecond, time.Minute,
-			endpoint.Fault{Region: region, Do: endpoint.Fail, Code: "ResourceNotFoundException"}, "", 1500 * time.Millisecond},
+			endpoint.Fault{Region: region, Do: endpoint.Fail, Code: "ResourceNotFoundException"},
+			"", 1500 * time.Millisecond},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -261,7 +271,8 @@ func TestFailover_Both(t *testing.T) {
 					wantResult(t, a.Result, "", secrets.ErrNotFound)
 				default:
 					wantResult(t, a.Result, "", secrets.ErrUnavailable)
-					if detail := secrets.Detail(a.Err); !strings.Contains(detail, "second Region us-east-1: not found") {
+					if detail := secrets.Detail(a.Err); !strings.Contains(detail,
+						"second Region us-east-1: not found") {
 						t.Errorf("%s", detail)
 					}
 				}
@@ -333,7 +344,8 @@ var failovers = flag.Int("failovers", 30, "how many random runs of TestFailover_
 func TestFailover_RandomDays(t *testing.T) {
 	t.Parallel()
 	faults := []endpoint.Fault{
-		{Do: endpoint.Hang}, {Do: endpoint.CutRST}, {Do: endpoint.HTML503}, {Do: endpoint.CutSilent}, {Do: endpoint.Throttle},
+		{Do: endpoint.Hang}, {Do: endpoint.CutRST}, {Do: endpoint.HTML503}, {Do: endpoint.CutSilent},
+		{Do: endpoint.Throttle},
 		{Do: endpoint.Deny}, {Do: endpoint.Garbled}, {Do: endpoint.Fail, Code: "ResourceNotFoundException"},
 	}
 	for seed := range *failovers {

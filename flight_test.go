@@ -72,7 +72,8 @@ func TestFlight_SlowReferenceDelaysNoOther(t *testing.T) {
 		}
 		env := p.env(t, map[string]string{"SLOW": "sm://slow", "A": "sm://a", "B": "sm://b", "OTHER": "ssm:///other"})
 		slow := read(t.Context(), env, "SLOW")
-		took(t, "a cold read beside a slow flight", 20*time.Millisecond, 20*time.Millisecond, func() { expect(t, env, "a") })
+		took(t, "a cold read beside a slow flight", 20*time.Millisecond, 20*time.Millisecond,
+			func() { expect(t, env, "a") })
 		took(t, "a cached read beside a slow flight", 0, 0, func() { expect(t, env, "a") })
 		took(t, "another scheme", 20*time.Millisecond, 20*time.Millisecond, func() { env.Get(t.Context(), "OTHER") })
 		if g := <-slow; g.text != "slow" || g.took != 5*time.Second {
@@ -121,7 +122,8 @@ func TestGet_CancelledCallerHarmsNobody(t *testing.T) {
 					got   got
 					after time.Duration
 					want  string
-				}{{"leader", <-leader, test.leader, test.leaderGets}, {"follower", <-follower, test.follower, test.followerGets}} {
+				}{{"leader", <-leader, test.leader, test.leaderGets},
+					{"follower", <-follower, test.follower, test.followerGets}} {
 					switch {
 					case r.want == "" && (!errors.Is(r.got.err, context.Canceled) || r.got.took != r.after):
 						t.Errorf("the %s who gave up after %v: %+v", r.who, r.after, r.got)
@@ -166,7 +168,8 @@ func TestRefresh_CancelledIsNoFailure(t *testing.T) {
 				}
 				<-reader
 				p.fail(nil)
-				if g := <-read(t.Context(), env, "A"); g.err != nil || g.stale || g.took != 0 || len(env.Stats().Failures) != 0 {
+				if g := <-read(t.Context(), env, "A"); g.err != nil || g.stale || g.took != 0 ||
+					len(env.Stats().Failures) != 0 {
 					t.Errorf("the next reader: %+v; failures %v", g, env.Stats().Failures)
 				}
 			})
@@ -262,7 +265,8 @@ func TestGet_TimeoutIsNotCanceled(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		g := <-read(ctx, env, "A")
-		if !errors.Is(g.err, context.DeadlineExceeded) || errors.Is(g.err, context.Canceled) || !errors.Is(g.err, secrets.ErrUnavailable) {
+		if !errors.Is(g.err, context.DeadlineExceeded) || errors.Is(g.err, context.Canceled) ||
+			!errors.Is(g.err, secrets.ErrUnavailable) {
 			t.Errorf("%v", g.err)
 		}
 		if g.took < 700*time.Millisecond || g.took > 750*time.Millisecond {
@@ -405,7 +409,8 @@ func TestFlight_LateAnswers(t *testing.T) {
 				if s := say(<-early); s != test.waiters {
 					t.Errorf("who waited for the early flight got %s, want %s", s, test.waiters)
 				}
-				if err := failureOf(env, "A"); (test.later == nil || test.early == nil && test.later == errThrottled) && err != nil {
+				if err := failureOf(env, "A"); (test.later == nil || test.early == nil && test.later == errThrottled) &&
+					err != nil {
 					t.Errorf("a success is known, and %v is remembered", err)
 				}
 				time.Sleep(time.Second) // until the early flight has ended
@@ -579,12 +584,14 @@ func TestFlight_SlowIsNotFrozen(t *testing.T) {
 	})
 }
 
-// What is due in one scheme and Region leaves in one call; what failed leaves alone, and so does what another caller is fetching.
+// What is due in one scheme and Region leaves in one call; what failed leaves alone, and so does what another caller is
+// fetching.
 func TestBatch_WhatLeavesTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "sm://c", "D": "sm://d", "BAD": "sm://bad?optional", "P": "ssm:///p", "FAR": "sm://far?region=us-east-2",
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "sm://c", "D": "sm://d",
+			"BAD": "sm://bad?optional", "P": "ssm:///p", "FAR": "sm://far?region=us-east-2",
 			"AWS_REGION": region})
 		p.answer = func(_ context.Context, _ int, id string) (string, error) {
 			if id == "bad" {
@@ -625,7 +632,8 @@ func TestBatch_WhatLeavesTogether(t *testing.T) {
 		before = p.count()
 		time.Sleep(5 * time.Minute)
 		mustGet(t, env, "A")
-		if got := calls(before); len(got) != 1 || !(got["a b"] || got["a"] || got["a d"] || got["a b d"]) || got["a b c"] {
+		if got := calls(before); len(got) != 1 ||
+			!(got["a b"] || got["a"] || got["a d"] || got["a b d"]) || got["a b c"] {
 			t.Errorf("the refresh called for %v: c is not in use any more", got)
 		}
 	})
@@ -652,7 +660,8 @@ func TestBatch_ReadOnceIsInUse(t *testing.T) {
 	})
 }
 
-// 100 readers while values expire, are refreshed and fail, for the race detector. synctest proves that no goroutine is left.
+// 100 readers while values expire, are refreshed and fail, for the race detector. synctest proves that no goroutine is
+// left.
 func TestFlight_HundredReaders(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -677,7 +686,8 @@ func TestFlight_HundredReaders(t *testing.T) {
 			environ[fmt.Sprint("A", i)] = fmt.Sprintf("sm://s%d#a", i)
 			environ[fmt.Sprint("B", i)] = fmt.Sprintf("ssm:///s%d#b", i)
 		}
-		env := p.env(t, environ, secrets.WithTTL(time.Second), secrets.WithGrace(3*time.Second), secrets.WithMaxStale(time.Minute))
+		env := p.env(t, environ, secrets.WithTTL(time.Second), secrets.WithGrace(3*time.Second),
+			secrets.WithMaxStale(time.Minute))
 		env.Warm(t.Context())
 		var all sync.WaitGroup
 		for i := range 100 {

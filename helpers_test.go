@@ -42,14 +42,16 @@ func config(url string) aws.Config {
 
 func newEnv(t testing.TB, cfg aws.Config, environ map[string]string, opts ...secrets.Option) *secrets.Env {
 	t.Helper()
-	env, err := secrets.New(append([]secrets.Option{secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ)}, opts...)...)
+	env, err := secrets.New(append([]secrets.Option{secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ)},
+		opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return env
 }
 
-// patient returns a context for a warm over real connections: with the race detector, on a busy machine, that may take more than its 2 seconds.
+// patient returns a context for a warm over real connections: with the race detector, on a busy machine, that may take
+// more than its 2 seconds.
 func patient(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -84,8 +86,8 @@ func failureOf(env *secrets.Env, name string) error {
 	return nil
 }
 
-// A script is a Provider that a test directs: it takes delay for a call, unless ctx ends before, and then answers what answer
-// says, or else the name and the number of the call. It keeps what it was asked.
+// A script is a Provider that a test directs: it takes delay for a call, unless ctx ends before, and then answers what
+// answer says, or else the name and the number of the call. It keeps what it was asked.
 type script struct {
 	delay  time.Duration
 	answer func(ctx context.Context, call int, id string) (string, error) // called without the lock, once per reference
@@ -177,7 +179,8 @@ func (p *script) asked(n int) string {
 // env returns an Env over p. Each of vars is a name and a reference.
 func (p *script) env(t testing.TB, vars map[string]string, opts ...secrets.Option) *secrets.Env {
 	t.Helper()
-	env, err := secrets.New(append([]secrets.Option{secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet())}, opts...)...)
+	env, err := secrets.New(append([]secrets.Option{secrets.WithEnviron(vars), secrets.WithProvider(p),
+		secrets.WithLogger(quiet())}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

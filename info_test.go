@@ -73,7 +73,8 @@ func TestStats_Counts(t *testing.T) {
 		check := func(when string, rounds, values, stale uint64, failures string, errs ...string) {
 			t.Helper()
 			s := env.Stats()
-			if got := fmt.Sprint(s.Failures); s.Fetches != rounds || s.Values != values || s.Stale != stale || got != failures {
+			if got := fmt.Sprint(s.Failures); s.Fetches != rounds || s.Values != values || s.Stale != stale ||
+				got != failures {
 				t.Errorf("%s: %+v; want %d, %d, %d, %s", when, s, rounds, values, stale, failures)
 			}
 			for _, name := range errs {
@@ -123,7 +124,8 @@ func TestRefs_SameSource(t *testing.T) {
 		calls++
 		return secrets.NewValue("v", ""), nil
 	})
-	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "app-name"}), secrets.WithVars(secrets.SSM, "A"), secrets.WithProvider(p), secrets.WithLogger(textLog(&log)))
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "app-name"}), secrets.WithVars(secrets.SSM, "A"),
+		secrets.WithProvider(p), secrets.WithLogger(textLog(&log)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +141,8 @@ func TestRefs_SameSource(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := cache.Fetch(t.Context(), []secrets.Ref{ref})[0]
-	if text := secrets.Detail(r.Err) + log.String(); !strings.Contains(text, "secrets.undeclared") || strings.Contains(text, "app-name") {
+	if text := secrets.Detail(r.Err) + log.String(); !strings.Contains(text, "secrets.undeclared") ||
+		strings.Contains(text, "app-name") {
 		t.Error(text)
 	}
 }

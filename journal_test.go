@@ -75,7 +75,8 @@ func TestJournal_UndeclaredOnceAMinute(t *testing.T) {
 			line, _, _ = strings.Cut(line, " error=")
 			lines = append(lines, line)
 		}
-		want := []string{"secrets.undeclared reference=sm://s0 failures=1", "secrets.undeclared reference=sm://s6 failures=6"}
+		want := []string{"secrets.undeclared reference=sm://s0 failures=1",
+			"secrets.undeclared reference=sm://s6 failures=6"}
 		if fmt.Sprint(lines) != fmt.Sprint(want) {
 			t.Errorf("got  %q\nwant %q", lines, want)
 		}
@@ -124,7 +125,9 @@ func testEscapesAttributes(t *testing.T) {
 	env, err := secrets.New(secrets.WithEnviron(map[string]string{}), secrets.WithProvider(provider),
 		secrets.WithLogger(slog.New(log)), secrets.WithRef("A"+evil, secrets.Secret("id")),
 		secrets.WithRef("B"+evil, secrets.SSMParameter("/p")), secrets.WithGrace(0),
-		secrets.WithClock(func() (time.Time, time.Duration) { return time.Unix(0, now.Load()), time.Duration(now.Load()) }))
+		secrets.WithClock(func() (time.Time, time.Duration) {
+			return time.Unix(0, now.Load()), time.Duration(now.Load())
+		}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -173,7 +176,8 @@ func testEscapesAttributes(t *testing.T) {
 
 func TestLogger_Panics(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "B": "sm://b"}), secrets.WithLogger(slog.New(brokenHandler{slog.DiscardHandler})),
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "ssm:///a", "B": "sm://b"}),
+			secrets.WithLogger(slog.New(brokenHandler{slog.DiscardHandler})),
 			secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, r secrets.Ref) (secrets.Value, error) {
 				if r.Scheme() == secrets.SSM {
 					return secrets.Value{}, secrets.ErrAccessDenied

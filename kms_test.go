@@ -91,7 +91,8 @@ func TestKMS_Contexts(t *testing.T) {
 		{"another function's", other, "", "fn", 2, secrets.ErrDecrypt, "tried: none, {LambdaFunctionName=fn}"},
 		{"stated, in any order", map[string]string{"a": "1", "b": "2"}, "?context.b=2&context.a=1", "fn", 1, nil, ""},
 		{"stated, and wrong: no other is tried", nil, "?context.a=1", "fn", 1, secrets.ErrDecrypt, "tried: {a=1}"},
-		{"part of it", map[string]string{"a": "1", "b": "2"}, "?context.a=1", "fn", 1, secrets.ErrDecrypt, "tried: {a=1}"},
+		{"part of it", map[string]string{"a": "1", "b": "2"}, "?context.a=1", "fn", 1, secrets.ErrDecrypt,
+			"tried: {a=1}"},
 		{"not on Lambda", nil, "", "", 1, nil, ""},
 		{"the console's, not on Lambda", nil, "?context=console", "", 1, nil, ""},
 		{"raw SecureString", map[string]string{"PARAMETER_ARN": "arn:aws:ssm:eu-west-1:123456789012:parameter/app/db"},
@@ -101,7 +102,8 @@ func TestKMS_Contexts(t *testing.T) {
 			t.Parallel()
 			s, st, cfg := start(t)
 			blob := st.Encrypt(st.CreateKey(), []byte("plain"), tc.encrypted)
-			env := newEnv(t, cfg, map[string]string{"K": kmsRef(blob) + tc.options, "AWS_LAMBDA_FUNCTION_NAME": tc.function}, secrets.WithLogger(quiet()))
+			env := newEnv(t, cfg, map[string]string{"K": kmsRef(blob) + tc.options,
+				"AWS_LAMBDA_FUNCTION_NAME": tc.function}, secrets.WithLogger(quiet()))
 			v, err := env.Get(t.Context(), "K")
 			wantResult(t, secrets.Result{Value: v, Err: err}, "plain", tc.kind)
 			if detail := secrets.Detail(err); !strings.Contains(detail, tc.tried) {
@@ -126,7 +128,8 @@ func TestKMS_SecondTry(t *testing.T) {
 		{"disabled", endpoint.Fault{Do: endpoint.Fail, Code: "DisabledException"}, 1, secrets.ErrDecrypt},
 		{"wrong key", endpoint.Fault{Do: endpoint.Fail, Code: "IncorrectKeyException"}, 1, secrets.ErrDecrypt},
 		{"throttled", endpoint.Fault{Do: endpoint.Throttle}, 1, secrets.ErrThrottled},
-		{"unavailable", endpoint.Fault{Do: endpoint.Fail, Code: "KeyUnavailableException", Status: 500}, 1, secrets.ErrUnavailable},
+		{"unavailable", endpoint.Fault{Do: endpoint.Fail, Code: "KeyUnavailableException", Status: 500},
+			1, secrets.ErrUnavailable},
 		{"unknown", endpoint.Fault{Do: endpoint.Fail, Code: "BrandNewException"}, 1, secrets.ErrUnavailable},
 		{"no Plaintext", endpoint.Fault{Do: endpoint.Missing, Member: "Plaintext"}, 2, secrets.ErrUnavailable},
 		{"empty answer", endpoint.Fault{Do: endpoint.Empty}, 1, secrets.ErrUnavailable},
@@ -141,11 +144,13 @@ func TestKMS_SecondTry(t *testing.T) {
 			}
 		})
 	}
-	// The first try does not fit, the second is throttled: that one is worth a retry. Or it is denied: that one is to be allowed.
+	// The first try does not fit, the second is throttled: that one is worth a retry. Or it is denied: that one is to
+	// be allowed.
 	for _, second := range []struct {
 		fault endpoint.Fault
 		kind  error
-	}{{endpoint.Fault{Do: endpoint.Throttle, Skip: 1}, secrets.ErrThrottled}, {endpoint.Fault{Do: endpoint.Deny, Skip: 1}, secrets.ErrAccessDenied}} {
+	}{{endpoint.Fault{Do: endpoint.Throttle, Skip: 1}, secrets.ErrThrottled},
+		{endpoint.Fault{Do: endpoint.Deny, Skip: 1}, secrets.ErrAccessDenied}} {
 		s, st, cfg := start(t)
 		blob := st.Encrypt(st.CreateKey(), []byte("plain"), map[string]string{"LambdaFunctionName": "fn"})
 		s.Fault(second.fault)
@@ -193,7 +198,8 @@ func TestKMS_Keys(t *testing.T) {
 		far := s.Region("us-east-1")
 		key := far.CreateKey()
 		s.ResetCalls()
-		wantResult(t, fetch(t, secrets.NewKMS(cfg), kmsRef(far.Encrypt(key, []byte("far"), nil))+"?key="+key)[0], "far", nil)
+		wantResult(t, fetch(t, secrets.NewKMS(cfg), kmsRef(far.Encrypt(key, []byte("far"), nil))+"?key="+key)[0], "far",
+			nil)
 		if c := s.Calls(); len(c) != 1 || c[0].Region != "us-east-1" {
 			t.Errorf("calls %+v", c)
 		}
@@ -244,7 +250,8 @@ func TestKMS_AnyBytes(t *testing.T) {
 	wantResult(t, fetch(t, secrets.NewKMS(cfg), kmsRef(blob))[0], string(all), nil)
 	blob[len(blob)-1] ^= 1
 	wantResult(t, fetch(t, secrets.NewKMS(cfg), kmsRef(blob))[0], "", secrets.ErrDecrypt)
-	wantResult(t, fetch(t, secrets.NewKMS(cfg), kmsRef([]byte("no ciphertext, but as long as one of KMS")))[0], "", secrets.ErrDecrypt)
+	wantResult(t, fetch(t, secrets.NewKMS(cfg), kmsRef([]byte("no ciphertext, but as long as one of KMS")))[0], "",
+		secrets.ErrDecrypt)
 }
 
 // Up to 32 calls are under way at once.
@@ -270,13 +277,15 @@ func TestKMS_Width(t *testing.T) {
 // counting notes in most how many calls were under way at once.
 func counting(now, most *atomic.Int32) func(*middleware.Stack) error {
 	return func(stack *middleware.Stack) error {
-		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("counting", func(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
-			n := now.Add(1)
-			defer now.Add(-1)
-			for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
-			}
-			return next.HandleInitialize(ctx, in)
-		}), middleware.Before)
+		return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("counting",
+			func(ctx context.Context, in middleware.InitializeInput,
+				next middleware.InitializeHandler) (middleware.InitializeOutput, middleware.Metadata, error) {
+				n := now.Add(1)
+				defer now.Add(-1)
+				for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+				}
+				return next.HandleInitialize(ctx, in)
+			}), middleware.Before)
 	}
 }
 
@@ -288,13 +297,15 @@ func TestKMS_QuotedCiphertextIsHidden(t *testing.T) {
 	for name, quoted := range map[string]string{"base64": text, "raw": string(blob)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			aws, cfg := answer(0, fmt.Appendf(nil, `{"__type":"InvalidCiphertextException","message":"cannot read %s here"}`, quoted))
+			aws, cfg := answer(0, fmt.Appendf(nil,
+				`{"__type":"InvalidCiphertextException","message":"cannot read %s here"}`, quoted))
 			aws.status = 400
 			err := fetch(t, secrets.NewKMS(cfg), kmsRef(blob))[0].Err
 			if !errors.Is(err, secrets.ErrDecrypt) {
 				t.Fatal(err)
 			}
-			if seen := fmt.Sprintf("%s %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen, "cannot read") || strings.Contains(seen, quoted) {
+			if seen := fmt.Sprintf("%s %+v %s", err, err, secrets.Detail(err)); !strings.Contains(seen,
+				"cannot read") || strings.Contains(seen, quoted) {
 				t.Errorf("shows %s", seen)
 			}
 		})

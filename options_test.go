@@ -63,10 +63,12 @@ func TestWithInsecureEndpoint_OnLambda(t *testing.T) {
 		if permitted && (err != nil || sent.Load() != 1) {
 			t.Errorf("%d requests: %v", sent.Load(), err)
 		}
-		if refused := errors.Is(err, secrets.ErrConfiguration) && !secrets.Retryable(err); !permitted && (!refused || sent.Load() != 0) {
+		if refused := errors.Is(err, secrets.ErrConfiguration) && !secrets.Retryable(err); !permitted &&
+			(!refused || sent.Load() != 0) {
 			t.Errorf("%d requests: %v", sent.Load(), err)
 		}
-		if detail := secrets.Detail(err); !permitted && (!strings.Contains(detail, "http://ssm.test") || !strings.Contains(detail, "WithInsecureEndpoint")) {
+		if detail := secrets.Detail(err); !permitted &&
+			(!strings.Contains(detail, "http://ssm.test") || !strings.Contains(detail, "WithInsecureEndpoint")) {
 			t.Error(detail)
 		}
 	}
@@ -76,7 +78,8 @@ func TestWithInsecureEndpoint_OnLambda(t *testing.T) {
 // choose, a warm among many gives up after a count of attempts.
 func TestWarm_RetrySettingsOfTheEnvironment(t *testing.T) {
 	for name, value := range map[string]string{
-		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_REGION": region, "AWS_PROFILE": "",
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_REGION": region,
+		"AWS_PROFILE":     "",
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
 		"AWS_MAX_ATTEMPTS": "5", "AWS_RETRY_MODE": "adaptive",
 	} {
@@ -88,7 +91,8 @@ func TestWarm_RetrySettingsOfTheEnvironment(t *testing.T) {
 		st.PutSecret("db", "x")
 		s.Fault(endpoint.Fault{Do: endpoint.Throttle, Times: 3})
 		t.Setenv("AWS_ENDPOINT_URL", s.URL())
-		opts := []secrets.Option{secrets.WithEnviron(map[string]string{"A": "sm://db", "AWS_REGION": region}), secrets.WithLogger(quiet())}
+		opts := []secrets.Option{secrets.WithEnviron(map[string]string{"A": "sm://db", "AWS_REGION": region}),
+			secrets.WithLogger(quiet())}
 		if i > 0 {
 			cfg, err := awsconfig.LoadDefaultConfig(t.Context())
 			if err != nil {
@@ -126,7 +130,8 @@ func TestWithCheck_RefusesBeforeAnyCall(t *testing.T) {
 		}
 		return nil
 	})
-	_, err := secrets.New(secrets.WithAWSConfig(cfg), secrets.WithEnviron(map[string]string{"A": "sm://app/db", "B": "sm://admin/db"}), only)
+	_, err := secrets.New(secrets.WithAWSConfig(cfg),
+		secrets.WithEnviron(map[string]string{"A": "sm://app/db", "B": "sm://admin/db"}), only)
 	if text := secrets.Detail(err); !errors.Is(err, secrets.ErrInvalidReference) || !strings.Contains(text, "B: ") ||
 		!strings.Contains(text, "not of this application") || strings.Contains(text, "A: ") {
 		t.Errorf("New: %s", text)

@@ -102,7 +102,8 @@ func TestRedact_BuildErrors(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for holder, value := range map[string]string{"whole": canary, "JSON": string(document), "JSON in JSON": string(inner)} {
+		for holder, value := range map[string]string{"whole": canary, "JSON": string(document),
+			"JSON in JSON": string(inner)} {
 			for way, quote := range quotes {
 				said := logOfFailedBuild(t, value, errors.New(quote(canary)))
 				if form := leak.In(said, canary); form != "" {
@@ -215,8 +216,9 @@ func TestRedact_AnswererEchoesValue(t *testing.T) {
 				if echoes.Load() {
 					w.Header().Set("X-Amzn-Requestid", inCode)
 					w.WriteHeader(http.StatusBadRequest)
-					answer = map[string]any{"__type": inCode, "message": "no " + test.text + " and " + test.plain + " or " +
-						base64.StdEncoding.EncodeToString([]byte(test.inBase64))}
+					answer = map[string]any{"__type": inCode,
+						"message": "no " + test.text + " and " + test.plain + " or " +
+							base64.StdEncoding.EncodeToString([]byte(test.inBase64))}
 				}
 				json.NewEncoder(w).Encode(answer)
 			}))
@@ -262,7 +264,8 @@ func TestRedact_AnswererEchoesValue(t *testing.T) {
 func TestRedact_KeepsWhatAWSNames(t *testing.T) {
 	t.Parallel()
 	server, store, cfg := start(t)
-	store.PutSecret("orders/db", `{"account":"123456789012","masterarn":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders/db-AbCdEf",
+	store.PutSecret("orders/db",
+		`{"account":"123456789012","masterarn":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:orders/db-AbCdEf",
 		"region":"eu-west-1","name":"orders/db","username":"app"}`)
 	env := newEnv(t, cfg, map[string]string{"A": "sm://orders/db"}, secrets.WithLogger(quiet()))
 	if err := env.Warm(patient(t)); err != nil {

@@ -16,12 +16,14 @@ func TestRef_LiteralIsHidden(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	env, err := New(WithEnviron(map[string]string{"X": "literal://" + canary}), WithLocalValues(map[string]string{"Y": canary}))
+	env, err := New(WithEnviron(map[string]string{"X": "literal://" + canary}),
+		WithLocalValues(map[string]string{"Y": canary}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	text, _ := ref.MarshalText()
-	for _, s := range []string{ref.ID(), ref.Text(), ref.String(), string(text), ref.Source().String(), fmt.Sprintf("%#v %+v %x", ref, ref, ref)} {
+	for _, s := range []string{ref.ID(), ref.Text(), ref.String(), string(text), ref.Source().String(),
+		fmt.Sprintf("%#v %+v %x", ref, ref, ref)} {
 		if strings.Contains(s, canary) {
 			t.Errorf("it is shown: %s", s)
 		}
@@ -94,19 +96,22 @@ func TestRef_IsNoPointer(t *testing.T) {
 func TestRef_Accessors(t *testing.T) {
 	t.Parallel()
 	const key, role = "alias/app", "arn:aws:iam::210987654321:role/reader"
-	ref, err := ParseRef("kms://" + strings.Repeat("AQEB", 11) + "?key=" + key + "&role=" + role + "&region=eu-west-1,us-east-1&context.a=b")
+	ref, err := ParseRef("kms://" + strings.Repeat("AQEB", 11) + "?key=" + key + "&role=" + role +
+		"&region=eu-west-1,us-east-1&context.a=b")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ref.Context()["a"] = "changed"
-	if ref.Key() != key || ref.Role() != role || ref.Region() != "eu-west-1" || ref.Failover() != "us-east-1" || ref.Context()["a"] != "b" {
+	if ref.Key() != key || ref.Role() != role || ref.Region() != "eu-west-1" || ref.Failover() != "us-east-1" ||
+		ref.Context()["a"] != "b" {
 		t.Errorf("%s", ref)
 	}
 	second, ok := ref.inFailover()
 	if !ok || second.Region() != "us-east-1" || second.Failover() != "" || second.Role() != role {
 		t.Errorf("the second Region's source is %s, %v", second, ok)
 	}
-	arn, err := ParseRef("sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf?region=eu-west-1,us-east-1")
+	arn, err := ParseRef("sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf?" +
+		"region=eu-west-1,us-east-1")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,8 @@ func (v *vault) connect(password secrets.Value) error {
 func (v *vault) env(t testing.TB, opts ...secrets.Option) *secrets.Env {
 	t.Helper()
 	environ := map[string]string{"DB_USER": "sm://db#user", "DB_PASSWORD": "sm://db#password"}
-	env, err := secrets.New(append([]secrets.Option{secrets.WithEnviron(environ), secrets.WithProvider(secrets.ProviderFunc(v.fetch)), secrets.WithTTL(time.Hour),
+	env, err := secrets.New(append([]secrets.Option{secrets.WithEnviron(environ),
+		secrets.WithProvider(secrets.ProviderFunc(v.fetch)), secrets.WithTTL(time.Hour),
 		secrets.WithLogger(quiet())}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +87,8 @@ func TestDo_FollowsRotation(t *testing.T) {
 		{"the database goes first", [][3]string{{"a", "b", "b"}}, 1},
 		{"then current moves: the pending one was kept", [][3]string{{"a", "b", "b"}, {"b", "", "b"}}, 1},
 		{"two rotations", [][3]string{{"a", "b", "b"}, {"b", "", "b"}, {"b", "c", "c"}, {"c", "", "c"}}, 2},
-		{"a rotation died, and the next one goes on from its password", [][3]string{{"a", "b", "b"}, {"a", "c", "c"}}, 2},
+		{"a rotation died, and the next one goes on from its password",
+			[][3]string{{"a", "b", "b"}, {"a", "c", "c"}}, 2},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -95,7 +97,8 @@ func TestDo_FollowsRotation(t *testing.T) {
 			warm := v.calls()
 			for _, s := range test.steps {
 				v.set(s[0], s[1], s[2])
-				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+				if err := env.Do(t.Context(), "DB_PASSWORD",
+					func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
 					t.Fatal(err)
 				}
 				user, password := mustGet(t, env, "DB_USER").Reveal(), mustGet(t, env, "DB_PASSWORD").Reveal()
@@ -115,12 +118,16 @@ func TestDo_ReturnsErrorOfF(t *testing.T) {
 	env := v.env(t)
 	other := errors.New("no such table")
 	runs := 0
-	if err := env.Do(t.Context(), "DB_PASSWORD", func(secrets.Value) error { runs++; return other }); err != other || runs != 1 {
+	if err := env.Do(t.Context(), "DB_PASSWORD", func(secrets.Value) error { runs++; return other }); err != other ||
+		runs != 1 {
 		t.Errorf("an error that is no rejection: %v after %d runs", err, runs)
 	}
 	v.set("a", "", "z")
 	runs = 0
-	if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { runs++; return secrets.Rejected(v.connect(p)) }); err != errDatabase || runs != 1 {
+	if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error {
+		runs++
+		return secrets.Rejected(v.connect(p))
+	}); err != errDatabase || runs != 1 {
 		t.Errorf("a rejection without anything newer: %v after %d runs", err, runs)
 	}
 	if err := env.Do(t.Context(), "NOPE", nil); !errors.Is(err, secrets.ErrNotReference) {
@@ -146,7 +153,8 @@ func TestDo_WrongPassword(t *testing.T) {
 		var own atomic.Int64
 		for range 1000 {
 			wg.Go(func() {
-				err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
+				err := env.Do(t.Context(), "DB_PASSWORD",
+					func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
 				if err == errDatabase {
 					own.Add(1)
 				}
@@ -180,7 +188,8 @@ func TestDo_SearchesAgain(t *testing.T) {
 				v := &vault{current: "wrong", accepted: "right"}
 				env := v.env(t)
 				do := func() error {
-					return env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
+					return env.Do(t.Context(), "DB_PASSWORD",
+						func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
 				}
 				if err := do(); err != errDatabase {
 					t.Fatalf("the first try: %v", err)
@@ -200,13 +209,15 @@ func TestDo_Throttled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a"}
 		var throttled atomic.Bool
-		env := v.env(t, secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
-			if throttled.Load() {
-				v.fetch(ctx, ref)
-				return secrets.Value{}, secrets.ErrThrottled
-			}
-			return v.fetch(ctx, ref)
-		})))
+		env := v.env(t,
+			secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context,
+				ref secrets.Ref) (secrets.Value, error) {
+				if throttled.Load() {
+					v.fetch(ctx, ref)
+					return secrets.Value{}, secrets.ErrThrottled
+				}
+				return v.fetch(ctx, ref)
+			})))
 		do := func() error {
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 			defer cancel()
@@ -239,13 +250,17 @@ func TestDo_Limits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log strings.Builder
 		v := &vault{current: "wrong", accepted: "right"}
-		env := v.env(t, secrets.WithLogger(textLog(&log)), secrets.WithRef("STAGED", secrets.Secret("staged").With("stage", "AWSCURRENT").With("field", "password")))
+		env := v.env(t, secrets.WithLogger(textLog(&log)),
+			secrets.WithRef("STAGED", secrets.Secret("staged").With("stage", "AWSCURRENT").With("field", "password")))
 		runs := 0
 		do := func(ctx context.Context, name string) (fetches int) {
 			t.Helper()
 			before := v.calls()
 			runs = 0
-			if err := env.Do(ctx, name, func(p secrets.Value) error { runs++; return secrets.Rejected(v.connect(p)) }); err != errDatabase {
+			if err := env.Do(ctx, name, func(p secrets.Value) error {
+				runs++
+				return secrets.Rejected(v.connect(p))
+			}); err != errDatabase {
 				t.Error(err)
 			}
 			return v.calls() - before
@@ -257,7 +272,8 @@ func TestDo_Limits(t *testing.T) {
 		}
 		v.set("wrong", "right", "neither")
 		if n := do(t.Context(), "STAGED"); n != 1 || runs != 1 {
-			t.Errorf("a secret with a stated stage: %d fetches, %d runs, want 1 and 1: AWSPENDING is none of its business", n, runs)
+			t.Errorf("a secret with a stated stage: %d fetches, %d runs, want 1 and 1: AWSPENDING is none of its "+
+				"business", n, runs)
 		}
 		if n := do(t.Context(), "DB_PASSWORD"); n != 2 || runs != 2 {
 			t.Errorf("a pending version that does not work: %d fetches, %d runs, want 2 and 2", n, runs)
@@ -281,7 +297,10 @@ func TestDo_Limits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := env.Do(t.Context(), "X", func(secrets.Value) error { runs++; return secrets.Rejected(errDatabase) }); err != errDatabase || runs != 4 {
+		if err := env.Do(t.Context(), "X", func(secrets.Value) error {
+			runs++
+			return secrets.Rejected(errDatabase)
+		}); err != errDatabase || runs != 4 {
 			t.Errorf("%d runs and %v, want 4 and f's own error", runs, err)
 		}
 	})
@@ -297,7 +316,10 @@ func TestDo_SharedSearch(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 64 {
 			wg.Go(func() {
-				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { time.Sleep(5 * time.Millisecond); return secrets.Rejected(v.connect(p)) }); err != nil {
+				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error {
+					time.Sleep(5 * time.Millisecond)
+					return secrets.Rejected(v.connect(p))
+				}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -309,7 +331,8 @@ func TestDo_SharedSearch(t *testing.T) {
 	})
 }
 
-// One search serves everybody who holds the refused value, however late they come: more callers must not mean more fetches.
+// One search serves everybody who holds the refused value, however late they come: more callers must not mean more
+// fetches.
 func TestDo_Latecomers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a", delay: 20 * time.Millisecond}
@@ -319,7 +342,10 @@ func TestDo_Latecomers(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 200 {
 			wg.Go(func() {
-				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { time.Sleep(7 * time.Millisecond); return secrets.Rejected(v.connect(p)) }); err != nil {
+				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error {
+					time.Sleep(7 * time.Millisecond)
+					return secrets.Rejected(v.connect(p))
+				}); err != nil {
 					t.Error(err)
 				}
 			})
@@ -335,15 +361,17 @@ func TestDo_Latecomers(t *testing.T) {
 // AWSCURRENT moves, and AWSPENDING goes, while a search begins: two fetches are enough, in whatever order they see it.
 func TestDo_RotationEndsMeanwhile(t *testing.T) {
 	v := &vault{current: "a", accepted: "a"}
-	env := v.env(t, secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
-		if ref.Stage() == "AWSPENDING" {
-			v.set("b", "", "b")
-		}
-		return v.fetch(ctx, ref)
-	})))
+	env := v.env(t,
+		secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if ref.Stage() == "AWSPENDING" {
+				v.set("b", "", "b")
+			}
+			return v.fetch(ctx, ref)
+		})))
 	v.set("a", "b", "b")
 	warm := v.calls()
-	if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+	if err := env.Do(t.Context(), "DB_PASSWORD",
+		func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
 		t.Error(err)
 	}
 	if n := v.calls() - warm; n != 2 {
@@ -372,21 +400,24 @@ func TestDo_CallerGivesUp(t *testing.T) {
 	})
 }
 
-// A role that may not read AWSPENDING: the caller sees the database's own error, the log says what to allow and for which variables, and there is no flood. The next rotation
-// works as it can: from AWSCURRENT.
+// A role that may not read AWSPENDING: the caller sees the database's own error, the log says what to allow and for
+// which variables, and there is no flood. The next rotation works as it can: from AWSCURRENT.
 func TestDo_PendingDenied(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := &vault{current: "a", accepted: "a"}
 		var log strings.Builder
-		env := v.env(t, secrets.WithLogger(textLog(&log)), secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
-			value, err := v.fetch(ctx, ref)
-			if ref.Stage() == "AWSPENDING" {
-				return secrets.Value{}, fmt.Errorf("kept to AWSCURRENT: %w", secrets.ErrAccessDenied)
-			}
-			return value, err
-		})))
+		env := v.env(t, secrets.WithLogger(textLog(&log)),
+			secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context,
+				ref secrets.Ref) (secrets.Value, error) {
+				value, err := v.fetch(ctx, ref)
+				if ref.Stage() == "AWSPENDING" {
+					return secrets.Value{}, fmt.Errorf("kept to AWSCURRENT: %w", secrets.ErrAccessDenied)
+				}
+				return value, err
+			})))
 		do := func() error {
-			return env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
+			return env.Do(t.Context(), "DB_PASSWORD",
+				func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) })
 		}
 		warm := v.calls()
 		v.set("a", "b", "b")
@@ -398,7 +429,8 @@ func TestDo_PendingDenied(t *testing.T) {
 		if n := v.calls() - warm; n != 2 {
 			t.Errorf("%d fetches, want 2", n)
 		}
-		if s := log.String(); strings.Count(s, "secrets.denied") != 1 || !strings.Contains(s, "stage=AWSPENDING") || !strings.Contains(s, `variables="[DB_PASSWORD DB_USER]"`) {
+		if s := log.String(); strings.Count(s, "secrets.denied") != 1 || !strings.Contains(s, "stage=AWSPENDING") ||
+			!strings.Contains(s, `variables="[DB_PASSWORD DB_USER]"`) {
 			t.Errorf("logged:\n%s", s)
 		}
 		v.set("b", "", "b")
@@ -427,7 +459,8 @@ func TestDo_RolledBack(t *testing.T) {
 	} {
 		v.set(s.current, s.pending, s.accepted)
 		before := v.calls()
-		if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != s.err {
+		if err := env.Do(t.Context(), "DB_PASSWORD",
+			func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != s.err {
 			t.Errorf("%s: %v", s.name, err)
 		}
 		if n := v.calls() - before; n != s.calls {
@@ -459,8 +492,10 @@ func TestDo_FormsOfReference(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			asked, runs := "", 0
-			options := []secrets.Option{secrets.WithEnviron(map[string]string{"X": test.ref}), secrets.WithLogger(quiet()),
-				secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+			options := []secrets.Option{secrets.WithEnviron(map[string]string{"X": test.ref}),
+				secrets.WithLogger(quiet()),
+				secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context,
+					ref secrets.Ref) (secrets.Value, error) {
 					switch {
 					case ref.Stage() == "AWSPENDING":
 						asked += "p"
@@ -485,7 +520,8 @@ func TestDo_FormsOfReference(t *testing.T) {
 				return fmt.Errorf("log in: %w", secrets.Rejected(errDatabase))
 			})
 			if !errors.Is(err, test.err) || asked != test.asked || runs != test.runs {
-				t.Errorf("%v after %d runs, asked for %q; want %v, %d, %q", err, runs, asked, test.err, test.runs, test.asked)
+				t.Errorf("%v after %d runs, asked for %q; want %v, %d, %q", err, runs, asked, test.err,
+					test.runs, test.asked)
 			}
 		})
 	}
@@ -498,7 +534,8 @@ func TestDo_KeepsNoPending(t *testing.T) {
 	env := v.env(t, secrets.WithLogger(textLog(&log)))
 	for _, next := range []string{"b", "c"} {
 		v.set(v.current, next, next)
-		if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+		if err := env.Do(t.Context(), "DB_PASSWORD",
+			func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
 			t.Fatal(err)
 		}
 		v.set(next, "", next)
@@ -517,11 +554,14 @@ func TestDo_KeepsNoPending(t *testing.T) {
 // The log says what was denied, and of a declared variable its length.
 func TestDo_DeniedPendingIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for text, shown := range map[string]string{"sm://prod/db": "reference=\"sm://prod/db?stage=AWSPENDING\"", "prod/db": `reference="sm://(`} {
+		for text, shown := range map[string]string{"sm://prod/db": "reference=\"sm://prod/db?stage=AWSPENDING\"",
+			"prod/db": `reference="sm://(`} {
 			v := &vault{current: "a", accepted: "b"}
 			var log strings.Builder
-			opts := []secrets.Option{secrets.WithEnviron(map[string]string{"DB": text}), secrets.WithLogger(textLog(&log)),
-				secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			opts := []secrets.Option{secrets.WithEnviron(map[string]string{"DB": text}),
+				secrets.WithLogger(textLog(&log)),
+				secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context,
+					ref secrets.Ref) (secrets.Value, error) {
 					if ref.Stage() == "AWSPENDING" {
 						return secrets.Value{}, secrets.ErrAccessDenied
 					}
@@ -530,18 +570,21 @@ func TestDo_DeniedPendingIsLogged(t *testing.T) {
 			if text == "prod/db" {
 				opts = append(opts, secrets.WithVars(secrets.SecretsManager, "DB"))
 			}
-			if err := v.env(t, opts...).Do(t.Context(), "DB", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != errDatabase {
+			if err := v.env(t, opts...).Do(t.Context(), "DB",
+				func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != errDatabase {
 				t.Error(err)
 			}
 			synctest.Wait() // the flight logs after it has told its callers
-			if !strings.Contains(log.String(), "secrets.denied "+shown) || shown[len(shown)-1] == '(' && strings.Contains(log.String(), "prod/db") {
+			if !strings.Contains(log.String(), "secrets.denied "+shown) || shown[len(shown)-1] == '(' &&
+				strings.Contains(log.String(), "prod/db") {
 				t.Errorf("%s: want %s in %s", text, shown, log.String())
 			}
 		}
 	})
 }
 
-// A value that works under AWSPENDING is kept where the provider names no versions, too, and never put in place of one that came later.
+// A value that works under AWSPENDING is kept where the provider names no versions, too, and never put in place of one
+// that came later.
 func TestDo_KeepsWorkingPending(t *testing.T) {
 	tests := []struct {
 		name string
@@ -556,13 +599,15 @@ func TestDo_KeepsWorkingPending(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			v := &vault{current: "a", accepted: "a"}
-			env := v.env(t, secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
-				value, err := v.fetch(ctx, ref)
-				if err != nil {
-					return value, err
-				}
-				return secrets.NewValue(value.Reveal(), ""), nil
-			})))
+			env := v.env(t,
+				secrets.WithProvider(secrets.ProviderFunc(func(ctx context.Context,
+					ref secrets.Ref) (secrets.Value, error) {
+					value, err := v.fetch(ctx, ref)
+					if err != nil {
+						return value, err
+					}
+					return secrets.NewValue(value.Reveal(), ""), nil
+				})))
 			v.set("a", "b", "b")
 			if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error {
 				if err := v.connect(p); err != nil {
@@ -583,7 +628,8 @@ func TestDo_KeepsWorkingPending(t *testing.T) {
 	}
 }
 
-// A refresh that began before a pending password was found to work, and ends after, does not bring the refused one back.
+// A refresh that began before a pending password was found to work, and ends after, does not bring the refused one
+// back.
 func TestDo_LateRefreshKeepsPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -594,7 +640,8 @@ func TestDo_LateRefreshKeepsPending(t *testing.T) {
 			}
 			return []secrets.Result{{Value: secrets.NewValue("old", "1")}}
 		})
-		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p),
+			secrets.WithLogger(quiet()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -616,7 +663,8 @@ func TestDo_LateRefreshKeepsPending(t *testing.T) {
 	})
 }
 
-// Who is refused while a search goes on takes what it has found out, however long ago: that there is no pending version is asked once.
+// Who is refused while a search goes on takes what it has found out, however long ago: that there is no pending version
+// is asked once.
 func TestDo_AsksOnceForPending(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -631,7 +679,8 @@ func TestDo_AsksOnceForPending(t *testing.T) {
 			}
 			return []secrets.Result{{Value: secrets.NewValue("wrong", "1")}}
 		})
-		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p),
+			secrets.WithLogger(quiet()))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -48,12 +48,18 @@ func TestProvider_Misbehaves(t *testing.T) {
 		says  string
 		kind  error
 	}{
-		{"panics", func(context.Context, []secrets.Ref) []secrets.Result { panic(canary) }, "the provider panicked with a string", secrets.ErrUnavailable},
-		{"panics with nil", func(context.Context, []secrets.Ref) []secrets.Result { panic(nil) }, "the provider panicked with a *runtime.PanicNilError", secrets.ErrUnavailable},
-		{"ends its goroutine", func(context.Context, []secrets.Ref) []secrets.Result { runtime.Goexit(); return nil }, "the provider ended its goroutine", secrets.ErrUnavailable},
-		{"returns too few", func(context.Context, []secrets.Ref) []secrets.Result { return nil }, "0 results for 1 references", secrets.ErrUnavailable},
-		{"returns too many", func(context.Context, []secrets.Ref) []secrets.Result { return append(good, good...) }, "2 results for 1 references", secrets.ErrUnavailable},
-		{"returns nothing", func(context.Context, []secrets.Ref) []secrets.Result { return make([]secrets.Result, 1) }, "neither a value nor an error", secrets.ErrUnavailable},
+		{"panics", func(context.Context, []secrets.Ref) []secrets.Result { panic(canary) },
+			"the provider panicked with a string", secrets.ErrUnavailable},
+		{"panics with nil", func(context.Context, []secrets.Ref) []secrets.Result { panic(nil) },
+			"the provider panicked with a *runtime.PanicNilError", secrets.ErrUnavailable},
+		{"ends its goroutine", func(context.Context, []secrets.Ref) []secrets.Result { runtime.Goexit(); return nil },
+			"the provider ended its goroutine", secrets.ErrUnavailable},
+		{"returns too few", func(context.Context, []secrets.Ref) []secrets.Result { return nil },
+			"0 results for 1 references", secrets.ErrUnavailable},
+		{"returns too many", func(context.Context, []secrets.Ref) []secrets.Result { return append(good, good...) },
+			"2 results for 1 references", secrets.ErrUnavailable},
+		{"returns nothing", func(context.Context, []secrets.Ref) []secrets.Result { return make([]secrets.Result, 1) },
+			"neither a value nor an error", secrets.ErrUnavailable},
 		{"returns too much", func(context.Context, []secrets.Ref) []secrets.Result {
 			return []secrets.Result{{Value: secrets.NewValue(strings.Repeat("x", 4<<20+1), "")}}
 		}, "larger than 4 MiB", secrets.ErrInvalidReference},
@@ -74,7 +80,10 @@ func TestProvider_Misbehaves(t *testing.T) {
 		{"returns an error whose text panics", func(context.Context, []secrets.Ref) []secrets.Result {
 			return []secrets.Result{{Err: panicking{canary}}}
 		}, "panicked with a string", secrets.ErrAccessDenied},
-		{"panics when it is cancelled", func(ctx context.Context, _ []secrets.Ref) []secrets.Result { <-ctx.Done(); panic(canary) }, "panicked with", secrets.ErrUnavailable},
+		{"panics when it is cancelled", func(ctx context.Context, _ []secrets.Ref) []secrets.Result {
+			<-ctx.Done()
+			panic(canary)
+		}, "panicked with", secrets.ErrUnavailable},
 		{"fails with a trap when it is cancelled", func(ctx context.Context, _ []secrets.Ref) []secrets.Result {
 			<-ctx.Done()
 			return []secrets.Result{{Err: trap{}}}
@@ -99,7 +108,8 @@ func TestProvider_Misbehaves(t *testing.T) {
 					}
 					return good
 				})
-				env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p), secrets.WithLogger(quiet()))
+				env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p),
+					secrets.WithLogger(quiet()))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -121,7 +131,8 @@ func TestProvider_Misbehaves(t *testing.T) {
 	}
 }
 
-// panicking is a denial that cannot say so. A lasting failure is logged from the flight's goroutine, where a panic would be the end of the function.
+// panicking is a denial that cannot say so. A lasting failure is logged from the flight's goroutine, where a panic
+// would be the end of the function.
 type panicking struct{ with any }
 
 func (p panicking) Error() string      { panic(p.with) }
@@ -133,12 +144,15 @@ type errorTree struct{ next *errorTree }
 func (e errorTree) Error() string   { return "tree" }
 func (e errorTree) Unwrap() []error { return []error{e.next} }
 
-// The kind that a provider states wins over what AWS's code means to this package, and what it brings of the SDK's stays outside.
+// The kind that a provider states wins over what AWS's code means to this package, and what it brings of the SDK's
+// stays outside.
 func TestProvider_WrapsSDKErrors(t *testing.T) {
 	t.Parallel()
-	response := &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 503, Header: http.Header{"Canary": {"canary"}}}}, Err: errors.New("canary")}
+	response := &smithyhttp.ResponseError{Response: &smithyhttp.Response{Response: &http.Response{StatusCode: 503,
+		Header: http.Header{"Canary": {"canary"}}}}, Err: errors.New("canary")}
 	code := func(code string) error {
-		return &smithy.OperationError{ServiceID: "S3", OperationName: "GetObject", Err: &smithy.GenericAPIError{Code: code, Message: "said"}}
+		return &smithy.OperationError{ServiceID: "S3", OperationName: "GetObject",
+			Err: &smithy.GenericAPIError{Code: code, Message: "said"}}
 	}
 	for _, tc := range []struct {
 		name string
@@ -148,16 +162,23 @@ func TestProvider_WrapsSDKErrors(t *testing.T) {
 	}{
 		{"a code", code("AccessDenied"), secrets.ErrAccessDenied, "AccessDenied"},
 		{"a code of another service", code("NoSuchKey"), secrets.ErrUnavailable, "NoSuchKey"},
-		{"the same, classified", fmt.Errorf("%w: %w", secrets.ErrNotFound, code("NoSuchKey")), secrets.ErrNotFound, "NoSuchKey"},
-		{"lasting, classified as passing", fmt.Errorf("%w: %w", secrets.ErrUnavailable, code("AccessDenied")), secrets.ErrUnavailable, "AccessDenied"},
+		{"the same, classified", fmt.Errorf("%w: %w", secrets.ErrNotFound, code("NoSuchKey")),
+			secrets.ErrNotFound, "NoSuchKey"},
+		{"lasting, classified as passing", fmt.Errorf("%w: %w", secrets.ErrUnavailable, code("AccessDenied")),
+			secrets.ErrUnavailable, "AccessDenied"},
 		{"two kinds", errors.Join(secrets.ErrThrottled, secrets.ErrNotFound), secrets.ErrThrottled, ""},
-		{"a response without a code", fmt.Errorf("wrapped: %w", &smithy.OperationError{ServiceID: "S3", OperationName: "GetObject", Err: response}), secrets.ErrUnavailable, ""},
-		{"a request that was not answered", &smithy.OperationError{Err: &smithyhttp.RequestSendError{Err: &url.Error{Op: "Post", URL: "https://canary", Err: io.EOF}}}, secrets.ErrUnavailable, ""},
+		{"a response without a code", fmt.Errorf("wrapped: %w", &smithy.OperationError{ServiceID: "S3",
+			OperationName: "GetObject", Err: response}), secrets.ErrUnavailable, ""},
+		{"a request that was not answered",
+			&smithy.OperationError{Err: &smithyhttp.RequestSendError{Err: &url.Error{Op: "Post", URL: "https://canary",
+				Err: io.EOF}}}, secrets.ErrUnavailable, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				c, err := secrets.NewCache(fetcher(func([]secrets.Ref) []secrets.Result { return []secrets.Result{{Err: tc.err}} }), secrets.WithLogger(quiet()))
+				c, err := secrets.NewCache(fetcher(func([]secrets.Ref) []secrets.Result {
+					return []secrets.Result{{Err: tc.err}}
+				}), secrets.WithLogger(quiet()))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -168,7 +189,8 @@ func TestProvider_WrapsSDKErrors(t *testing.T) {
 				if !errors.As(err, &e) || e.Unwrap()[0] != tc.kind || e.Code != tc.code {
 					t.Errorf("%v; want %v, code %q", err, tc.kind, tc.code)
 				}
-				if of := madeOf(err, "github.com/aws/", "net/"); of != "" || leaks(walk(err)+secrets.Detail(err), "canary") != "" {
+				if of := madeOf(err, "github.com/aws/", "net/"); of != "" ||
+					leaks(walk(err)+secrets.Detail(err), "canary") != "" {
 					t.Errorf("%s reaches a %s, or what it holds", secrets.Detail(err), of)
 				}
 			})
@@ -187,7 +209,8 @@ func (trap) Is(target error) bool {
 	return false
 }
 
-// A provider that ignores its context keeps its goroutine, and nobody else: who waits leaves in time, and the next reader starts anew.
+// A provider that ignores its context keeps its goroutine, and nobody else: who waits leaves in time, and the next
+// reader starts anew.
 func TestProvider_NeverReturns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -198,7 +221,8 @@ func TestProvider_NeverReturns(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		took(t, "a caller with a deadline", 1750*time.Millisecond, 1800*time.Millisecond, func() {
-			if _, err := env.Get(ctx, "A"); !errors.Is(err, secrets.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) {
+			if _, err := env.Get(ctx, "A"); !errors.Is(err, secrets.ErrUnavailable) ||
+				!errors.Is(err, context.DeadlineExceeded) {
 				t.Errorf("%v", err)
 			}
 		})

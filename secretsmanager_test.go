@@ -67,7 +67,8 @@ func TestSecretsManager_AnyBytes(t *testing.T) {
 	st.PutSecret("space", " \n padded \n")
 	st.PutSecret("large", strings.Repeat("x", 65536))
 	p := secrets.NewSecretsManager(cfg)
-	for name, want := range map[string]string{"binary": "\x00\x01\xff\xfe\n", "base64": "aGVsbG8=", "space": " \n padded \n", "large": strings.Repeat("x", 65536)} {
+	for name, want := range map[string]string{"binary": "\x00\x01\xff\xfe\n", "base64": "aGVsbG8=",
+		"space": " \n padded \n", "large": strings.Repeat("x", 65536)} {
 		wantResult(t, fetch(t, p, "sm://"+name)[0], want, nil)
 	}
 }
@@ -75,7 +76,8 @@ func TestSecretsManager_AnyBytes(t *testing.T) {
 // An answer without a value, or for something else, is not taken for one.
 func TestSecretsManager_GarbledResult(t *testing.T) {
 	t.Parallel()
-	for _, fault := range []endpoint.Fault{{Do: endpoint.Missing}, {Do: endpoint.Missing, Member: "SecretString"}, {Do: endpoint.Missing, Member: "Name"}, {Do: endpoint.Empty}, {Do: endpoint.Garbled}} {
+	for _, fault := range []endpoint.Fault{{Do: endpoint.Missing}, {Do: endpoint.Missing, Member: "SecretString"},
+		{Do: endpoint.Missing, Member: "Name"}, {Do: endpoint.Empty}, {Do: endpoint.Garbled}} {
 		t.Run(string(fault.Do)+fault.Member, func(t *testing.T) {
 			t.Parallel()
 			s, st, cfg := start(t)
@@ -91,7 +93,8 @@ func TestSecretsManager_OneCallPerSecret(t *testing.T) {
 	t.Parallel()
 	s, st, cfg := start(t)
 	st.PutSecret("prod/db", `{"user":"u","password":"p"}`)
-	env := newEnv(t, cfg, map[string]string{"U": "sm://prod/db#user", "P": "secretsmanager://prod/db#password", "ALL": "sm://prod/db", "FAST": "sm://prod/db?ttl=30s#user"})
+	env := newEnv(t, cfg, map[string]string{"U": "sm://prod/db#user", "P": "secretsmanager://prod/db#password",
+		"ALL": "sm://prod/db", "FAST": "sm://prod/db?ttl=30s#user"})
 	if err := env.Warm(patient(t)); err != nil {
 		t.Fatal(secrets.Detail(err))
 	}
@@ -121,23 +124,34 @@ func TestSecretsManager_BatchGetSecretValue(t *testing.T) {
 	}{
 		{name: "in twenties", secrets: 45, calls: calls(3, 0), again: calls(3, 0)},
 		{name: "a lone secret", secrets: 1, calls: calls(0, 1), again: calls(0, 1)},
-		{name: "other versions go singly", secrets: 3, more: []string{"sm://s0?stage=AWSPREVIOUS"}, bad: map[string]error{"sm://s0?stage=AWSPREVIOUS": secrets.ErrNotFound}, calls: calls(1, 1)},
-		{name: "the current stage, stated", secrets: 3, more: []string{"sm://s0?stage=AWSCURRENT"}, calls: calls(1, 1), again: calls(1, 1)},
-		{name: "binary", secrets: 2, setup: func(_ *endpoint.Server, st *endpoint.Store) { st.PutSecretBinary("s1", []byte("value 1")) }, calls: calls(1, 0)},
-		{name: "some are missing", secrets: 5, setup: func(_ *endpoint.Server, st *endpoint.Store) { st.PurgeSecret("s1"); st.DeleteSecret("s2") },
-			bad: map[string]error{"sm://s1": secrets.ErrNotFound, "sm://s2": secrets.ErrNotFound}, calls: calls(1, 0)},
+		{name: "other versions go singly", secrets: 3, more: []string{"sm://s0?stage=AWSPREVIOUS"},
+			bad: map[string]error{"sm://s0?stage=AWSPREVIOUS": secrets.ErrNotFound}, calls: calls(1, 1)},
+		{name: "the current stage, stated", secrets: 3, more: []string{"sm://s0?stage=AWSCURRENT"}, calls: calls(1, 1),
+			again: calls(1, 1)},
+		{name: "binary", secrets: 2, setup: func(_ *endpoint.Server, st *endpoint.Store) {
+			st.PutSecretBinary("s1", []byte("value 1"))
+		}, calls: calls(1, 0)},
+		{name: "some are missing", secrets: 5,
+			setup: func(_ *endpoint.Server, st *endpoint.Store) { st.PurgeSecret("s1"); st.DeleteSecret("s2") },
+			bad:   map[string]error{"sm://s1": secrets.ErrNotFound, "sm://s2": secrets.ErrNotFound},
+			calls: calls(1, 0)},
 		{name: "the role lacks it", secrets: 25, setup: func(s *endpoint.Server, _ *endpoint.Store) {
 			s.SetPolicy(allow(`"secretsmanager:GetSecretValue"`, `"*"`))
 		}, calls: calls(2, 25), again: calls(0, 25)},
-		{name: "allowed on ARNs only, which grants nothing", secrets: 3, setup: func(s *endpoint.Server, _ *endpoint.Store) {
-			s.SetPolicy(allow(`["secretsmanager:GetSecretValue","secretsmanager:BatchGetSecretValue"]`, `"arn:aws:secretsmanager:*:*:secret:*"`))
-		}, calls: calls(1, 3), again: calls(0, 3)},
+		{name: "allowed on ARNs only, which grants nothing", secrets: 3,
+			setup: func(s *endpoint.Server, _ *endpoint.Store) {
+				s.SetPolicy(allow(`["secretsmanager:GetSecretValue","secretsmanager:BatchGetSecretValue"]`,
+					`"arn:aws:secretsmanager:*:*:secret:*"`))
+			}, calls: calls(1, 3), again: calls(0, 3)},
 		{name: "one secret is denied", secrets: 3, setup: func(s *endpoint.Server, _ *endpoint.Store) {
-			s.SetPolicy(`{"Statement":[{"Effect":"Allow","Action":["secretsmanager:GetSecretValue","secretsmanager:BatchGetSecretValue"],"Resource":"*"},
-				{"Effect":"Deny","Action":"secretsmanager:GetSecretValue","Resource":"arn:aws:secretsmanager:*:*:secret:s1-??????"}]}`)
+			s.SetPolicy(`{"Statement":[{"Effect":"Allow","Action":["secretsmanager:GetSecretValue",
+			"secretsmanager:BatchGetSecretValue"],"Resource":"*"},
+				{"Effect":"Deny","Action":"secretsmanager:GetSecretValue",
+				"Resource":"arn:aws:secretsmanager:*:*:secret:s1-??????"}]}`)
 		}, bad: map[string]error{"sm://s1": secrets.ErrAccessDenied}, calls: calls(1, 0)},
 		{name: "refused for another reason", secrets: 3, setup: func(s *endpoint.Server, _ *endpoint.Store) {
-			s.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "InvalidParameterException", Operation: "secretsmanager:Batch*"})
+			s.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "InvalidParameterException",
+				Operation: "secretsmanager:Batch*"})
 		}, calls: calls(1, 3), again: calls(1, 3)},
 		{name: "nothing is answered", secrets: 3, setup: func(s *endpoint.Server, _ *endpoint.Store) {
 			s.Fault(endpoint.Fault{Do: endpoint.Missing, Operation: "secretsmanager:Batch*"})
@@ -347,9 +361,12 @@ func (d doing) Do(r *http.Request) (*http.Response, error) { return d(r) }
 // What is the default of AWS's is said all the same: some endpoints answer the newest version where no stage is stated.
 func TestSecretsManager_StageIsStated(t *testing.T) {
 	t.Parallel()
-	for ref, want := range map[string]string{"sm://a": `"VersionStage":"AWSCURRENT"`, "sm://a?stage=AWSPREVIOUS": `"VersionStage":"AWSPREVIOUS"`,
+	for ref, want := range map[string]string{"sm://a": `"VersionStage":"AWSCURRENT"`,
+		"sm://a?stage=AWSPREVIOUS":                            `"VersionStage":"AWSPREVIOUS"`,
 		"sm://a?version=00000000-0000-4000-8000-000000000001": `"VersionId":"00000000-0000-4000-8000-000000000001"`} {
-		aws, cfg := answer(0, []byte(`{"Name":"a","ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf","VersionId":"00000000-0000-4000-8000-000000000001","SecretString":"x"}`))
+		aws, cfg := answer(0,
+			[]byte(`{"Name":"a","ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf",`+
+				`"VersionId":"00000000-0000-4000-8000-000000000001","SecretString":"x"}`))
 		asked := ""
 		cfg.HTTPClient = doing(func(r *http.Request) (*http.Response, error) {
 			body, err := io.ReadAll(r.Body)
@@ -371,7 +388,9 @@ func TestSecretsManager_Width(t *testing.T) {
 	s, st, cfg := start(t)
 	s.SetLatency("*", 200*time.Millisecond)
 	var now, most atomic.Int32
-	p := secrets.NewSecretsManager(cfg, func(o *secretsmanager.Options) { o.APIOptions = append(o.APIOptions, counting(&now, &most)) })
+	p := secrets.NewSecretsManager(cfg, func(o *secretsmanager.Options) {
+		o.APIOptions = append(o.APIOptions, counting(&now, &most))
+	})
 	var texts []string
 	for i := range 70 {
 		st.PutSecret(fmt.Sprint("s", i), fmt.Sprint(i))
@@ -395,11 +414,14 @@ func TestSecretsManager_ResultOfAnotherSecret(t *testing.T) {
 		{"the secret and the version", "sm://a?version=" + asked, "a", asked, nil},
 		{"another version", "sm://a?version=" + asked, "a", another, secrets.ErrUnavailable},
 		{"another secret", "sm://a", "ab", asked, secrets.ErrUnavailable},
-		{"a secret whose name begins alike", "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:a", "a-b", asked, secrets.ErrUnavailable},
+		{"a secret whose name begins alike", "sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:a", "a-b",
+			asked, secrets.ErrUnavailable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			_, cfg := answer(0, fmt.Appendf(nil, `{"Name":%q,"ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:%s-AbCdEf","VersionId":%q,"SecretString":"x"}`, tc.answers, tc.answers, tc.version))
+			_, cfg := answer(0, fmt.Appendf(nil,
+				`{"Name":%q,"ARN":"arn:aws:secretsmanager:eu-west-1:123456789012:secret:%s-AbCdEf","VersionId":%q,`+
+					`"SecretString":"x"}`, tc.answers, tc.answers, tc.version))
 			r := fetch(t, secrets.NewSecretsManager(cfg), tc.ref)[0]
 			want := ""
 			if tc.kind == nil {

@@ -52,7 +52,8 @@ func TestSnapshot_NeverMixes(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
-	t.Logf("%d reads: %d pairs mixed by Snapshot, %d by two Gets (the control)", reads.Load(), torn.Load(), mixed.Load())
+	t.Logf("%d reads: %d pairs mixed by Snapshot, %d by two Gets (the control)", reads.Load(),
+		torn.Load(), mixed.Load())
 	if torn.Load() > 0 {
 		t.Errorf("Snapshot mixed %d pairs", torn.Load())
 	}
@@ -61,14 +62,16 @@ func TestSnapshot_NeverMixes(t *testing.T) {
 	}
 }
 
-// A Snapshot refreshes what is due, has an answer for every variable, whatever became of the others, and holds still: it asks neither clock nor provider.
+// A Snapshot refreshes what is due, has an answer for every variable, whatever became of the others, and holds still:
+// it asks neither clock nor provider.
 func TestSnapshot_RefreshesAndHoldsStill(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		base := time.Now()
 		var looks atomic.Int64
-		env := p.env(t, map[string]string{"A": "sm://a", "DENIED": "sm://denied", "GONE": "sm://gone?optional", "FIELD": "sm://a#x", "OLD": "ssm:///old", "PLAIN": "p", "OTHER": "o"}, secrets.WithTTL(ttl),
+		env := p.env(t, map[string]string{"A": "sm://a", "DENIED": "sm://denied", "GONE": "sm://gone?optional",
+			"FIELD": "sm://a#x", "OLD": "ssm:///old", "PLAIN": "p", "OTHER": "o"}, secrets.WithTTL(ttl),
 			secrets.WithVars(secrets.Literal, "PLAIN"), secrets.WithClock(func() (time.Time, time.Duration) {
 				looks.Add(1)
 				return time.Now(), time.Since(base)
@@ -88,7 +91,8 @@ func TestSnapshot_RefreshesAndHoldsStill(t *testing.T) {
 		time.Sleep(ttl)
 		s := env.Snapshot(t.Context())
 		before, asked := p.count(), looks.Load()
-		for name, want := range map[string]error{"A": nil, "OLD": nil, "PLAIN": nil, "DENIED": secrets.ErrAccessDenied, "GONE": secrets.ErrNotFound, "FIELD": secrets.ErrField,
+		for name, want := range map[string]error{"A": nil, "OLD": nil, "PLAIN": nil, "DENIED": secrets.ErrAccessDenied,
+			"GONE": secrets.ErrNotFound, "FIELD": secrets.ErrField,
 			"OTHER": secrets.ErrNotReference, "UNSET": secrets.ErrNotReference} {
 			v, err := s.Get(name)
 			if !errors.Is(err, want) || v.IsZero() != (want != nil) {

@@ -50,15 +50,24 @@ func TestSSM_Calls(t *testing.T) {
 	}{
 		{"one name", []string{"ssm:///a"}, []string{"a3"}, []string{"1 ssm:GetParameter"}},
 		{"two names", []string{"ssm:///b", "ssm:///a"}, []string{"b1", "a3"}, []string{"1 ssm:GetParameters"}},
-		{"selectors of one name go apart", []string{"ssm:///a", "ssm:///a:1", "ssm:///a:blue", "ssm:///b"}, []string{"a3", "a1", "a2", "b1"}, []string{"1 ssm:GetParameters", "2 ssm:GetParameter"}},
-		{"names and ARNs", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a", "ssm:///b?region=eu-west-1"}, []string{"a3", "b1"}, []string{"1 ssm:GetParameters"}},
-		{"name and ARN of one parameter", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a", "ssm:///a"}, []string{"a3", "a3"}, []string{"2 ssm:GetParameter"}},
-		{"ARN with a version", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a:1"}, []string{"a1"}, []string{"1 ssm:GetParameter"}},
-		{"a shared parameter", []string{"ssm://arn:aws:ssm:eu-west-1:999999999999:parameter/shared", "ssm:///a?region=eu-west-1"}, []string{"theirs", "a3"}, []string{"1 ssm:GetParameters"}},
-		{"without a slash", []string{"ssm://plain", "ssm:///a"}, []string{"no slash", "a3"}, []string{"1 ssm:GetParameters"}},
-		{"StringList and SecureString", []string{"ssm:///list", "ssm:///secure"}, []string{"x,y,z", "s"}, []string{"1 ssm:GetParameters"}},
-		{"through Parameter Store", []string{"ssm:///aws/reference/secretsmanager/prod/db", "ssm:///a"}, []string{"new", "a3"}, []string{"1 ssm:GetParameters"}},
-		{"a stage of it", []string{"ssm:///aws/reference/secretsmanager/prod/db:AWSPREVIOUS"}, []string{"old"}, []string{"1 ssm:GetParameter"}},
+		{"selectors of one name go apart", []string{"ssm:///a", "ssm:///a:1", "ssm:///a:blue", "ssm:///b"},
+			[]string{"a3", "a1", "a2", "b1"}, []string{"1 ssm:GetParameters", "2 ssm:GetParameter"}},
+		{"names and ARNs", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a",
+			"ssm:///b?region=eu-west-1"}, []string{"a3", "b1"}, []string{"1 ssm:GetParameters"}},
+		{"name and ARN of one parameter", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a", "ssm:///a"},
+			[]string{"a3", "a3"}, []string{"2 ssm:GetParameter"}},
+		{"ARN with a version", []string{"ssm://arn:aws:ssm:eu-west-1:123456789012:parameter/a:1"}, []string{"a1"},
+			[]string{"1 ssm:GetParameter"}},
+		{"a shared parameter", []string{"ssm://arn:aws:ssm:eu-west-1:999999999999:parameter/shared",
+			"ssm:///a?region=eu-west-1"}, []string{"theirs", "a3"}, []string{"1 ssm:GetParameters"}},
+		{"without a slash", []string{"ssm://plain", "ssm:///a"}, []string{"no slash", "a3"},
+			[]string{"1 ssm:GetParameters"}},
+		{"StringList and SecureString", []string{"ssm:///list", "ssm:///secure"}, []string{"x,y,z", "s"},
+			[]string{"1 ssm:GetParameters"}},
+		{"through Parameter Store", []string{"ssm:///aws/reference/secretsmanager/prod/db", "ssm:///a"},
+			[]string{"new", "a3"}, []string{"1 ssm:GetParameters"}},
+		{"a stage of it", []string{"ssm:///aws/reference/secretsmanager/prod/db:AWSPREVIOUS"}, []string{"old"},
+			[]string{"1 ssm:GetParameter"}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -67,8 +76,10 @@ func TestSSM_Calls(t *testing.T) {
 				st.PutParameter(endpoint.Parameter{Name: "/a", Value: fmt.Sprintf("a%d", i+1)})
 			}
 			st.LabelParameter("/a", 2, "blue")
-			for _, p := range []endpoint.Parameter{{Name: "/b", Value: "b1"}, {Name: "plain", Value: "no slash"}, {Name: "/list", Type: "StringList", Value: "x,y,z"},
-				{Name: "/secure", Type: "SecureString", Value: "s"}, {Name: "/shared", Value: "theirs", Account: "999999999999", Tier: "Advanced"}} {
+			for _, p := range []endpoint.Parameter{{Name: "/b", Value: "b1"}, {Name: "plain", Value: "no slash"},
+				{Name: "/list", Type: "StringList", Value: "x,y,z"},
+				{Name: "/secure", Type: "SecureString", Value: "s"},
+				{Name: "/shared", Value: "theirs", Account: "999999999999", Tier: "Advanced"}} {
 				st.PutParameter(p)
 			}
 			st.PutSecret("prod/db", "old")
@@ -105,8 +116,10 @@ func TestSSM_Missing(t *testing.T) {
 	put(st, "/a", "/b")
 	p := secrets.NewSSM(cfg)
 	for _, refs := range [][]string{
-		{"ssm:///none"}, {"ssm:///a:7"}, {"ssm:///a:green"}, {"ssm:///aws/reference/secretsmanager/none"}, {"ssm:///none/*"},
-		{"ssm:///none", "ssm:///a"}, {"ssm:///a:7", "ssm:///b"}, {"ssm:///a:green", "ssm:///b"}, {"ssm:///aws/reference/secretsmanager/none", "ssm:///b"},
+		{"ssm:///none"}, {"ssm:///a:7"}, {"ssm:///a:green"}, {"ssm:///aws/reference/secretsmanager/none"},
+		{"ssm:///none/*"},
+		{"ssm:///none", "ssm:///a"}, {"ssm:///a:7", "ssm:///b"}, {"ssm:///a:green", "ssm:///b"},
+		{"ssm:///aws/reference/secretsmanager/none", "ssm:///b"},
 	} {
 		got := fetch(t, p, refs...)
 		wantResult(t, got[0], "", secrets.ErrNotFound)
@@ -137,7 +150,8 @@ func TestSSM_RefusedBatch(t *testing.T) {
 		}, secrets.ErrAccessDenied, []string{"1 ssm:GetParameters", "5 ssm:GetParameter"}},
 		{"a malformed name", func(s *endpoint.Server, _ *endpoint.Store) {
 			s.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "AccessDeniedException", Resource: "/p0",
-				Message: "User: x is not authorized to perform: ssm:GetParameters on resource: arn:aws:ssm:eu-west-1:123456789012:*"})
+				Message: "User: x is not authorized to perform: ssm:GetParameters on resource: " +
+					"arn:aws:ssm:eu-west-1:123456789012:*"})
 		}, secrets.ErrAccessDenied, []string{"1 ssm:GetParameters", "5 ssm:GetParameter"}},
 		{"not valid", func(s *endpoint.Server, _ *endpoint.Store) {
 			s.Fault(endpoint.Fault{Do: endpoint.Fail, Code: "ValidationException", Resource: "/p0"})
@@ -173,9 +187,12 @@ func TestSSM_RefusedBatch(t *testing.T) {
 func TestSSM_TransientBatchFailure(t *testing.T) {
 	t.Parallel()
 	for name, fault := range map[string]endpoint.Fault{
-		"throttle": {Do: endpoint.Throttle}, "500": {Do: endpoint.Fail, Code: "InternalServerError", Status: 500}, "a proxy's page": {Do: endpoint.HTML503},
-		"expired credentials": {Do: endpoint.Fail, Code: "ExpiredTokenException"}, "unknown": {Do: endpoint.Fail, Code: "BrandNewException"},
-		"no members": {Do: endpoint.Missing}, "empty": {Do: endpoint.Empty}, "values are missing": {Do: endpoint.Missing, Member: "Value"},
+		"throttle": {Do: endpoint.Throttle}, "500": {Do: endpoint.Fail, Code: "InternalServerError", Status: 500},
+		"a proxy's page":      {Do: endpoint.HTML503},
+		"expired credentials": {Do: endpoint.Fail, Code: "ExpiredTokenException"},
+		"unknown":             {Do: endpoint.Fail, Code: "BrandNewException"},
+		"no members":          {Do: endpoint.Missing}, "empty": {Do: endpoint.Empty},
+		"values are missing": {Do: endpoint.Missing, Member: "Value"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -207,9 +224,12 @@ func TestSSM_RoleWithOneAction(t *testing.T) {
 		name, policy        string
 		many, first, second []string // calls for 12 names, again, then for a lone name
 	}{
-		{"both", allow(`["ssm:GetParameter","ssm:GetParameters"]`, all), []string{"2 ssm:GetParameters"}, []string{"2 ssm:GetParameters"}, []string{"1 ssm:GetParameter"}},
-		{"only GetParameter", allow(`"ssm:GetParameter"`, all), nil, []string{"12 ssm:GetParameter"}, []string{"1 ssm:GetParameter"}},
-		{"only GetParameters", allow(`"ssm:GetParameters"`, all), []string{"2 ssm:GetParameters"}, []string{"2 ssm:GetParameters"}, nil},
+		{"both", allow(`["ssm:GetParameter","ssm:GetParameters"]`, all), []string{"2 ssm:GetParameters"},
+			[]string{"2 ssm:GetParameters"}, []string{"1 ssm:GetParameter"}},
+		{"only GetParameter", allow(`"ssm:GetParameter"`, all), nil, []string{"12 ssm:GetParameter"},
+			[]string{"1 ssm:GetParameter"}},
+		{"only GetParameters", allow(`"ssm:GetParameters"`, all), []string{"2 ssm:GetParameters"},
+			[]string{"2 ssm:GetParameters"}, nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -249,7 +269,8 @@ func TestSSM_MixedRole(t *testing.T) {
 	refs := put(st, numbered(4)...)
 	if err := s.SetPolicy(`{"Statement":[
 		{"Effect":"Allow","Action":"ssm:GetParameter","Resource":"arn:aws:ssm:*:*:parameter/p0"},
-		{"Effect":"Allow","Action":"ssm:GetParameters","Resource":["arn:aws:ssm:*:*:parameter/p1","arn:aws:ssm:*:*:parameter/p2","arn:aws:ssm:*:*:parameter/p3"]}]}`); err != nil {
+		{"Effect":"Allow","Action":"ssm:GetParameters","Resource":["arn:aws:ssm:*:*:parameter/p1",
+		"arn:aws:ssm:*:*:parameter/p2","arn:aws:ssm:*:*:parameter/p3"]}]}`); err != nil {
 		t.Fatal(err)
 	}
 	p := secrets.NewSSM(cfg)
@@ -263,7 +284,8 @@ func TestSSM_MixedRole(t *testing.T) {
 	}
 }
 
-// A name that is denied both ways costs one or two calls a try, and is found again by whichever action the role is given.
+// A name that is denied both ways costs one or two calls a try, and is found again by whichever action the role is
+// given.
 func TestSSM_DeniedThenAllowed(t *testing.T) {
 	t.Parallel()
 	for _, action := range []string{"ssm:GetParameter", "ssm:GetParameters"} {
@@ -287,15 +309,18 @@ func TestSSM_DeniedThenAllowed(t *testing.T) {
 	}
 }
 
-// A batch that is refused for the sake of one name, or for once, says nothing about the role: the next one is a batch again.
+// A batch that is refused for the sake of one name, or for once, says nothing about the role: the next one is a batch
+// again.
 func TestSSM_BatchesGoOn(t *testing.T) {
 	t.Parallel()
 	for name, refuse := range map[string]func(s *endpoint.Server){
 		"one name is denied": func(s *endpoint.Server) {
-			s.SetPolicy(allow(`["ssm:GetParameter","ssm:GetParameters"]`, `["arn:aws:ssm:*:*:parameter/a","arn:aws:ssm:*:*:parameter/b"]`))
+			s.SetPolicy(allow(`["ssm:GetParameter","ssm:GetParameters"]`,
+				`["arn:aws:ssm:*:*:parameter/a","arn:aws:ssm:*:*:parameter/b"]`))
 		},
 		"once": func(s *endpoint.Server) {
-			s.Fault(endpoint.Fault{Operation: "ssm:GetParameters", Do: endpoint.Fail, Code: "ValidationException", Times: 1})
+			s.Fault(endpoint.Fault{Operation: "ssm:GetParameters", Do: endpoint.Fail,
+				Code: "ValidationException", Times: 1})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -423,7 +448,8 @@ func pages(n int, value string) doing {
 			NextToken  string `json:",omitempty"`
 		}
 		for i := from; i < min(from+10, n); i++ {
-			out.Parameters = append(out.Parameters, map[string]string{"Name": fmt.Sprintf("/t/%04d", i), "Value": value})
+			out.Parameters = append(out.Parameters,
+				map[string]string{"Name": fmt.Sprintf("/t/%04d", i), "Value": value})
 		}
 		if from+10 < n {
 			out.NextToken = strconv.Itoa(from + 10)
@@ -458,7 +484,8 @@ func TestSSMTree_Limits(t *testing.T) {
 			cfg.HTTPClient = pages(test.n, test.value)
 			r := fetch(t, secrets.NewSSM(cfg), "ssm:///t/*")[0]
 			if test.fails == "" {
-				if r.Err != nil || !strings.Contains(secrets.Warning(r), test.warns) || test.warns == "" && secrets.Warning(r) != "" {
+				if r.Err != nil || !strings.Contains(secrets.Warning(r), test.warns) || test.warns == "" &&
+					secrets.Warning(r) != "" {
 					t.Errorf("error %v, warning %q", r.Err, secrets.Warning(r))
 				}
 				return
@@ -498,7 +525,8 @@ func TestSSM_Regions(t *testing.T) {
 	s, st, cfg := start(t)
 	st.PutParameter(endpoint.Parameter{Name: "/a", Value: "near"})
 	s.Region("us-east-1").PutParameter(endpoint.Parameter{Name: "/a", Value: "far"})
-	env := newEnv(t, cfg, map[string]string{"NEAR": "ssm:///a", "FAR": "ssm:///a?region=us-east-1", "ARN": "ssm://arn:aws:ssm:us-east-1:123456789012:parameter/a"})
+	env := newEnv(t, cfg, map[string]string{"NEAR": "ssm:///a", "FAR": "ssm:///a?region=us-east-1",
+		"ARN": "ssm://arn:aws:ssm:us-east-1:123456789012:parameter/a"})
 	if err := env.Warm(patient(t)); err != nil {
 		t.Fatal(secrets.Detail(err))
 	}
@@ -536,7 +564,8 @@ func TestSSM_RoleChanges(t *testing.T) {
 	}
 }
 
-// moto's GetParameters takes no ARN and says that there is no such parameter; its GetParameter does. What neither has is missing, whatever the role may do.
+// moto's GetParameters takes no ARN and says that there is no such parameter; its GetParameter does. What neither has
+// is missing, whatever the role may do.
 func TestSSM_ARNThatBatchesRefuse(t *testing.T) {
 	t.Parallel()
 	const arn = "arn:aws:ssm:eu-west-1:123456789012:parameter/a"
@@ -558,7 +587,9 @@ func TestSSM_ARNThatBatchesRefuse(t *testing.T) {
 						status = 400
 					}
 				}
-				return &http.Response{StatusCode: status, Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}}, Body: io.NopCloser(strings.NewReader(body))}, nil
+				return &http.Response{StatusCode: status,
+					Header: http.Header{"Content-Type": {"application/x-amz-json-1.1"}},
+					Body:   io.NopCloser(strings.NewReader(body))}, nil
 			})}
 			want := ""
 			if tc.kind == nil {

@@ -42,7 +42,10 @@ func TestUndeclared_Bounded(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				p.answer = func(context.Context, int, string) (string, error) { return strings.Repeat("x", test.size), nil }
+				p.answer = func(context.Context, int, string) (string,
+					error) {
+					return strings.Repeat("x", test.size), nil
+				}
 				c, err := secrets.NewCache(p, secrets.WithTTL(time.Hour))
 				if err != nil {
 					t.Fatal(err)

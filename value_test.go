@@ -46,7 +46,8 @@ func TestValue_Empty(t *testing.T) {
 	t.Parallel()
 	empty, full := NewValue("", ""), NewValue("x", "")
 	switch {
-	case empty.EqualString(""), empty.Equal(empty), empty.Equal(full), full.Equal(empty), full.EqualString(""), (Value{}).EqualString(""):
+	case empty.EqualString(""), empty.Equal(empty), empty.Equal(full), full.Equal(empty), full.EqualString(""),
+		(Value{}).EqualString(""):
 		t.Error("something is equal to the empty text")
 	case !full.Equal(full), !full.EqualString("x"):
 		t.Error("a text is not equal to itself")

@@ -2,9 +2,11 @@
 // /orders/{id} with a signed receipt, as JSON. Its environment holds no secret, only references to
 // three:
 //
-//	DATABASE     sm://…      a Secrets Manager secret with username, password, host, port and dbname, from which it makes a PostgreSQL DSN
+//	DATABASE     sm://…      a Secrets Manager secret with username, password, host, port and
+//	                         dbname, from which it makes a PostgreSQL DSN
 //	API_KEY      ssm://…     the key that callers send as x-api-key, in Parameter Store
-//	SIGNING_KEY  AQICAHh…    what the Lambda console's "helpers for encryption in transit" leave in a variable: KMS ciphertext in base64
+//	SIGNING_KEY  AQICAHh…    what the Lambda console's "helpers for encryption in transit" leave in a variable:
+//	                         KMS ciphertext in base64
 //
 // Build it for either processor:
 //

@@ -54,7 +54,8 @@ func TestHandle(t *testing.T) {
 		status    int
 		body      any
 	}{
-		{"right key", values["API_KEY"], http.StatusOK, receipt{"42", "db.test:5432/orders", hex.EncodeToString(mac.Sum(nil))}},
+		{"right key", values["API_KEY"], http.StatusOK,
+			receipt{"42", "db.test:5432/orders", hex.EncodeToString(mac.Sum(nil))}},
 		{"wrong key", "guess", http.StatusUnauthorized, problem{Error: "x-api-key is missing or wrong"}},
 		{"no key", "", http.StatusUnauthorized, problem{Error: "x-api-key is missing or wrong"}},
 	} {

@@ -4,10 +4,10 @@
 //	go run github.com/lambdasecrets/secrets/examples/local \
 //	    -binary ./bootstrap -env env.json -values values.json -event event.json
 //
-// -binary is what goes to Lambda, built for this machine: CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -o bootstrap .
-// Without it the sample in examples/handler is built and run. -env is the function's environment in any form that
-// examples/policy reads, -vars what the program declares with WithVars. -values maps variables (DB_PASSWORD) or
-// references (sm://prod/db) to plaintexts, JSON objects included; what it lacks is made up.
+// -binary is what goes to Lambda, built for this machine: CGO_ENABLED=0 go build -trimpath -tags lambda.norpc -o
+// bootstrap . Without it the sample in examples/handler is built and run. -env is the function's environment in any
+// form that examples/policy reads, -vars what the program declares with WithVars. -values maps variables (DB_PASSWORD)
+// or references (sm://prod/db) to plaintexts, JSON objects included; what it lacks is made up.
 //
 // -freeze, -rotate, -throttle and -deny happen after the first event, which is then sent again; -event may be given
 // several times. References live for five minutes: -ttl 1s makes a rotation visible at once. Replies go to standard
@@ -146,7 +146,8 @@ func (b *bench) run(ctx context.Context) error {
 		defer os.RemoveAll(dir)
 		b.binary = filepath.Join(dir, "bootstrap")
 		b.say("no -binary: building the sample in examples/handler, which takes minutes the first time")
-		if err := lambdasim.Build(ctx, "", "github.com/lambdasecrets/secrets/examples/handler", b.binary, nil); err != nil {
+		if err := lambdasim.Build(ctx, "", "github.com/lambdasecrets/secrets/examples/handler", b.binary,
+			nil); err != nil {
 			return err
 		}
 	}

@@ -32,7 +32,8 @@ func TestMain(m *testing.M) {
 		defer os.RemoveAll(dir)
 		handler, program = filepath.Join(dir, "handler"), filepath.Join(dir, "probe")
 		for file, pkg := range map[string]string{handler: "examples/handler", program: "internal/testing/probe"} {
-			if err := lambdasim.Build(context.Background(), "", "github.com/lambdasecrets/secrets/"+pkg, file, nil); err != nil {
+			if err := lambdasim.Build(context.Background(), "", "github.com/lambdasecrets/secrets/"+pkg, file,
+				nil); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				return 1
 			}
@@ -56,21 +57,30 @@ func TestRun_Forms(t *testing.T) {
 	t.Parallel()
 	env := file(t, `{"FunctionName": "f", "Environment": {"Variables": {
 		"USER": "sm://prod/db#username", "PASSWORD": "sm://prod/db#password", "DEEP": "sm://prod/deep#a.b",
-		"ARN": "sm://arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/arn-AbCdEf", "OLD": "sm://prod/old?stage=AWSPREVIOUS",
-		"FAR": "ssm:///far?region=eu-west-1", "P1": "ssm:///p", "P3": "ssm:///p3:3", "LABEL": "ssm:///l:prod", "TREE": "ssm:///tree/*",
-		"K1": "kms://AQICAHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4", "BOUND": "kms://AQICAHl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5?context.app=x&key=alias/a", "MADE": "ssm:///made",
+		"ARN": "sm://arn:aws:secretsmanager:us-east-1:123456789012:secret:prod/arn-AbCdEf",
+		"OLD": "sm://prod/old?stage=AWSPREVIOUS",
+		"FAR": "ssm:///far?region=eu-west-1", "P1": "ssm:///p", "P3": "ssm:///p3:3", "LABEL": "ssm:///l:prod",
+		"TREE": "ssm:///tree/*",
+		"K1": "kms://AQICAHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4",
+		"BOUND": "kms://AQICAHl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5eXl5?context.app=x&key=alias/a",
+		"MADE": "ssm:///made",
 		"THROUGH": "ssm:///aws/reference/secretsmanager/prod/db", "PLAIN": "p"}}}`)
-	values := file(t, `{"USER": "app", "PASSWORD": "pw", "DEEP": "d", "ARN": "a", "OLD": "o", "FAR": "f", "P1": "p", "P3": "three", "LABEL": "l",
+	values := file(t,
+		`{"USER": "app", "PASSWORD": "pw", "DEEP": "d", "ARN": "a", "OLD": "o", "FAR": "f", "P1": "p", "P3": "three",
+		"LABEL": "l",
 		"sm://prod/old": "o", "TREE": {"x": "1", "y/z": "2"}, "K1": "k", "BOUND": "b"}`)
-	want := map[string]string{"USER": "app", "PASSWORD": "pw", "DEEP": "d", "ARN": "a", "OLD": "o", "FAR": "f", "P1": "p", "P3": "three", "LABEL": "l",
-		"TREE": `{"x":"1","y/z":"2"}`, "K1": "k", "BOUND": "b", "MADE": "sample-made", "THROUGH": `{"password":"pw","username":"app"}`}
+	want := map[string]string{"USER": "app", "PASSWORD": "pw", "DEEP": "d", "ARN": "a", "OLD": "o", "FAR": "f",
+		"P1": "p", "P3": "three", "LABEL": "l",
+		"TREE": `{"x":"1","y/z":"2"}`, "K1": "k", "BOUND": "b", "MADE": "sample-made",
+		"THROUGH": `{"password":"pw","username":"app"}`}
 	var names []string
 	for name := range want {
 		names = append(names, name)
 	}
 	event, _ := json.Marshal(map[string]any{"get": names})
 	var out, progress bytes.Buffer
-	err := run(t.Context(), []string{"-binary", program, "-env", env, "-values", values, "-event", file(t, string(event))}, &out, &progress)
+	err := run(t.Context(), []string{"-binary", program, "-env", env, "-values", values, "-event",
+		file(t, string(event))}, &out, &progress)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, progress.String())
 	}
@@ -104,7 +114,8 @@ func TestRun_Between(t *testing.T) {
 		t.Run(tc.flags, func(t *testing.T) {
 			t.Parallel()
 			var out, progress bytes.Buffer
-			args := append(strings.Fields(tc.flags), "-ttl", "1ms", "-binary", program, "-env", env, "-event", event, "-timeout", "10s", "-memory", "1769")
+			args := append(strings.Fields(tc.flags), "-ttl", "1ms", "-binary", program, "-env", env, "-event", event,
+				"-timeout", "10s", "-memory", "1769")
 			err := run(t.Context(), args, &out, &progress)
 			if tc.fail != "" {
 				if err == nil || err.Error() != tc.fail {
@@ -136,7 +147,8 @@ func TestRun_Between(t *testing.T) {
 }
 
 // varying is what differs from run to run in the output.
-var varying = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|[0-9-]{10}T[0-9:.]+Z|[0-9.]+(µs|ms| ms\b)|\b[0-9.]+s\b|127\.0\.0\.1:\d+|\d+ MB\b`)
+var varying = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}|[0-9-]{10}T[0-9:.]+Z|[0-9.]+(µs|ms| ` +
+	`ms\b)|\b[0-9.]+s\b|127\.0\.0\.1:\d+|\d+ MB\b`)
 
 // The sample at 80 columns: replies on standard output, all else on standard error, a step per line.
 func TestSample(t *testing.T) {
@@ -144,7 +156,8 @@ func TestSample(t *testing.T) {
 	var shown string
 	for range 3 { // a busy machine may make a call again
 		var both bytes.Buffer
-		args := []string{"-binary", handler, "-env", "sample/env.json", "-values", "sample/values.json", "-event", "sample/event.json",
+		args := []string{"-binary", handler, "-env", "sample/env.json", "-values", "sample/values.json", "-event",
+			"sample/event.json",
 			"-vars", "kms:SIGNING_KEY", "-function", "orders", "-rotate", "API_KEY", "-freeze", "10ms"}
 		if err := run(t.Context(), args, &both, &both); err != nil {
 			t.Fatalf("%v\n%s", err, both.String())
@@ -169,7 +182,8 @@ func TestSample(t *testing.T) {
 			steps += varying.ReplaceAllString(line, "…")
 		}
 	}
-	steps = regexp.MustCompile(`(?s)3 to AWS:.*?\n-- event`).ReplaceAllString(steps, "3 to AWS: (in any order)\n-- event")
+	steps = regexp.MustCompile(`(?s)3 to AWS:.*?\n-- event`).ReplaceAllString(steps,
+		"3 to AWS: (in any order)\n-- event")
 	want, err := os.ReadFile("testdata/sample.golden")
 	if *update {
 		err = os.WriteFile("testdata/sample.golden", []byte(steps), 0o600)
@@ -197,7 +211,8 @@ func TestErrors(t *testing.T) {
 		"bootstrap": `"bootstrap" is no flag`,
 	} {
 		var both bytes.Buffer
-		if err := run(t.Context(), strings.Fields(args), &both, &both); err == nil || !strings.Contains(err.Error(), want) {
+		if err := run(t.Context(), strings.Fields(args), &both, &both); err == nil ||
+			!strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %s", args, err, want)
 		}
 	}

@@ -30,7 +30,8 @@ type store struct {
 // newStore seeds server. References to ciphertexts and to full ARNs are rewritten: the endpoint has keys and secrets of
 // its own.
 func newStore(server *endpoint.Server, e environ.Environment, given map[string]any, b *bench) (*store, error) {
-	declared, err := environ.ParseVars(cmp.Or(b.vars, map[bool]string{true: "kms:SIGNING_KEY"}[b.binary == "" && b.env == ""]),
+	declared, err := environ.ParseVars(cmp.Or(b.vars,
+		map[bool]string{true: "kms:SIGNING_KEY"}[b.binary == "" && b.env == ""]),
 		[]environ.Environment{e})
 	if err != nil {
 		return nil, err

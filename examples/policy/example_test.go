@@ -10,7 +10,8 @@ import (
 // The policy of a function whose environment refers to a secret and to a tree of parameters.
 func Example() {
 	environ := "DB_PASSWORD=sm://prod/db#password\nSETTINGS=ssm:///app/prod/*\nSTAGE=prod\n"
-	if err := run([]string{"-region", "eu-west-1", "-account", "123456789012"}, strings.NewReader(environ), os.Stdout, io.Discard); err != nil {
+	if err := run([]string{"-region", "eu-west-1", "-account", "123456789012"}, strings.NewReader(environ), os.Stdout,
+		io.Discard); err != nil {
 		fmt.Println(err)
 	}
 	// Output:

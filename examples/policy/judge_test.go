@@ -56,15 +56,18 @@ func installJudge(t *testing.T) (dir string) {
 	if err := os.WriteFile(filepath.Join(dir, "judge.mjs"), script, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	npm := exec.Command("npm", "install", "--no-audit", "--no-fund", "--prefix", dir, "@cloud-copilot/iam-simulate@0.1.173")
+	npm := exec.Command("npm", "install", "--no-audit", "--no-fund", "--prefix", dir,
+		"@cloud-copilot/iam-simulate@0.1.173")
 	if out, err := npm.CombinedOutput(); err != nil {
-		t.Skipf("left out: the policy by the judgement of @cloud-copilot/iam-simulate, for npm does not install it here: %v\n%s", err, out)
+		t.Skipf("left out: the policy by the judgement of @cloud-copilot/iam-simulate, for npm does not install "+
+			"it here: %v\n%s", err, out)
 	}
 	return dir
 }
 
 // An independent judge finds the policy sufficient: every call that the library makes is allowed. And minimal: without
-// any one statement, action or resource a call is denied; without any one condition, a call that nobody needs is allowed.
+// any one statement, action or resource a call is denied; without any one condition, a call that nobody needs is
+// allowed.
 func TestIAMSimulate(t *testing.T) {
 	t.Parallel()
 	dir := installJudge(t)
@@ -80,8 +83,10 @@ func TestIAMSimulate(t *testing.T) {
 	)
 	blob := "kms://" + base64.StdEncoding.EncodeToString([]byte("ciphertext of some key, and long enough"))
 	p := printed(t, lines(map[string]string{
-		"AWS_REGION": "eu-west-1", "P": "ssm:///app/p", "TREE": "ssm:///tree/*", "S": "sm://prod/db#password", "FAR": "sm://prod/far?region=us-east-1",
-		"OPTIONAL": "sm://prod/absent?optional", "NONE": blob + "?context=none&key=" + none, "BOTH": blob, "BOTH_NONE": blob + "?context=none", "TREE_P": "ssm:///tree/p",
+		"AWS_REGION": "eu-west-1", "P": "ssm:///app/p", "TREE": "ssm:///tree/*", "S": "sm://prod/db#password",
+		"FAR":      "sm://prod/far?region=us-east-1",
+		"OPTIONAL": "sm://prod/absent?optional", "NONE": blob + "?context=none&key=" + none, "BOTH": blob,
+		"BOTH_NONE": blob + "?context=none", "TREE_P": "ssm:///tree/p",
 		"STATED": blob + "?context.app=%24{x}&context.stage=prod&key=" + other,
 	}), "-account", account, "-key", key, "-function", "orders", "-batch")
 
@@ -106,11 +111,15 @@ func TestIAMSimulate(t *testing.T) {
 		{p, "ssm:GetParametersByPath", ssmARN + "/tree/", nil},
 		{p, "kms:Decrypt", key, via("ssm", context("PARAMETER_ARN", ssmARN+"/app/p"))},
 		{p, "kms:Decrypt", key, via("ssm", context("PARAMETER_ARN", ssmARN+"/tree/a"))},
-		{p, "secretsmanager:GetSecretValue", secARN + "prod/db-AbCdEf", nil}, {p, "secretsmanager:GetSecretValue", farARN + "prod/far-AbCdEf", nil},
-		{p, "secretsmanager:GetSecretValue", secARN + "prod/absent", nil}, {p, "secretsmanager:GetSecretValue", secARN + "prod/absent-AbCdEf", nil},
+		{p, "secretsmanager:GetSecretValue", secARN + "prod/db-AbCdEf", nil},
+		{p, "secretsmanager:GetSecretValue", farARN + "prod/far-AbCdEf", nil},
+		{p, "secretsmanager:GetSecretValue", secARN + "prod/absent", nil},
+		{p, "secretsmanager:GetSecretValue", secARN + "prod/absent-AbCdEf", nil},
 		{p, "secretsmanager:BatchGetSecretValue", "*", nil},
-		{p, "kms:Decrypt", key, via("secretsmanager", context("SecretARN", secARN+"prod/db-AbCdEf", "SecretVersionId", "v"))},
-		{p, "kms:Decrypt", key, via("secretsmanager", context("SecretARN", secARN+"prod/absent-AbCdEf", "SecretVersionId", "v"))},
+		{p, "kms:Decrypt", key, via("secretsmanager",
+			context("SecretARN", secARN+"prod/db-AbCdEf", "SecretVersionId", "v"))},
+		{p, "kms:Decrypt", key, via("secretsmanager",
+			context("SecretARN", secARN+"prod/absent-AbCdEf", "SecretVersionId", "v"))},
 		{p, "kms:Decrypt", key, context()}, {p, "kms:Decrypt", key, context("LambdaFunctionName", "orders")},
 		{p, "kms:Decrypt", other, context("app", "${x}", "stage", "prod")},
 	}
@@ -123,12 +132,17 @@ func TestIAMSimulate(t *testing.T) {
 	// What nobody needs: denied by the whole policy.
 	unneeded := []request{
 		{p, "ssm:GetParameter", ssmARN + "/app/q", nil}, {p, "ssm:GetParameter", ssmARN + "/tree/a", nil},
-		{p, "secretsmanager:GetSecretValue", secARN + "prod/db2-AbCdEf", nil}, {p, "secretsmanager:GetSecretValue", secARN + "prod/far-AbCdEf", nil},
-		{p, "kms:Decrypt", none, context("LambdaFunctionName", "orders")}, {p, "kms:Decrypt", other, context()}, {p, "kms:Encrypt", key, context()},
-		{p, "kms:Decrypt", key, context("LambdaFunctionName", "another")}, {p, "kms:Decrypt", key, context("LambdaFunctionName", "orders", "more", "x")},
+		{p, "secretsmanager:GetSecretValue", secARN + "prod/db2-AbCdEf", nil},
+		{p, "secretsmanager:GetSecretValue", secARN + "prod/far-AbCdEf", nil},
+		{p, "kms:Decrypt", none, context("LambdaFunctionName", "orders")}, {p, "kms:Decrypt", other, context()},
+		{p, "kms:Encrypt", key, context()},
+		{p, "kms:Decrypt", key, context("LambdaFunctionName", "another")},
+		{p, "kms:Decrypt", key, context("LambdaFunctionName", "orders", "more", "x")},
 		{p, "kms:Decrypt", other, context("app", "${x}", "stage", "prod", "more", "x")},
-		{p, "kms:Decrypt", other, context("app", "y", "stage", "prod")}, {p, "kms:Decrypt", other, context("app", "${x}", "stage", "dev")},
-		{p, "kms:Decrypt", key, context("PARAMETER_ARN", ssmARN+"/app/p")}, {p, "kms:Decrypt", key, via("ssm", context("PARAMETER_ARN", ssmARN+"/app/q"))},
+		{p, "kms:Decrypt", other, context("app", "y", "stage", "prod")},
+		{p, "kms:Decrypt", other, context("app", "${x}", "stage", "dev")},
+		{p, "kms:Decrypt", key, context("PARAMETER_ARN", ssmARN+"/app/p")},
+		{p, "kms:Decrypt", key, via("ssm", context("PARAMETER_ARN", ssmARN+"/app/q"))},
 		{p, "kms:Decrypt", key, context("SecretARN", secARN+"prod/db-AbCdEf")},
 		{p, "kms:Decrypt", key, via("secretsmanager", context("SecretARN", secARN+"prod/db2-AbCdEf"))},
 	}
@@ -190,6 +204,7 @@ func TestIAMSimulate(t *testing.T) {
 		}
 		counts[c.wide]++
 	}
-	t.Logf("%d calls allowed, %d denied; each of %d statements, actions and resources is needed, each of %d conditions denies something",
+	t.Logf("%d calls allowed, %d denied; each of %d statements, actions and resources is needed, each of %d "+
+		"conditions denies something",
 		len(needed), len(unneeded), counts[false], counts[true])
 }

@@ -11,7 +11,8 @@
 // a placeholder. Standard error says what to put there, and which variables are left out though they may hold a
 // secret: an ARN without a scheme, a malformed reference, a value that only the deployment knows. -vars declares those
 // that the program declares with WithVars. A reference with ?role= takes three documents: the function's policy, the
-// role's, and the role's trust policy, in this order on standard output. With -strict a variable that is left out makes the exit status 1.
+// role's, and the role's trust policy, in this order on standard output. With -strict a variable that is left out makes
+// the exit status 1.
 package main
 
 import (
@@ -56,9 +57,11 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 	flags := flag.NewFlagSet("policy", flag.ContinueOnError)
 	flags.SetOutput(notes)
 	flags.StringVar(&p.region, "region", "", "the function's `Region` (default: what the input says)")
-	flags.StringVar(&p.account, "account", "", "`account` of parameters, secrets and keys (default: what the input says)")
+	flags.StringVar(&p.account, "account", "",
+		"`account` of parameters, secrets and keys (default: what the input says)")
 	flags.StringVar(&keys, "key", "", "`ARNs` of KMS keys, at most one per Region: of ciphertexts that name\n"+
-		"none, and of encrypted parameters and secrets. Without it those\nare taken to be under the default keys, which need no permission")
+		"none, and of encrypted parameters and secrets. Without it those\nare taken to be under the default keys, "+
+		"which need no permission")
 	flags.StringVar(&p.function, "function", "", "`name` of the function, which the Lambda console binds ciphertexts\n"+
 		"to (default: what the input says)")
 	flags.StringVar(&p.role, "role", "", "`ARN` of the function's own role, which the roles that references\n"+
@@ -88,7 +91,8 @@ func run(args []string, in io.Reader, out, notes io.Writer) error {
 			if len(all) > 1 && e.Where != "" {
 				where = " of " + e.Where
 			}
-			text := wrap.Text("left out: ", "  ", l.Variable+where+": "+l.Problem) + wrap.Text("  next: ", "    ", l.Next)
+			text := wrap.Text("left out: ", "  ", l.Variable+where+": "+l.Problem) +
+				wrap.Text("  next: ", "    ", l.Next)
 			if !slices.Contains(left, text) { // a plan holds a function more than once
 				left = append(left, text)
 			}

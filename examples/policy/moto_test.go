@@ -54,8 +54,10 @@ func inJSON(t *testing.T, target string) string {
 			denial.Code = "AccessDeniedException"
 		}
 		body, _ = json.Marshal(map[string]string{"__type": denial.Code, "message": denial.Message})
-		res.Body, res.ContentLength, res.StatusCode = io.NopCloser(bytes.NewReader(body)), int64(len(body)), http.StatusBadRequest
-		res.Header = http.Header{"Content-Type": {"application/x-amz-json-1.1"}, "Content-Length": {fmt.Sprint(len(body))}}
+		res.Body, res.ContentLength, res.StatusCode = io.NopCloser(bytes.NewReader(body)), int64(len(body)),
+			http.StatusBadRequest
+		res.Header = http.Header{"Content-Type": {"application/x-amz-json-1.1"},
+			"Content-Length": {fmt.Sprint(len(body))}}
 		return nil
 	}
 	server := httptest.NewServer(proxy)
@@ -63,7 +65,8 @@ func inJSON(t *testing.T, target string) string {
 	return server.URL
 }
 
-// moto is a server of the Python library of that name, in its IAM mode: signatures and actions are checked, resources are not.
+// moto is a server of the Python library of that name, in its IAM mode: signatures and actions are checked, resources
+// are not.
 type moto struct {
 	t   *testing.T
 	url string
@@ -125,7 +128,8 @@ func (m *moto) iam(action string, fields ...string) []byte {
 		form.Set(fields[i], fields[i+1])
 	}
 	return m.post("/", http.Header{"Content-Type": {"application/x-www-form-urlencoded"},
-		"Authorization": {"AWS4-HMAC-SHA256 Credential=AKIDADMIN/20261123/us-east-1/iam/aws4_request, SignedHeaders=host, Signature=0"}}, form.Encode())
+		"Authorization": {"AWS4-HMAC-SHA256 Credential=AKIDADMIN/20261123/us-east-1/iam/aws4_request, " +
+			"SignedHeaders=host, Signature=0"}}, form.Encode())
 }
 
 // enforced makes p the function's only policy, by name of actions: moto would deny every resource but *.
@@ -147,14 +151,17 @@ func TestMoto(t *testing.T) {
 	t.Parallel()
 	m := startMoto(t)
 	const region = "eu-west-1"
-	admin := aws.Config{Region: region, BaseEndpoint: &m.url, Credentials: credentials.NewStaticCredentialsProvider("AKIDADMIN", "x", "")}
+	admin := aws.Config{Region: region, BaseEndpoint: &m.url,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDADMIN", "x", "")}
 	parameters := ssm.NewFromConfig(admin)
 	for _, name := range []string{"/app/a", "/app/b", "/tree/a"} {
-		if _, err := parameters.PutParameter(t.Context(), &ssm.PutParameterInput{Name: &name, Value: aws.String("v"), Type: types.ParameterTypeString}); err != nil {
+		if _, err := parameters.PutParameter(t.Context(),
+			&ssm.PutParameterInput{Name: &name, Value: aws.String("v"), Type: types.ParameterTypeString}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := secretsmanager.NewFromConfig(admin).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{Name: aws.String("prod/db"), SecretString: aws.String("v")}); err != nil {
+	if _, err := secretsmanager.NewFromConfig(admin).CreateSecret(t.Context(),
+		&secretsmanager.CreateSecretInput{Name: aws.String("prod/db"), SecretString: aws.String("v")}); err != nil {
 		t.Fatal(err)
 	}
 	keys := kms.NewFromConfig(admin)
@@ -171,10 +178,12 @@ func TestMoto(t *testing.T) {
 		ID     string `xml:"CreateAccessKeyResult>AccessKey>AccessKeyId"`
 		Secret string `xml:"CreateAccessKeyResult>AccessKey>SecretAccessKey"`
 	}
-	if err := xml.NewDecoder(bytes.NewReader(m.iam("CreateAccessKey", "UserName", "function"))).Decode(&made); err != nil || made.Secret == "" {
+	if err := xml.NewDecoder(bytes.NewReader(m.iam("CreateAccessKey", "UserName",
+		"function"))).Decode(&made); err != nil || made.Secret == "" {
 		t.Fatal("no access key: ", err)
 	}
-	environ := map[string]string{"AWS_REGION": region, "A": "ssm:///app/a", "B": "ssm:///app/b", "TREE": "ssm:///tree/*", "S": "sm://prod/db",
+	environ := map[string]string{"AWS_REGION": region, "A": "ssm:///app/a", "B": "ssm:///app/b",
+		"TREE": "ssm:///tree/*", "S": "sm://prod/db",
 		"K": "kms://" + base64.StdEncoding.EncodeToString(sealed.CiphertextBlob) + "?context=none"}
 	p := printed(t, lines(environ), "-account", "123456789012")
 	cfg := admin.Copy()
@@ -185,7 +194,8 @@ func TestMoto(t *testing.T) {
 	if denied := failing(t, cfg, environ); denied != nil {
 		t.Fatalf("with the whole policy %v are denied", denied)
 	}
-	want := map[string][]string{"Parameters": {"A", "B"}, "ParameterTrees": {"TREE"}, "Secrets": {"S"}, "Ciphertexts": {"K"},
+	want := map[string][]string{"Parameters": {"A", "B"}, "ParameterTrees": {"TREE"}, "Secrets": {"S"},
+		"Ciphertexts":             {"K"},
 		"ssm:GetParametersByPath": {"TREE"}, "secretsmanager:GetSecretValue": {"S"}, "kms:Decrypt": {"K"},
 		"ssm:GetParameter": nil, "ssm:GetParameters": nil} // each stands in for the other
 	for i, s := range p.Statement {
@@ -210,7 +220,8 @@ func TestMoto(t *testing.T) {
 	// A signature made with another secret key is refused, or moto checked nothing.
 	cfg.Credentials = credentials.NewStaticCredentialsProvider(made.ID, "wrong", "")
 	m.enforced(p)
-	if out, err := ssm.NewFromConfig(cfg).GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("/app/a")}); err == nil {
+	if out, err := ssm.NewFromConfig(cfg).GetParameter(t.Context(),
+		&ssm.GetParameterInput{Name: aws.String("/app/a")}); err == nil {
 		t.Errorf("moto let a wrong signature pass: %s", fmt.Sprint(out.Parameter.Name))
 	}
 }

@@ -67,7 +67,8 @@ func (p *printer) add(e environ.Environment, refs []environ.Reference) {
 		if ref.Role != "" {
 			account = accountOf(ref.Role)
 			p.allow("Roles", nil, ref.Role, "sts:AssumeRole")
-			p.enter(ref.Role, cmp.Or(p.role, e.Role, "arn:aws:iam::"+cmp.Or(p.account, e.Account, "ACCOUNT")+":role/FUNCTION-ROLE"))
+			p.enter(ref.Role, cmp.Or(p.role, e.Role,
+				"arn:aws:iam::"+cmp.Or(p.account, e.Account, "ACCOUNT")+":role/FUNCTION-ROLE"))
 		}
 		p.names = append(p.names, environ.Unknowns(ref.ID)...)
 		if strings.Contains(ref.ID, environ.RegionStandIn) {
@@ -136,7 +137,8 @@ func (p *printer) ciphertext(scope iam.Scope, home string, ref refsyntax.Ref, fu
 	switch ref.Context {
 	case refsyntax.ContextNone:
 		c["Null"] = map[string][]string{keys: {"true"}}
-	case "", refsyntax.ContextConsole: // tried without a context and with the function's name: allow both, and nothing else
+	// tried without a context and with the function's name: allow both, and nothing else
+	case "", refsyntax.ContextConsole:
 		c["ForAllValues:StringEquals"] = map[string][]string{keys: {"LambdaFunctionName"}}
 		c["StringEqualsIfExists"] = map[string][]string{"kms:EncryptionContext:LambdaFunctionName": {function}}
 	default:
@@ -144,7 +146,8 @@ func (p *printer) ciphertext(scope iam.Scope, home string, ref refsyntax.Ref, fu
 		c["ForAllValues:StringEquals"] = map[string][]string{keys: slices.Sorted(maps.Keys(pairs))}
 		for name, value := range pairs {
 			operator := "StringEquals"
-			if strings.Contains(value, "${") { // IAM would read a policy variable. Evaluators agree on escapes in patterns
+			// IAM would read a policy variable. Evaluators agree on escapes in patterns
+			if strings.Contains(value, "${") {
 				operator, value = "StringLike", escapes.Replace(value)
 			}
 			if c[operator] == nil {
@@ -288,7 +291,8 @@ func (p *policy) trim() {
 		for _, other := range p.Statement {
 			stated := other.Condition["StringEquals"]
 			if other.Condition["Null"] != nil || len(stated) == 1 && slices.Equal(stated[context], function) {
-				other.Resource = slices.DeleteFunc(other.Resource, func(r string) bool { return slices.Contains(s.Resource, r) })
+				other.Resource = slices.DeleteFunc(other.Resource,
+					func(r string) bool { return slices.Contains(s.Resource, r) })
 			}
 		}
 	}
@@ -331,14 +335,16 @@ const (
 func (p *printer) notes() []string {
 	var notes []string
 	all := "\n" + strings.Join(p.text(), "\n") + "\n"
-	for _, placeholder := range []struct{ name, within, flag, what string }{ // within: a parameter, too, may be called so
+	// within: a parameter, too, may be called so
+	for _, placeholder := range []struct{ name, within, flag, what string }{
 		{"REGION", ":REGION:", "-region", "the function's Region"},
 		{"ACCOUNT", ":ACCOUNT:", "-account", "the account that holds parameters, secrets and keys"},
 		{"KEY-ID", ":key/KEY-ID\n", "-key", "the key that ciphertexts are under, as kms decrypt prints it"},
 		{"FUNCTION", "\nFUNCTION\n", "-function", "the function's name"},
 	} {
 		if strings.Contains(all, placeholder.within) {
-			notes = append(notes, fmt.Sprintf("replace %s: %s (or run again with %s)", placeholder.name, placeholder.what, placeholder.flag))
+			notes = append(notes, fmt.Sprintf("replace %s: %s (or run again with %s)", placeholder.name,
+				placeholder.what, placeholder.flag))
 		}
 	}
 	slices.Sort(p.names)
@@ -352,10 +358,12 @@ func (p *printer) notes() []string {
 		}
 	}
 	if len(p.usedKeys) == 0 && p.encrypted {
-		notes = append(notes, "parameters and secrets under a customer managed key need kms:Decrypt besides: run again with -key")
+		notes = append(notes, "parameters and secrets under a customer managed key need kms:Decrypt besides: "+
+			"run again with -key")
 	}
 	for i, role := range slices.Sorted(maps.Keys(p.roles)) {
-		notes = append(notes, fmt.Sprintf("document %d is for %s: what it may do; document %d is its trust policy", 2*i+2, role, 2*i+3))
+		notes = append(notes, fmt.Sprintf("document %d is for %s: what it may do; document %d is its trust policy",
+			2*i+2, role, 2*i+3))
 		if strings.HasSuffix(p.trusts[role], ":role/FUNCTION-ROLE") {
 			notes = append(notes, "replace FUNCTION-ROLE: the function's role (or run again with -role)")
 		}
@@ -371,11 +379,15 @@ func (p *policy) size() (notes []string) {
 	b, _ := json.Marshal(p) // strings only
 	switch n := len([]rune(string(b))); {
 	case n > inlineLimit:
-		notes = append(notes, fmt.Sprintf("the policy has %d characters: more than the inline policies of a role (%d) or a "+
-			"managed policy (%d) may have; divide its statements over several managed policies", n, inlineLimit, managedLimit))
+		notes = append(notes, fmt.Sprintf("the policy has %d characters: more than the inline policies of "+
+			"a role (%d) or a "+
+			"managed policy (%d) may have; divide its statements over several managed policies", n,
+			inlineLimit, managedLimit))
 	case n > managedLimit:
-		notes = append(notes, fmt.Sprintf("the policy has %d characters: more than a managed policy may have (%d); make it an "+
-			"inline policy of the role (%d, all of them together), or divide its statements", n, managedLimit, inlineLimit))
+		notes = append(notes, fmt.Sprintf("the policy has %d characters: more than a managed policy may have "+
+			"(%d); make it an "+
+			"inline policy of the role (%d, all of them together), or divide its statements",
+			n, managedLimit, inlineLimit))
 	}
 	return notes
 }

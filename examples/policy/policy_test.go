@@ -66,16 +66,19 @@ func (p policy) without(i int) policy {
 // failing warms an environment and returns the variables that are denied. Any other failure fails the test.
 func failing(t *testing.T, cfg aws.Config, environ map[string]string, declared ...string) []string {
 	t.Helper()
-	env, err := secrets.New(secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ), secrets.WithVars(secrets.KMS, declared...), secrets.WithLogger(slog.New(slog.DiscardHandler)))
+	env, err := secrets.New(secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ),
+		secrets.WithVars(secrets.KMS, declared...), secrets.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // moto on a busy machine needs more than the 2 seconds of a warm
+	// moto on a busy machine needs more than the 2 seconds of a warm
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	var denied []string
 	for _, e := range flatten(env.Warm(ctx)) {
 		var failure *secrets.ResolveError
-		if !errors.As(e, &failure) || !errors.Is(e, secrets.ErrAccessDenied) || !strings.Contains(failure.Error(), failure.Variable) {
+		if !errors.As(e, &failure) || !errors.Is(e, secrets.ErrAccessDenied) ||
+			!strings.Contains(failure.Error(), failure.Variable) {
 			t.Errorf("%s", secrets.Detail(e))
 			continue
 		}
@@ -97,7 +100,8 @@ func flatten(err error) []error {
 	return []error{err}
 }
 
-// The policy that is printed for an environment of every kind is enough; without any one of its statements exactly the references that need it are denied.
+// The policy that is printed for an environment of every kind is enough; without any one of its statements exactly the
+// references that need it are denied.
 func TestEnforced(t *testing.T) {
 	t.Parallel()
 	s := endpoint.New(endpoint.Options{})
@@ -110,8 +114,10 @@ func TestEnforced(t *testing.T) {
 	st := s.Region(region)
 	key, other := st.CreateKey(), st.CreateKey()
 	for _, p := range []endpoint.Parameter{
-		{Name: "/app/plain", Value: "v"}, {Name: "/app/default", Type: "SecureString", Value: "v"}, {Name: "/app/key", Type: "SecureString", Value: "v", KeyID: key},
-		{Name: "/tree/a", Value: "v"}, {Name: "/tree/b/c", Type: "SecureString", Value: "v", KeyID: key}, {Name: "bare", Value: "v"},
+		{Name: "/app/plain", Value: "v"}, {Name: "/app/default", Type: "SecureString", Value: "v"},
+		{Name: "/app/key", Type: "SecureString", Value: "v", KeyID: key},
+		{Name: "/tree/a", Value: "v"}, {Name: "/tree/b/c", Type: "SecureString", Value: "v", KeyID: key},
+		{Name: "bare", Value: "v"},
 	} {
 		st.PutParameter(p)
 	}
@@ -126,16 +132,22 @@ func TestEnforced(t *testing.T) {
 	}
 	environ := map[string]string{
 		"AWS_REGION": region, "AWS_LAMBDA_FUNCTION_NAME": function, "PLAIN": "x",
-		"P_PLAIN": "ssm:///app/plain", "P_DEFAULT": "ssm:///app/default:1", "P_KEY": "ssm:///app/key", "P_BARE": "ssm://bare", "P_TREE": "ssm:///tree/*",
+		"P_PLAIN": "ssm:///app/plain", "P_DEFAULT": "ssm:///app/default:1", "P_KEY": "ssm:///app/key",
+		"P_BARE": "ssm://bare", "P_TREE": "ssm:///tree/*",
 		"P_SECRET": "ssm:///aws/reference/secretsmanager/prod/default",
-		"S_FIELD":  "sm://" + fullARN + "#user", "S_PARTIAL": "sm://" + partialARN[:len(partialARN)-7], "S_KEY": "sm://prod/key", "S_FAR": "sm://prod/far?region=us-east-1",
+		"S_FIELD":  "sm://" + fullARN + "#user", "S_PARTIAL": "sm://" + partialARN[:len(partialARN)-7],
+		"S_KEY": "sm://prod/key", "S_FAR": "sm://prod/far?region=us-east-1",
 		"S_OPTIONAL": "sm://prod/absent?optional",
-		"K_NONE":     ciphertext(key, nil), "K_CONSOLE": ciphertext(key, map[string]string{"LambdaFunctionName": function}),
-		"K_STATED": ciphertext(key, map[string]string{"app": "${x}"}) + "?context.app=%24{x}", "K_OTHER": ciphertext(other, nil) + "?context=none&key=" + other,
-		"K_BARE": strings.TrimPrefix(ciphertext(key, map[string]string{"LambdaFunctionName": function}), "kms://"),
+		"K_NONE":     ciphertext(key, nil),
+		"K_CONSOLE":  ciphertext(key, map[string]string{"LambdaFunctionName": function}),
+		"K_STATED":   ciphertext(key, map[string]string{"app": "${x}"}) + "?context.app=%24{x}",
+		"K_OTHER":    ciphertext(other, nil) + "?context=none&key=" + other,
+		"K_BARE":     strings.TrimPrefix(ciphertext(key, map[string]string{"LambdaFunctionName": function}), "kms://"),
 	}
-	p := printed(t, lines(environ), "-account", "123456789012", "-key", key, "-function", function, "-vars", "kms:K_BARE")
-	cfg := aws.Config{Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
+	p := printed(t, lines(environ), "-account", "123456789012", "-key", key, "-function", function,
+		"-vars", "kms:K_BARE")
+	cfg := aws.Config{Region: region, BaseEndpoint: &url,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
 
 	if err := s.SetPolicy(p.document()); err != nil {
 		t.Fatal(err)
@@ -168,7 +180,8 @@ func TestEnforced(t *testing.T) {
 	for _, st := range p.Statement {
 		all := st.Resource
 		for i := range all {
-			if len(all) == 1 || strings.HasSuffix(all[i], "prod/absent-??????") { // what is absent needs its bare name only
+			// what is absent needs its bare name only
+			if len(all) == 1 || strings.HasSuffix(all[i], "prod/absent-??????") {
 				continue
 			}
 			st.Resource = slices.Delete(slices.Clone(all), i, i+1)
@@ -191,8 +204,10 @@ func TestQuickstartEnforced(t *testing.T) {
 	}
 	defer s.Close()
 	environ, key := samples.Store(s)
-	p := printed(t, lines(environ), "-region", "eu-west-1", "-account", "123456789012", "-key", key, "-vars", "kms:CONSOLE_KEY")
-	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
+	p := printed(t, lines(environ), "-region", "eu-west-1", "-account", "123456789012", "-key", key, "-vars",
+		"kms:CONSOLE_KEY")
+	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
 	want := map[string][]string{
 		"Parameters":     {"API_KEY", "API_KEY_V1", "DB_HOST", "LICENSE"},
 		"ParameterTrees": {"SETTINGS"},
@@ -228,11 +243,16 @@ func TestPlaceholders(t *testing.T) {
 		args        []string
 		has, hasNot []string
 	}{
-		{"none told", nil, []string{"arn:aws:ssm:REGION:ACCOUNT:parameter/app/db", "arn:aws:secretsmanager:REGION:ACCOUNT:secret:prod/db-??????", "arn:aws:kms:REGION:ACCOUNT:key/KEY-ID", "FUNCTION",
+		{"none told", nil, []string{"arn:aws:ssm:REGION:ACCOUNT:parameter/app/db",
+			"arn:aws:secretsmanager:REGION:ACCOUNT:secret:prod/db-??????",
+			"arn:aws:kms:REGION:ACCOUNT:key/KEY-ID", "FUNCTION",
 			"replace REGION", "replace ACCOUNT", "replace KEY-ID", "replace FUNCTION", "-key"}, nil},
 		{"all told", []string{"-region", "cn-north-1", "-account", "123456789012", "-key", "1-2", "-function", "f"},
-			[]string{"arn:aws-cn:ssm:cn-north-1:123456789012:parameter/app/db", "arn:aws-cn:kms:cn-north-1:123456789012:key/1-2", "ssm.cn-north-1.amazonaws.com.cn"}, []string{"replace", "ACCOUNT", "REGION"}},
-		{"told by the input", []string{"-vars", "literal:X"}, []string{`"orders"`, ":eu-west-1:", "replace ACCOUNT"}, []string{"replace FUNCTION", "replace REGION"}},
+			[]string{"arn:aws-cn:ssm:cn-north-1:123456789012:parameter/app/db",
+				"arn:aws-cn:kms:cn-north-1:123456789012:key/1-2", "ssm.cn-north-1.amazonaws.com.cn"},
+			[]string{"replace", "ACCOUNT", "REGION"}},
+		{"told by the input", []string{"-vars", "literal:X"}, []string{`"orders"`, ":eu-west-1:", "replace ACCOUNT"},
+			[]string{"replace FUNCTION", "replace REGION"}},
 		{"batch", []string{"-batch"}, []string{"secretsmanager:BatchGetSecretValue", `"*"`}, nil},
 	} {
 		var out, notes bytes.Buffer
@@ -255,7 +275,9 @@ func TestPlaceholders(t *testing.T) {
 			}
 		}
 	}
-	for name, args := range map[string][]string{"scheme": {"-vars", "x:P"}, "no name": {"-vars", "kms"}, "no such variable": {"-vars", "kms:PASSWROD"}, "two files": {"a", "b"}, "no file": {"/nonexistent"}, "flag": {"-nothing"}} {
+	for name, args := range map[string][]string{"scheme": {"-vars", "x:P"}, "no name": {"-vars", "kms"},
+		"no such variable": {"-vars", "kms:PASSWROD"}, "two files": {"a", "b"}, "no file": {"/nonexistent"},
+		"flag": {"-nothing"}} {
 		if err := run(args, strings.NewReader(in), io.Discard, io.Discard); err == nil {
 			t.Errorf("%s: no error", name)
 		}
@@ -277,13 +299,18 @@ func TestInputs(t *testing.T) {
 	}{
 		{file: "mixed.env", allowed: "secret:prod/db-??????", left: "A B C", strict: true,
 			says: []string{"-vars ssm:A", "ssm:///app/x", "ssm:///app/y"}},
-		{file: "mixed.env", args: "-vars ssm:A", allowed: "secret:prod/db-?????? parameter/app/db", left: "B C", strict: true},
-		{file: "template.json", allowed: "secret:REF_Db0000-?????? parameter/app/token", left: "P SECRET_ARN", strict: true,
+		{file: "mixed.env", args: "-vars ssm:A", allowed: "secret:prod/db-?????? parameter/app/db",
+			left: "B C", strict: true},
+		{file: "template.json", allowed: "secret:REF_Db0000-?????? parameter/app/token",
+			left: "P SECRET_ARN", strict: true,
 			says: []string{"-vars sm:SECRET_ARN", "sm:P or ssm:P", "replace REF_Db0000"}},
-		{file: "template.json", args: "-vars sm:SECRET_ARN,literal:P", allowed: "secret:REF_Db0000-?????? parameter/app/token"},
+		{file: "template.json", args: "-vars sm:SECRET_ARN,literal:P",
+			allowed: "secret:REF_Db0000-?????? parameter/app/token"},
 		{file: "sub.json", allowed: "secret:REF_Db-??????", says: []string{"replace REF_Db"}},
-		{file: "outputs.json", allowed: "secret:prod/db-?????? parameter/a", left: "db_arn", strict: true, says: []string{"-vars sm:db_arn"}},
-		{file: "outputs.json", args: "-vars sm:db_arn", allowed: "secret:rds!db-1-AbCdEf secret:prod/db-?????? parameter/a"},
+		{file: "outputs.json", allowed: "secret:prod/db-?????? parameter/a", left: "db_arn", strict: true,
+			says: []string{"-vars sm:db_arn"}},
+		{file: "outputs.json", args: "-vars sm:db_arn",
+			allowed: "secret:rds!db-1-AbCdEf secret:prod/db-?????? parameter/a"},
 		{file: "taskdef.json", left: "DB", fail: true, says: []string{"write ssm:///demo/x"}},
 		{file: "utf16.env", allowed: "secret:a-??????"},
 		{file: "template.yaml", fail: true, says: []string{"YAML", "synthesized JSON"}},
@@ -339,7 +366,8 @@ var update = flag.Bool("update", false, "write the golden files")
 // What people see of an input, at 80 columns: the notes, then the policy.
 func TestGolden(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{{"testdata/mixed.env"}, {"testdata/template.json"}, {"testdata/taskdef.json"}, {"-h"}} {
+	for _, args := range [][]string{{"testdata/mixed.env"}, {"testdata/template.json"},
+		{"testdata/taskdef.json"}, {"-h"}} {
 		var out, notes bytes.Buffer
 		err := run(args, nil, &out, &notes)
 		got := notes.String() + out.String()
@@ -372,7 +400,8 @@ func TestRegions(t *testing.T) {
 	}
 	p := printer{account: "123456789012"}
 	p.add(environ.Environment{}, []environ.Reference{{Variable: "OWN", Ref: ref}})
-	want := []string{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:own-??????", "arn:aws:secretsmanager:us-east-1:123456789012:secret:own-??????"}
+	want := []string{"arn:aws:secretsmanager:eu-west-1:123456789012:secret:own-??????",
+		"arn:aws:secretsmanager:us-east-1:123456789012:secret:own-??????"}
 	if got := p.policy.Statement[0].Resource; !slices.Equal(got, want) {
 		t.Errorf("%v, want %v", got, want)
 	}
@@ -381,10 +410,12 @@ func TestRegions(t *testing.T) {
 // A reference with a role of its own takes both sides.
 func TestRoles(t *testing.T) {
 	t.Parallel()
-	const role, other = "arn:aws:iam::210987654321:role/reader", "arn:aws:kms:eu-west-1:210987654321:key/11111111-2222-3333-4444-555555555555"
+	const role, other = "arn:aws:iam::210987654321:role/reader",
+		"arn:aws:kms:eu-west-1:210987654321:key/11111111-2222-3333-4444-555555555555"
 	var out, notes bytes.Buffer
 	in := "THEIRS=sm://theirs?role=" + role + "\nTOO=ssm:///p?role=" + role + "\n"
-	args := []string{"-region", "eu-west-1", "-account", "123456789012", "-role", "arn:aws:iam::123456789012:role/orders", "-key", other}
+	args := []string{"-region", "eu-west-1", "-account", "123456789012", "-role",
+		"arn:aws:iam::123456789012:role/orders", "-key", other}
 	if err := run(args, strings.NewReader(in), &out, &notes); err != nil {
 		t.Fatal(err)
 	}
@@ -405,15 +436,18 @@ func TestRoles(t *testing.T) {
 	}
 	want := []string{
 		"[{[sts:AssumeRole] [" + role + "] map[]}]",
-		"[{[secretsmanager:GetSecretValue] [arn:aws:secretsmanager:eu-west-1:210987654321:secret:theirs-??????] map[]} " +
-			"{[kms:Decrypt] [" + other + "] map[]} {[ssm:GetParameter ssm:GetParameters] [arn:aws:ssm:eu-west-1:210987654321:parameter/p] map[]} " +
+		"[{[secretsmanager:GetSecretValue] " +
+			"[arn:aws:secretsmanager:eu-west-1:210987654321:secret:theirs-??????] map[]} " +
+			"{[kms:Decrypt] [" + other + "] map[]} {[ssm:GetParameter ssm:GetParameters] " +
+			"[arn:aws:ssm:eu-west-1:210987654321:parameter/p] map[]} " +
 			"{[kms:Decrypt] [" + other + "] map[]}]",
 		"[{sts:AssumeRole [] map[AWS:arn:aws:iam::123456789012:role/orders]}]",
 	}
 	if !slices.Equal(documents, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(documents, "\n"), strings.Join(want, "\n"))
 	}
-	if said := strings.Join(strings.Fields(notes.String()), " "); !strings.Contains(said, "document 2 is for "+role) || !strings.Contains(said, "document 3 is its trust policy") {
+	if said := strings.Join(strings.Fields(notes.String()), " "); !strings.Contains(said, "document 2 is for "+role) ||
+		!strings.Contains(said, "document 3 is its trust policy") {
 		t.Errorf("the notes do not tell the documents apart:\n%s", notes.String())
 	}
 }
@@ -429,10 +463,12 @@ func TestKeyOfAnotherRegion(t *testing.T) {
 		{"arn:aws:kms:eu-central-1:123456789012:key/" + id, "", "no reference is in its Region"},
 		{id, "eu-west-1", ""},
 		{"arn:aws:kms:eu-central-1:123456789012:key/" + mrk, "eu-west-1 us-east-1", ""},
-		{"arn:aws:kms:eu-west-1:123456789012:key/" + id + ",arn:aws:kms:us-east-1:123456789012:key/" + id, "eu-west-1 us-east-1", ""},
+		{"arn:aws:kms:eu-west-1:123456789012:key/" + id + ",arn:aws:kms:us-east-1:123456789012:key/" + id,
+			"eu-west-1 us-east-1", ""},
 	} {
 		var out, notes bytes.Buffer
-		if err := run([]string{"-region", "eu-west-1", "-key", tc.key}, strings.NewReader(in), &out, &notes); err != nil {
+		if err := run([]string{"-region", "eu-west-1", "-key", tc.key}, strings.NewReader(in), &out,
+			&notes); err != nil {
 			t.Fatal(err)
 		}
 		var p policy
@@ -459,7 +495,8 @@ func TestKeyOfAnotherRegion(t *testing.T) {
 // Past IAM's limits it says so.
 func TestLimits(t *testing.T) {
 	t.Parallel()
-	for n, want := range map[int]string{10: "", 80: "an inline policy of the role", 120: "divide its statements over several managed policies"} {
+	for n, want := range map[int]string{10: "", 80: "an inline policy of the role",
+		120: "divide its statements over several managed policies"} {
 		var in strings.Builder
 		for i := range n {
 			fmt.Fprintf(&in, "S%d=sm://team/application/production/secret-%03d\n", i, i)

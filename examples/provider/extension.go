@@ -97,8 +97,10 @@ func (e *extension) fetch(ctx context.Context, ref secrets.Ref) (none secrets.Va
 // kindOf tells from AWS's error code, which the extension passes on, what a failure is. Without one
 // it is passing: "not ready", during init.
 func kindOf(text string) error {
-	for code, kind := range map[string]error{"AccessDenied": secrets.ErrAccessDenied, "ResourceNotFound": secrets.ErrNotFound,
-		"ParameterNotFound": secrets.ErrNotFound, "ParameterVersionNotFound": secrets.ErrNotFound, "Throttling": secrets.ErrThrottled} {
+	for code, kind := range map[string]error{"AccessDenied": secrets.ErrAccessDenied,
+		"ResourceNotFound":  secrets.ErrNotFound,
+		"ParameterNotFound": secrets.ErrNotFound, "ParameterVersionNotFound": secrets.ErrNotFound,
+		"Throttling": secrets.ErrThrottled} {
 		if strings.Contains(text, code) {
 			return kind
 		}

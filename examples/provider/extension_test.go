@@ -130,8 +130,10 @@ func TestExtension(t *testing.T) {
 	t.Parallel()
 	const version = "00000000-0000-4000-8000-000000000001"
 	s, env := start(t, token, map[string]string{
-		"SECRET": "sm://prod/db#password", "STAGE": "sm://prod/db?stage=AWSPREVIOUS#password", "PINNED": "sm://prod/db?version=" + version, "BINARY": "sm://prod/key",
-		"PARAMETER": "ssm:///app/url", "THIRD": "ssm:///app/url:3", "LABEL": "ssm:///app/url:blue", "ODD": "sm://prod/a+b=c@d", "EMPTY": "ssm:///app/empty",
+		"SECRET": "sm://prod/db#password", "STAGE": "sm://prod/db?stage=AWSPREVIOUS#password",
+		"PINNED": "sm://prod/db?version=" + version, "BINARY": "sm://prod/key",
+		"PARAMETER": "ssm:///app/url", "THIRD": "ssm:///app/url:3", "LABEL": "ssm:///app/url:blue",
+		"ODD": "sm://prod/a+b=c@d", "EMPTY": "ssm:///app/empty",
 	})
 	s.answers = map[string]any{
 		"/secretsmanager/get?secretId=prod%2Fdb": secretAnswer(
@@ -163,8 +165,10 @@ func TestExtension(t *testing.T) {
 		t.Fatal(secrets.Detail(err))
 	}
 	for name, want := range map[string][2]string{
-		"SECRET": {"current", "v1"}, "STAGE": {"previous", "v1"}, "PINNED": {"pinned", "v1"}, "BINARY": {"\x00\xff", "v2"},
-		"PARAMETER": {"newest", "4"}, "THIRD": {"third", "3"}, "LABEL": {"blue", "2"}, "ODD": {"odd", "v1"}, "EMPTY": {"", "1"},
+		"SECRET": {"current", "v1"}, "STAGE": {"previous", "v1"}, "PINNED": {"pinned", "v1"},
+		"BINARY":    {"\x00\xff", "v2"},
+		"PARAMETER": {"newest", "4"}, "THIRD": {"third", "3"}, "LABEL": {"blue", "2"}, "ODD": {"odd", "v1"},
+		"EMPTY": {"", "1"},
 	} {
 		v, err := env.Get(t.Context(), name)
 		if err != nil || v.Reveal() != want[0] || v.Version() != want[1] {
@@ -188,13 +192,15 @@ func TestExtensionFailures(t *testing.T) {
 		token  string
 		want   error
 	}{
-		"no such secret":   {answer: nil, want: secrets.ErrNotFound},
-		"denied":           {answer: refusal{400, "AccessDeniedException: not authorized"}, want: secrets.ErrAccessDenied},
-		"throttled":        {answer: refusal{400, "ThrottlingException: Rate exceeded"}, want: secrets.ErrThrottled},
-		"wrong token":      {answer: secretAnswer(canary), token: "another", want: secrets.ErrUnavailable},
-		"unknown 400":      {answer: refusal{400, canary}, want: secrets.ErrUnavailable},
-		"500":              {answer: refusal{500, canary}, want: secrets.ErrUnavailable},
-		"redirect":         {answer: refusal{302, "/secretsmanager/get?secretId=another"}, want: secrets.ErrUnavailable},
+		"no such secret": {answer: nil, want: secrets.ErrNotFound},
+		"denied": {answer: refusal{400, "AccessDeniedException: not authorized"},
+			want: secrets.ErrAccessDenied},
+		"throttled":   {answer: refusal{400, "ThrottlingException: Rate exceeded"}, want: secrets.ErrThrottled},
+		"wrong token": {answer: secretAnswer(canary), token: "another", want: secrets.ErrUnavailable},
+		"unknown 400": {answer: refusal{400, canary}, want: secrets.ErrUnavailable},
+		"500":         {answer: refusal{500, canary}, want: secrets.ErrUnavailable},
+		"redirect": {answer: refusal{302, "/secretsmanager/get?secretId=another"},
+			want: secrets.ErrUnavailable},
 		"not JSON":         {answer: canary, want: secrets.ErrUnavailable},
 		"cut short":        {answer: `{"SecretString":"` + canary, want: secrets.ErrUnavailable},
 		"a secret's ghost": {answer: map[string]any{"VersionId": "v1"}, want: secrets.ErrUnavailable},

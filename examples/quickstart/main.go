@@ -1,9 +1,10 @@
-// Command quickstart shows package secrets at work, on a machine with Go and nothing else: it starts an AWS endpoint of its own on loopback, stores
-// samples of every kind, and resolves an environment that refers to them.
+// Command quickstart shows package secrets at work, on a machine with Go and nothing else: it starts an AWS endpoint of
+// its own on loopback, stores samples of every kind, and resolves an environment that refers to them.
 //
 //	go run ./examples/quickstart           values redacted
 //	go run ./examples/quickstart -reveal   values shown: they are samples
-//	go run ./examples/quickstart -aws      the machine's own AWS configuration and environment (AWS_ENDPOINT_URL works too)
+//	go run ./examples/quickstart -aws      the machine's own AWS configuration and environment
+//	                                       (AWS_ENDPOINT_URL works too)
 package main
 
 import (
@@ -56,7 +57,8 @@ func ownEnvironment(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if len(env.Refs()) == 0 {
-		fmt.Fprintln(w, "No variable of this environment holds a reference. Try:\n\n  DB_PASSWORD=ssm:///app/db/password go run ./examples/quickstart -aws")
+		fmt.Fprintln(w, "No variable of this environment holds a reference. Try:\n"+
+			"\n  DB_PASSWORD=ssm:///app/db/password go run ./examples/quickstart -aws")
 		return nil
 	}
 	began := time.Now()
@@ -126,7 +128,8 @@ func show(ctx context.Context, w io.Writer, reveal bool) error {
 		return err
 	}
 	defer server.Close()
-	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
+	cfg := aws.Config{Region: "eu-west-1", BaseEndpoint: &url,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}
 	environ, _ := samples.Store(server)
 	server.SetLatency("*", 20*time.Millisecond) // about what AWS takes in its own Region
 
@@ -144,12 +147,14 @@ func show(ctx context.Context, w io.Writer, reveal bool) error {
 		return err
 	}
 	took := time.Since(began)
-	fmt.Fprintf(w, "An endpoint of our own plays AWS at %s.\n%d variables, %d of them references; GREETING and LOG_LEVEL are plain.\n\n",
+	fmt.Fprintf(w, "An endpoint of our own plays AWS at %s.\n%d variables, %d of them references; GREETING "+
+		"and LOG_LEVEL are plain.\n\n",
 		url, len(environ)-1, len(env.Refs()))
 	table(ctx, w, env, reveal, nil)
 
 	fmt.Fprintf(w, "\nOne warm, %v, every call at 20 ms:\n", took.Round(time.Millisecond))
-	for _, op := range []string{"kms:Decrypt", "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath", "secretsmanager:GetSecretValue"} {
+	for _, op := range []string{"kms:Decrypt", "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath",
+		"secretsmanager:GetSecretValue"} {
 		if n := server.Count(op); n > 0 {
 			fmt.Fprintf(w, "  %d  %s\n", n, op)
 		}
@@ -173,12 +178,15 @@ func show(ctx context.Context, w io.Writer, reveal bool) error {
 		return err
 	}
 	fmt.Fprintf(w, "\nThe secret rotates. Refresh(\"DB_PASSWORD\") brings it at once:\n"+
-		"  version %s became %s; plaintext changed: %t\n", short(before.Version(), 8), short(after.Version(), 8), !before.Equal(after))
+		"  version %s became %s; plaintext changed: %t\n", short(before.Version(), 8), short(after.Version(), 8),
+		!before.Equal(after))
 
 	_, err = env.Resolve(ctx, secrets.SSMParameter("/app/prod/db/pasword"))
-	fmt.Fprint(w, "\nA reference that fails. What the invoker sees:\n"+wrap.Text("  ", "    ", err.Error())+"and what the log says:\n")
+	fmt.Fprint(w, "\nA reference that fails. What the invoker sees:\n"+wrap.Text("  ", "    ", err.Error())+
+		"and what the log says:\n")
 	steps(w, secrets.Detail(err))
-	server.Fault(endpoint.Fault{Do: endpoint.Deny, Operation: "secretsmanager:GetSecretValue", Resource: "prod/payments"})
+	server.Fault(endpoint.Fault{Do: endpoint.Deny, Operation: "secretsmanager:GetSecretValue",
+		Resource: "prod/payments"})
 	_, err = env.Resolve(ctx, secrets.Secret("prod/payments"))
 	fmt.Fprint(w, "\nAnd one that a policy denies:\n")
 	steps(w, secrets.Detail(err))

@@ -16,8 +16,10 @@ import (
 
 // plaintexts are the samples as -reveal prints them, each by its variable.
 var plaintexts = map[string]string{
-	"API_KEY": "k-2222", "API_KEY_V1": "k-1111", "CLI_KEY": "from the CLI", "CONSOLE_KEY": "from the console", "DB_HOST": "db.internal", "DB_PASSWORD": "correct horse 1",
-	"DB_PASSWORD_OLD": "correct horse 0", "DB_USER": "app", "LICENSE": "license-us", "SETTINGS": `{\"api-key\":\"k-2222\"`, "SIGNING_KEY": `\x00\xff\x10\x80\n`,
+	"API_KEY": "k-2222", "API_KEY_V1": "k-1111", "CLI_KEY": "from the CLI", "CONSOLE_KEY": "from the console",
+	"DB_HOST": "db.internal", "DB_PASSWORD": "correct horse 1",
+	"DB_PASSWORD_OLD": "correct horse 0", "DB_USER": "app", "LICENSE": "license-us",
+	"SETTINGS": `{\"api-key\":\"k-2222\"`, "SIGNING_KEY": `\x00\xff\x10\x80\n`,
 }
 
 var (
@@ -75,9 +77,13 @@ func TestSamples(t *testing.T) {
 					t.Errorf("%q is shown", secret)
 				}
 			}
-			for _, part := range []string{"2  kms:Decrypt\n", "2  ssm:GetParameter\n", "1  ssm:GetParameters\n", "1  ssm:GetParametersByPath\n", "3  secretsmanager:GetSecretValue\n",
-				"0  more for reading DB_PASSWORD again", "One warm, ", "plaintext changed: true", "not found (ssm:GetParameter ParameterNotFound", "next: check the name", "access denied (", "next: allow role"} {
-				if !strings.Contains(w.String(), part) && !strings.Contains(strings.Join(strings.Fields(w.String()), " "), part) {
+			for _, part := range []string{"2  kms:Decrypt\n", "2  ssm:GetParameter\n", "1  ssm:GetParameters\n",
+				"1  ssm:GetParametersByPath\n", "3  secretsmanager:GetSecretValue\n",
+				"0  more for reading DB_PASSWORD again", "One warm, ", "plaintext changed: true", "not found " +
+					"(ssm:GetParameter ParameterNotFound", "next: check the name", "access denied (",
+				"next: allow role"} {
+				if !strings.Contains(w.String(), part) &&
+					!strings.Contains(strings.Join(strings.Fields(w.String()), " "), part) {
 					t.Errorf("%q is missing", part)
 				}
 			}
@@ -95,7 +101,8 @@ func TestOwnEnvironment(t *testing.T) {
 	t.Cleanup(s.Close)
 	s.Region("eu-west-1").PutSecret("prod/db", `{"password":"hidden"}`)
 	s.Fault(endpoint.Fault{Do: endpoint.Throttle, Operation: "ssm:*"})
-	for name, value := range map[string]string{"AWS_ENDPOINT_URL": url, "AWS_REGION": "eu-west-1", "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_PROFILE": "",
+	for name, value := range map[string]string{"AWS_ENDPOINT_URL": url, "AWS_REGION": "eu-west-1",
+		"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_PROFILE": "",
 		"QUICKSTART_A": "sm://prod/db#password", "QUICKSTART_B": "ssm:///a", "QUICKSTART_C": "ssm:///c"} {
 		t.Setenv(name, value)
 	}
@@ -105,10 +112,12 @@ func TestOwnEnvironment(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("took %v: a warm takes two seconds", took)
 	}
-	if text := secrets.Detail(err); !strings.Contains(text, "throttled") || !strings.Contains(text, "QUICKSTART_B, QUICKSTART_C") || strings.Contains(text, "QUICKSTART_A") {
+	if text := secrets.Detail(err); !strings.Contains(text, "throttled") ||
+		!strings.Contains(text, "QUICKSTART_B, QUICKSTART_C") || strings.Contains(text, "QUICKSTART_A") {
 		t.Errorf("error %q", text)
 	}
-	for _, part := range []string{"[REDACTED]", "QUICKSTART_B ssm:///a", "throttled (ssm:GetParameters ThrottlingException"} {
+	for _, part := range []string{"[REDACTED]", "QUICKSTART_B ssm:///a",
+		"throttled (ssm:GetParameters ThrottlingException"} {
 		if !strings.Contains(strings.Join(strings.Fields(w.String()), " "), part) {
 			t.Errorf("%q is missing in\n%s", part, w.String())
 		}

@@ -93,7 +93,8 @@ func (c *checker) source(ctx context.Context, p place) {
 	case p.Region == "":
 		res.set(&res.Exists, unchecked, "its Region is not known", "give -region")
 	case ref.Scheme != refsyntax.KMS && len(environ.Unknowns(ref.ID)) > 0:
-		res.set(&res.Exists, unchecked, "part of its name is known to the deployment only", "verify the deployed function's configuration")
+		res.set(&res.Exists, unchecked, "part of its name is known to the deployment only",
+			"verify the deployed function's configuration")
 	case ref.Scheme == refsyntax.KMS:
 		c.ciphertext(ctx, p)
 	case isSecret:
@@ -114,7 +115,8 @@ func denied(res *result, check *status, action string, err error) {
 	var api smithy.APIError
 	switch {
 	case errors.As(err, &api) && strings.HasPrefix(api.ErrorCode(), "AccessDenied"):
-		res.set(check, unchecked, "your own credentials may not "+action, "allow them "+action+", or run this with others")
+		res.set(check, unchecked, "your own credentials may not "+action,
+			"allow them "+action+", or run this with others")
 	case errors.As(err, &api):
 		res.set(check, unchecked, action+" failed: "+api.ErrorCode()+": "+api.ErrorMessage(), "run this again")
 	default:
@@ -123,7 +125,8 @@ func denied(res *result, check *status, action string, err error) {
 }
 
 // describe lists what a filter of DescribeParameters finds.
-func (c *checker) describe(ctx context.Context, p place, key, option string, values ...string) ([]ssmtypes.ParameterMetadata, error) {
+func (c *checker) describe(ctx context.Context, p place, key, option string,
+	values ...string) ([]ssmtypes.ParameterMetadata, error) {
 	in := &ssm.DescribeParametersInput{ParameterFilters: []ssmtypes.ParameterStringFilter{
 		{Key: aws.String(key), Option: aws.String(option), Values: values},
 	}}
@@ -145,7 +148,8 @@ func (c *checker) parameter(ctx context.Context, p place) {
 	if f := strings.SplitN(arn, ":", 6); f[4] == "" || p.Account != "" && f[4] != p.Account {
 		c.readable(ctx, p, read, arn, nil)
 		if f[4] != "" {
-			res.set(&res.Exists, unchecked, "account "+f[4]+" shares it, and does not let others describe it", "verify it there")
+			res.set(&res.Exists, unchecked, "account "+f[4]+" shares it, and does not let others describe it",
+				"verify it there")
 		}
 		return
 	}
@@ -160,7 +164,8 @@ func (c *checker) parameter(ctx context.Context, p place) {
 	case len(found) == 0 && p.ref.Optional:
 		res.set(&res.Exists, absent, "", "")
 	case len(found) == 0:
-		res.set(&res.Exists, failed, fmt.Sprintf("Parameter Store in %s has no parameter %s", p.Region, name), "check the spelling, the account and the Region")
+		res.set(&res.Exists, failed, fmt.Sprintf("Parameter Store in %s has no parameter %s", p.Region, name),
+			"check the spelling, the account and the Region")
 		return
 	default:
 		arn = cmp.Or(aws.ToString(found[0].ARN), arn)
@@ -179,16 +184,20 @@ func (c *checker) parameterVersion(ctx context.Context, p place, found ssmtypes.
 	switch n, _ := strconv.ParseInt(p.ref.Version, 10, 64); {
 	case p.ref.Selector() == "":
 	case p.ref.Version != "" && (n > found.Version || n <= found.Version-100):
-		res.set(&res.Version, failed, fmt.Sprintf("it has no version %d: the newest is %d, and 100 are kept", n, found.Version), "state one of those, or none")
+		res.set(&res.Version, failed, fmt.Sprintf("it has no version %d: the newest is %d, and 100 are kept",
+			n, found.Version), "state one of those, or none")
 	case p.ref.Version != "":
 		res.set(&res.Version, ok, "", "")
 	case found.Type != ssmtypes.ParameterTypeSecureString:
-		res.set(&res.Version, unchecked, "a label of a String cannot be looked for without its value", "aws ssm get-parameter-history tells")
+		res.set(&res.Version, unchecked, "a label of a String cannot be looked for without its value",
+			"aws ssm get-parameter-history tells")
 	default:
-		_, err := c.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String(p.ref.WireName()), WithDecryption: aws.Bool(false)},
+		_, err := c.ssm.GetParameter(ctx,
+			&ssm.GetParameterInput{Name: aws.String(p.ref.WireName()), WithDecryption: aws.Bool(false)},
 			func(o *ssm.Options) { o.Region = p.Region })
 		if code := codeOf(err); code == "ParameterVersionNotFound" || code == "ParameterNotFound" {
-			res.set(&res.Version, failed, "it has no label "+p.ref.Stage, "aws ssm label-parameter-version, or state another")
+			res.set(&res.Version, failed, "it has no label "+p.ref.Stage,
+				"aws ssm label-parameter-version, or state another")
 		} else if err != nil {
 			denied(res, &res.Version, "ssm:GetParameter", err)
 		} else {
@@ -206,10 +215,12 @@ func (c *checker) tree(ctx context.Context, p place) {
 	case len(found) == 0 && p.ref.Optional:
 		res.set(&res.Exists, absent, "", "")
 	case len(found) == 0:
-		res.set(&res.Exists, failed, fmt.Sprintf("Parameter Store in %s has no parameter below %s", p.Region, path), "check the spelling, the account and the Region")
+		res.set(&res.Exists, failed, fmt.Sprintf("Parameter Store in %s has no parameter below %s", p.Region, path),
+			"check the spelling, the account and the Region")
 		return
 	case len(found) > 100:
-		res.set(&res.Exists, failed, fmt.Sprintf("there are %d parameters below %s, and 100 are read at most", len(found), path), "refer to smaller trees")
+		res.set(&res.Exists, failed, fmt.Sprintf("there are %d parameters below %s, and 100 are read at most",
+			len(found), path), "refer to smaller trees")
 	default:
 		res.set(&res.Exists, ok, "", "")
 	}
@@ -246,7 +257,8 @@ func (c *checker) secret(ctx context.Context, p place) {
 		c.readable(ctx, p, []string{read}, p.SecretARN(p.ref.ID), nil)
 		return
 	case out.DeletedDate != nil:
-		res.set(&res.Exists, failed, "it is marked for deletion on "+out.DeletedDate.Format("2006-01-02"), "aws secretsmanager restore-secret --secret-id "+p.ref.ID)
+		res.set(&res.Exists, failed, "it is marked for deletion on "+out.DeletedDate.Format("2006-01-02"),
+			"aws secretsmanager restore-secret --secret-id "+p.ref.ID)
 	default:
 		res.set(&res.Exists, ok, "", "")
 	}
@@ -263,7 +275,8 @@ func (c *checker) secretVersion(ctx context.Context, p place, secret *secretsman
 	if id := p.ref.Version; id != "" {
 		stages, found := versions[id]
 		if !found { // it may be one without a stage
-			out, err := c.sm.ListSecretVersionIds(ctx, &secretsmanager.ListSecretVersionIdsInput{SecretId: secret.ARN, IncludeDeprecated: aws.Bool(true)},
+			out, err := c.sm.ListSecretVersionIds(ctx,
+				&secretsmanager.ListSecretVersionIdsInput{SecretId: secret.ARN, IncludeDeprecated: aws.Bool(true)},
 				func(o *secretsmanager.Options) { o.Region = p.Region })
 			if err != nil {
 				denied(res, &res.Version, "secretsmanager:ListSecretVersionIds", err)
@@ -275,7 +288,8 @@ func (c *checker) secretVersion(ctx context.Context, p place, secret *secretsman
 		}
 		switch {
 		case !found:
-			res.set(&res.Version, failed, "it has no version "+id, "aws secretsmanager list-secret-version-ids lists those it has")
+			res.set(&res.Version, failed, "it has no version "+id,
+				"aws secretsmanager list-secret-version-ids lists those it has")
 		case p.ref.Stage != "" && !slices.Contains(stages, p.ref.Stage):
 			res.set(&res.Version, failed, "version "+id+" is not "+p.ref.Stage, "state the version or the stage alone")
 		default:

@@ -41,15 +41,18 @@ func (c *checker) ciphertext(ctx context.Context, p place) {
 		if c.function == "" && ref.Context != refsyntax.ContextNone {
 			next = "give -function, the name that the Lambda console binds ciphertexts to; else " + next
 		}
-		res.set(&res.Decrypts, failed, "KMS cannot decrypt it: it is damaged, or bound to another encryption context", next)
+		res.set(&res.Decrypts, failed, "KMS cannot decrypt it: it is damaged, or bound to another encryption context",
+			next)
 	case code == "DisabledException":
 		res.set(&res.Decrypts, failed, "its key is disabled", "aws kms enable-key")
 	case code == "KMSInvalidStateException":
-		res.set(&res.Decrypts, failed, "its key cannot be used: "+text(err), "aws kms cancel-key-deletion, then enable-key")
+		res.set(&res.Decrypts, failed, "its key cannot be used: "+text(err),
+			"aws kms cancel-key-deletion, then enable-key")
 	case code == "NotFoundException", code == "IncorrectKeyException", code == "InvalidKeyUsageException":
 		res.set(&res.Decrypts, failed, "its key is not the stated one: "+code, "check ?key= and the Region")
 	case strings.HasPrefix(code, "AccessDenied") && strings.Contains(message, "resource-based policy"):
-		res.set(&res.Decrypts, failed, "the key's policy allows kms:Decrypt neither to you nor to your account's IAM policies",
+		res.set(&res.Decrypts, failed,
+			"the key's policy allows kms:Decrypt neither to you nor to your account's IAM policies",
 			"allow the role in the key's policy, or give it the default statement for the account")
 	default:
 		denied(res, &res.Decrypts, "kms:Decrypt", err)
@@ -59,7 +62,8 @@ func (c *checker) ciphertext(ctx context.Context, p place) {
 		key = c.key
 	}
 	if key == "" {
-		res.set(&res.Role, unchecked, "a ciphertext does not tell its key, so the role cannot be checked", "give -key, or write ?key=ARN")
+		res.set(&res.Role, unchecked, "a ciphertext does not tell its key, so the role cannot be checked",
+			"give -key, or write ?key=ARN")
 		return
 	}
 	c.usable(ctx, p, key, iam.Need{Condition: contextKeys(used)})
@@ -122,7 +126,8 @@ func (c *checker) usable(ctx context.Context, p place, key string, need iam.Need
 	case types.KeyStateDisabled:
 		res.set(&res.Decrypts, failed, "its key "+arn+" is disabled", "aws kms enable-key --key-id "+arn)
 	case types.KeyStatePendingDeletion:
-		res.set(&res.Decrypts, failed, "its key "+arn+" is pending deletion", "aws kms cancel-key-deletion --key-id "+arn)
+		res.set(&res.Decrypts, failed, "its key "+arn+" is pending deletion",
+			"aws kms cancel-key-deletion --key-id "+arn)
 	default:
 		res.set(&res.Decrypts, failed, "its key "+arn+" cannot be used: "+string(state), "see the key's state in KMS")
 	}
@@ -137,9 +142,11 @@ func (c *checker) usable(ctx context.Context, p place, key string, need iam.Need
 	}
 	switch says := judgeKeyPolicy(aws.ToString(policy.Policy), p.role); says {
 	case keyDenies:
-		res.set(&res.Decrypts, failed, "the policy of key "+arn+" denies the role kms:Decrypt", "take the role out of its Deny statement")
+		res.set(&res.Decrypts, failed, "the policy of key "+arn+" denies the role kms:Decrypt",
+			"take the role out of its Deny statement")
 	case keySilent:
-		res.set(&res.Decrypts, failed, "the policy of key "+arn+" allows kms:Decrypt neither to the role nor to its account's IAM policies",
+		res.set(&res.Decrypts, failed,
+			"the policy of key "+arn+" allows kms:Decrypt neither to the role nor to its account's IAM policies",
 			"allow the role there, or add the default statement for the account's root")
 	case keyAllows:
 		res.set(&res.Role, ok, "", "")
@@ -187,7 +194,8 @@ func judgeKeyPolicy(document, role string) keyVerdict {
 	account := strings.Split(role+":::::", ":")[4]
 	verdict := keySilent
 	for _, s := range policy.Statement {
-		about := slices.ContainsFunc(s.Action, isDecrypt) || len(s.NotAction) > 0 && !slices.ContainsFunc(s.NotAction, isDecrypt)
+		about := slices.ContainsFunc(s.Action, isDecrypt) || len(s.NotAction) > 0 &&
+			!slices.ContainsFunc(s.NotAction, isDecrypt)
 		isRole, isAccount := s.Principal.are(role, account)
 		switch {
 		case !about:

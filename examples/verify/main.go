@@ -4,11 +4,11 @@
 //	aws lambda get-function-configuration --function-name orders | go run ./examples/verify
 //	go run ./examples/verify -role arn:aws:iam::123456789012:role/orders -json template.json
 //
-// Of each variable it says whether what it refers to exists (ssm:DescribeParameters, secretsmanager:DescribeSecret), has
-// the version or stage (secretsmanager:ListSecretVersionIds), may be read by the function's role
+// Of each variable it says whether what it refers to exists (ssm:DescribeParameters, secretsmanager:DescribeSecret),
+// has the version or stage (secretsmanager:ListSecretVersionIds), may be read by the function's role
 // (iam:SimulatePrincipalPolicy), and would decrypt (kms:Decrypt with DryRun; kms:DescribeKey and kms:GetKeyPolicy for
-// the keys of parameters and secrets). A field of a secret cannot be looked for, since that would take the plaintext; of
-// a parameter's label, only ssm:GetParameter without decryption can tell, which is called for a SecureString alone.
+// the keys of parameters and secrets). A field of a secret cannot be looked for, since that would take the plaintext;
+// of a parameter's label, only ssm:GetParameter without decryption can tell, which is called for a SecureString alone.
 //
 // The exit status is 1 if a check failed, with what to do next, and with -strict also if one could not be made, for
 // instance because the credentials may not describe a secret.
@@ -51,13 +51,15 @@ func main() {
 
 var errFailed = errors.New("a check failed")
 
-func run(ctx context.Context, args []string, load func(context.Context) (aws.Config, error), in io.Reader, out, notes io.Writer) error {
+func run(ctx context.Context, args []string, load func(context.Context) (aws.Config, error), in io.Reader, out,
+	notes io.Writer) error {
 	var vars, role, region, function, keys string
 	var asJSON, strict bool
 	flags := flag.NewFlagSet("verify", flag.ContinueOnError)
 	flags.SetOutput(notes)
 	flags.StringVar(&role, "role", "", "`ARN` of the function's role (default: what the input says)")
-	flags.StringVar(&region, "region", "", "the function's `Region` (default: what the input says, or the\nSDK's configuration)")
+	flags.StringVar(&region, "region", "", "the function's `Region` (default: what the input says, or the\n"+
+		"SDK's configuration)")
 	flags.StringVar(&function, "function", "", "`name` of the function (default: what the input says)")
 	flags.StringVar(&keys, "key", "", "`ARN` of the KMS key of ciphertexts that name none, to check the role")
 	flags.StringVar(&vars, "vars", "", "variables that WithVars declares, as `scheme:NAME,…`")

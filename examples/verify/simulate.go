@@ -52,7 +52,8 @@ func newSimulator(cfg aws.Config, role string) simulator {
 }
 
 // simulate returns action → decision: allowed, implicitDeny, explicitDeny, or what the organization says.
-func (s simulator) simulate(ctx context.Context, role string, actions []string, resource string, keys map[string][]string) (map[string]string, error) {
+func (s simulator) simulate(ctx context.Context, role string, actions []string, resource string,
+	keys map[string][]string) (map[string]string, error) {
 	form := url.Values{"Action": {"SimulatePrincipalPolicy"}, "Version": {"2010-05-08"}, "PolicySourceArn": {role}}
 	for i, action := range actions {
 		form.Set("ActionNames.member."+strconv.Itoa(i+1), action)
@@ -61,7 +62,8 @@ func (s simulator) simulate(ctx context.Context, role string, actions []string, 
 	for i, name := range slices.Sorted(maps.Keys(keys)) {
 		entry := "ContextEntries.member." + strconv.Itoa(i+1) + "."
 		form.Set(entry+"ContextKeyName", name)
-		form.Set(entry+"ContextKeyType", map[bool]string{true: "stringList", false: "string"}[name == "kms:EncryptionContextKeys"])
+		form.Set(entry+"ContextKeyType",
+			map[bool]string{true: "stringList", false: "string"}[name == "kms:EncryptionContextKeys"])
 		for j, value := range keys[name] {
 			form.Set(entry+"ContextKeyValues.member."+strconv.Itoa(j+1), value)
 		}
@@ -115,7 +117,8 @@ func (s simulator) post(ctx context.Context, form string) (body []byte, err erro
 }
 
 func (s simulator) once(ctx context.Context, form string) (int, []byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(s.url, "/")+"/", strings.NewReader(form))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, strings.TrimSuffix(s.url, "/")+"/",
+		strings.NewReader(form))
 	if err != nil {
 		return 0, nil, err
 	}
@@ -125,7 +128,8 @@ func (s simulator) once(ctx context.Context, form string) (int, []byte, error) {
 		return 0, nil, err
 	}
 	sum := sha256.Sum256([]byte(form))
-	if err := v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(sum[:]), "iam", s.signing, time.Now()); err != nil {
+	if err := v4.NewSigner().SignHTTP(ctx, credentials, req, hex.EncodeToString(sum[:]), "iam", s.signing,
+		time.Now()); err != nil {
 		return 0, nil, err
 	}
 	client := aws.HTTPClient(http.DefaultClient)

@@ -9,15 +9,18 @@ func TestParse_Table(t *testing.T) {
 	t.Parallel()
 	const text = "arn:aws:ssm:eu-west-1:123456789012:parameter/a:3"
 	a, ok := Parse(text)
-	if want := (ARN{"aws", "ssm", "eu-west-1", "123456789012", "parameter/a:3"}); !ok || a != want || a.String() != text {
+	if want := (ARN{"aws", "ssm", "eu-west-1", "123456789012", "parameter/a:3"}); !ok || a != want ||
+		a.String() != text {
 		t.Errorf("%+v, %v, want %+v", a, ok, want)
 	}
-	for _, text := range []string{"", "arn", "arn:aws:ssm:eu-west-1:123456789012:", "x:aws:ssm:eu-west-1:123456789012:a", "arn:aws:ssm:eu-west-1:a"} {
+	for _, text := range []string{"", "arn", "arn:aws:ssm:eu-west-1:123456789012:",
+		"x:aws:ssm:eu-west-1:123456789012:a", "arn:aws:ssm:eu-west-1:a"} {
 		if a, ok := Parse(text); ok {
 			t.Errorf("%q is read as %+v", text, a)
 		}
 	}
-	if got := InRegion(text, "us-east-1"); got != strings.Replace(text, "eu-west-1", "us-east-1", 1) || InRegion("a", "b") != "a" {
+	if got := InRegion(text, "us-east-1"); got != strings.Replace(text, "eu-west-1", "us-east-1", 1) ||
+		InRegion("a", "b") != "a" {
 		t.Errorf("the replica is %s", got)
 	}
 	if Region(text) != "eu-west-1" || Region("a") != "" || !Is("arn:x") || Is("xarn:") {
@@ -56,7 +59,8 @@ func TestPartition_OfRegion(t *testing.T) {
 		}
 	}
 	for _, region := range []string{
-		"", "eu-west", "EU-WEST-1", "eu-west-1.evil.example", "x@attacker.example:443/#", "eu-west-1\n", "eu--1", "e-west-1", "europ-west-1",
+		"", "eu-west", "EU-WEST-1", "eu-west-1.evil.example", "x@attacker.example:443/#", "eu-west-1\n", "eu--1",
+		"e-west-1", "europ-west-1",
 		"eu-west-100", "aws-global", "eu-" + strings.Repeat("a", 60) + "-1",
 	} {
 		if IsRegion(region) {

@@ -98,7 +98,9 @@ func TestDial_ConnectTimeout(t *testing.T) {
 	}{
 		{"within a second", awshttp.NewBuildableClient(), time.Minute, ConnectTimeout, true},
 		{"a shorter deadline", awshttp.NewBuildableClient(), time.Second / 2, time.Second / 2, false},
-		{"a dialer with a limit of its own", awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) { d.Timeout = time.Hour }).WithTimeout(time.Minute), time.Hour, time.Minute, false},
+		{"a dialer with a limit of its own", awshttp.NewBuildableClient().WithDialerOptions(func(d *net.Dialer) {
+			d.Timeout = time.Hour
+		}).WithTimeout(time.Minute), time.Hour, time.Minute, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -108,7 +110,8 @@ func TestDial_ConnectTimeout(t *testing.T) {
 				ctx, w := NewWatch(within(t, tc.limit))
 				began := time.Now()
 				err := w.Cause(get(ctx, prepare(cfg)))
-				if took := time.Since(began); took != tc.took || ConnectFailed(err) != tc.failed || w.Host() != "ssm.aws.test" {
+				if took := time.Since(began); took != tc.took || ConnectFailed(err) != tc.failed ||
+					w.Host() != "ssm.aws.test" {
 					t.Errorf("after %v, host %q, connect failed %v: %v", took, w.Host(), ConnectFailed(err), err)
 				}
 				time.Sleep(2 * time.Minute) // net/http goes on dialing when nobody waits any more

@@ -44,12 +44,13 @@ func TestRenew_OnlyWhereItHelps(t *testing.T) {
 func TestConfig_LoadFails(t *testing.T) {
 	t.Parallel()
 	broken := true
-	c := Clients[int]{New: func(aws.Config) int { return 1 }, Source: &Source{load: func(context.Context) (aws.Config, error) {
-		if broken {
-			return aws.Config{}, errors.New("no such profile")
-		}
-		return aws.Config{}, nil
-	}}}
+	c := Clients[int]{New: func(aws.Config) int { return 1 },
+		Source: &Source{load: func(context.Context) (aws.Config, error) {
+			if broken {
+				return aws.Config{}, errors.New("no such profile")
+			}
+			return aws.Config{}, nil
+		}}}
 	if _, _, _, err := c.Get(t.Context(), region, ""); err == nil {
 		t.Fatal("no error")
 	}
@@ -87,7 +88,8 @@ func TestClients_OnePerRegion(t *testing.T) {
 		made = append(made, cfg.Region)
 		return cfg.Region
 	}}
-	for _, tc := range []struct{ ask, want string }{{"", region}, {region, region}, {"us-east-1", "us-east-1"}, {"", region}, {"us-east-1", "us-east-1"}} {
+	for _, tc := range []struct{ ask, want string }{{"", region}, {region, region}, {"us-east-1", "us-east-1"},
+		{"", region}, {"us-east-1", "us-east-1"}} {
 		client, in, n, err := c.Get(t.Context(), tc.ask, "")
 		if client != tc.want || in != tc.want || err != nil {
 			t.Errorf("Get(%q): client %q, Region %q, %v", tc.ask, client, in, err)

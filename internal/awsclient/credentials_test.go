@@ -22,7 +22,8 @@ func TestRemembering_FailingCommand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var starts atomic.Int32
 		var fixed atomic.Bool
-		p := remembering(aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		p := remembering(aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials,
+			error) {
 			starts.Add(1)
 			time.Sleep(100 * time.Millisecond)
 			if fixed.Load() {
@@ -62,7 +63,8 @@ func TestRemembering_OtherFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var calls atomic.Int32
-		p := remembering(aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
+		p := remembering(aws.NewCredentialsCache(aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials,
+			error) {
 			if calls.Add(1) == 3 {
 				time.Sleep(time.Minute)
 			}
@@ -106,7 +108,8 @@ func TestRemembering_IsTransparent(t *testing.T) {
 func TestFilesRead_Names(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", "/tmp/config")
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "")
-	if got := FilesRead(config.SharedConfigProfileNotExistError{Profile: "x"}); !strings.HasSuffix(got, "/credentials, /tmp/config") && !strings.HasPrefix(got, "/tmp/config, ") {
+	if got := FilesRead(config.SharedConfigProfileNotExistError{Profile: "x"}); !strings.HasSuffix(got,
+		"/credentials, /tmp/config") && !strings.HasPrefix(got, "/tmp/config, ") {
 		t.Error(got)
 	}
 	if got := FilesRead(errors.New("x")); got != "" {

@@ -35,14 +35,17 @@ func startPipe(t *testing.T, opts ...endpoint.Options) (*endpoint.Server, aws.Co
 	s, p := endpoint.New(append(opts, endpoint.Options{})[0]), endpoint.NewPipe()
 	go s.Serve(p)
 	cfg := base("http://ssm.aws.test")
-	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.DialContext = p.DialContext })
+	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.DialContext = p.DialContext
+	})
 	t.Cleanup(s.Close)
 	s.Region(region).PutParameter(endpoint.Parameter{Name: "/a", Value: "v"})
 	return s, cfg
 }
 
 func base(url string) aws.Config {
-	return aws.Config{Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "token")}
+	return aws.Config{Region: region, BaseEndpoint: &url,
+		Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "token")}
 }
 
 // prepare is what a Source makes of a configuration.

@@ -28,8 +28,10 @@ func TestClients_Role(t *testing.T) {
 	}
 	source := Fixed(cfg)
 	source.Function = "fn"
-	params := Clients[*ssm.Client]{Source: source, New: func(cfg aws.Config) *ssm.Client { return ssm.NewFromConfig(cfg) }}
-	keys := Clients[*kms.Client]{Source: source, New: func(cfg aws.Config) *kms.Client { return kms.NewFromConfig(cfg) }}
+	params := Clients[*ssm.Client]{Source: source,
+		New: func(cfg aws.Config) *ssm.Client { return ssm.NewFromConfig(cfg) }}
+	keys := Clients[*kms.Client]{Source: source,
+		New: func(cfg aws.Config) *kms.Client { return kms.NewFromConfig(cfg) }}
 	var wg sync.WaitGroup
 	for _, tc := range []struct{ region, role, want string }{
 		{"", "", "v"}, {"", role, "theirs in " + region}, {"us-east-1", role, "theirs in us-east-1"},
@@ -59,7 +61,8 @@ func TestClients_Role(t *testing.T) {
 		switch {
 		case c.Operation == "sts:AssumeRole" && c.Region != region:
 			t.Errorf("STS is asked in %s", c.Region)
-		case strings.Contains(c.Caller, account) && !strings.HasSuffix(c.Caller, ":assumed-role/reader/lambdasecrets-fn"):
+		case strings.Contains(c.Caller, account) &&
+			!strings.HasSuffix(c.Caller, ":assumed-role/reader/lambdasecrets-fn"):
 			t.Errorf("CloudTrail shows %s", c.Caller)
 		}
 	}

@@ -70,7 +70,8 @@ func TestTransport_DeadConnections(t *testing.T) {
 			round(within(t, limit), calls)
 			kill(t, s, tc.how)
 			took, err := round(within(t, limit), calls)
-			t.Logf("first round %v, after the freeze %v; by the SDK's default %v (error: %v)", ms(first), ms(next), ms(took), err != nil)
+			t.Logf("first round %v, after the freeze %v; by the SDK's default %v (error: %v)", ms(first), ms(next),
+				ms(took), err != nil)
 		})
 	}
 }
@@ -126,7 +127,8 @@ func TestTransport_IdleConnections(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			server, cfg := start(t)
-			server.SetLatency("*", 20*time.Millisecond) // net/http keeps no connection whose answer came before the request was known to be written
+			// net/http keeps no connection whose answer came before the request was known to be written
+			server.SetLatency("*", 20*time.Millisecond)
 			cfg = prepare(cfg)
 			wall := stop(cfg.HTTPClient.(*client))
 			for _, gap := range append([]time.Duration{0}, tc.gaps...) {
@@ -162,7 +164,8 @@ func TestTransport_Prepare(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := prepare(aws.Config{HTTPClient: tc.in}).HTTPClient.(*client)
-			if got := (limits{c.transport.MaxIdleConnsPerHost, c.http.Timeout, c.transport.IdleConnTimeout, c.transport.TLSHandshakeTimeout}); got != tc.want {
+			if got := (limits{c.transport.MaxIdleConnsPerHost, c.http.Timeout, c.transport.IdleConnTimeout,
+				c.transport.TLSHandshakeTimeout}); got != tc.want {
 				t.Errorf("%+v, want %+v", got, tc.want)
 			}
 			if c.transport.Proxy == nil {
@@ -180,7 +183,8 @@ func TestTransport_Prepare(t *testing.T) {
 
 // HTTP/2's debug output prints bodies, and one dead connection would take all calls along.
 func TestTransport_HTTP1OverTLS(t *testing.T) {
-	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_REGION": region,
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
+		"AWS_SECRET_ACCESS_KEY": "secret-access-key", "AWS_REGION": region,
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull} {
 		t.Setenv(name, value)
 	}
@@ -229,14 +233,17 @@ func TestTransport_SessionsAreResumed(t *testing.T) {
 	defer s.Close()
 	s.Region(region).PutParameter(endpoint.Parameter{Name: "/a", Value: "v"})
 	cfg := base(url)
-	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = s.CertPool() })
+	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.TLSClientConfig.RootCAs = s.CertPool()
+	})
 	cfg = prepare(cfg)
 	tr := cfg.HTTPClient.(*client).transport
 	var resumed []bool
 	for range 2 {
-		ctx := httptrace.WithClientTrace(within(t, 10*time.Second), &httptrace.ClientTrace{TLSHandshakeDone: func(state tls.ConnectionState, _ error) {
-			resumed = append(resumed, state.DidResume)
-		}})
+		ctx := httptrace.WithClientTrace(within(t, 10*time.Second),
+			&httptrace.ClientTrace{TLSHandshakeDone: func(state tls.ConnectionState, _ error) {
+				resumed = append(resumed, state.DidResume)
+			}})
 		if err := get(ctx, cfg); err != nil {
 			t.Fatal(err)
 		}
@@ -270,7 +277,9 @@ func TestTransport_PostQuantumKeyExchange(t *testing.T) {
 	defer s.Close()
 	roots := s.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
 	cfg := base(s.URL)
-	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.TLSClientConfig.RootCAs = roots })
+	cfg.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) {
+		t.TLSClientConfig.RootCAs = roots
+	})
 	cfg = prepare(cfg)
 	for range 2 {
 		if err := get(within(t, 10*time.Second), cfg); err != nil {

@@ -15,7 +15,8 @@ func TestLeft_Reserve(t *testing.T) {
 			t.Errorf("without a deadline: %v", got)
 		}
 		for until, want := range map[time.Duration]time.Duration{
-			10 * time.Second: 9750 * time.Millisecond, time.Second: 750 * time.Millisecond, 400 * time.Millisecond: 300 * time.Millisecond, 0: 0, -time.Minute: 0,
+			10 * time.Second: 9750 * time.Millisecond, time.Second: 750 * time.Millisecond,
+			400 * time.Millisecond: 300 * time.Millisecond, 0: 0, -time.Minute: 0,
 		} {
 			ctx, cancel := context.WithTimeout(t.Context(), until)
 			if got := deadline.Left(ctx, time.Hour); got != want {

@@ -13,10 +13,11 @@ func TestCall_NeverPanics(t *testing.T) {
 		f    func() string
 		want string
 	}{
-		"all is well":           {func() string { return "" }, ""},
-		"it says so itself":     {func() string { return "two for one" }, "two for one"},
-		"it panics":             {func() string { panic("hunter2") }, "the provider panicked with a string"},
-		"it panics, typed":      {func() string { panic(errors.New("hunter2")) }, "the provider panicked with a *errors.errorString"},
+		"all is well":       {func() string { return "" }, ""},
+		"it says so itself": {func() string { return "two for one" }, "two for one"},
+		"it panics":         {func() string { panic("hunter2") }, "the provider panicked with a string"},
+		"it panics, typed": {func() string { panic(errors.New("hunter2")) },
+			"the provider panicked with a *errors.errorString"},
 		"it ends its goroutine": {func() string { runtime.Goexit(); return "" }, "the provider ended its goroutine"},
 	} {
 		if got := Call(test.f); got != test.want {
@@ -50,7 +51,8 @@ func TestText_PanickingError(t *testing.T) {
 	if got := Text(errors.New("text")); got != "text" {
 		t.Errorf("%q", got)
 	}
-	if got := Text((*os.PathError)(nil)); got != "the provider's error panicked with a runtime.errorString" && got != "the provider's error panicked with a runtime.errorAddressString" {
+	if got := Text((*os.PathError)(nil)); got != "the provider's error panicked with a runtime.errorString" &&
+		got != "the provider's error panicked with a runtime.errorAddressString" {
 		t.Errorf("%q", got)
 	}
 }

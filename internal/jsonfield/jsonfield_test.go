@@ -117,7 +117,8 @@ func FuzzLookup(f *testing.F) {
 	f.Fuzz(func(t *testing.T, doc, key string) {
 		got, err := Lookup(doc, key)
 		var known bool
-		for _, e := range []error{nil, ErrNotJSON, ErrMissing, ErrNull, ErrDuplicate, ErrTooDeep, ErrTooLarge, ErrPath} {
+		for _, e := range []error{nil, ErrNotJSON, ErrMissing, ErrNull, ErrDuplicate, ErrTooDeep,
+			ErrTooLarge, ErrPath} {
 			known = known || err == e
 		}
 		if !known {

@@ -20,7 +20,8 @@ func TestEnv_InitTypes(t *testing.T) {
 		"snap-start":               {2 * time.Second, 5, 5, true},
 	} {
 		env := lambdaenv.Env{"AWS_LAMBDA_INITIALIZATION_TYPE": kind, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "128"}
-		if env.Budget() != want.budget || env.Width(true) != want.first || env.Width(false) != want.later || env.Snapshot() != want.snapshot {
+		if env.Budget() != want.budget || env.Width(true) != want.first || env.Width(false) != want.later ||
+			env.Snapshot() != want.snapshot {
 			t.Errorf("%q: %v, %d, %d, %t", kind, env.Budget(), env.Width(true), env.Width(false), env.Snapshot())
 		}
 	}
@@ -31,7 +32,8 @@ func TestEnv_InitTypes(t *testing.T) {
 	}{
 		{nil, "", false},
 		{lambdaenv.Env{"AWS_REGION": "a", "AWS_DEFAULT_REGION": "b", "AWS_LAMBDA_FUNCTION_NAME": "f"}, "a", true},
-		{lambdaenv.Env{"AWS_DEFAULT_REGION": "b", "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_SAM_LOCAL": "true"}, "b", false},
+		{lambdaenv.Env{"AWS_DEFAULT_REGION": "b", "AWS_LAMBDA_FUNCTION_NAME": "f", "AWS_SAM_LOCAL": "true"}, "b",
+			false},
 	} {
 		if test.env.Region() != test.region || test.env.Deployed() != test.deployed {
 			t.Errorf("%v: %q, %t", test.env, test.env.Region(), test.env.Deployed())

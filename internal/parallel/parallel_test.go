@@ -57,14 +57,16 @@ func TestDo_SurvivesPanics(t *testing.T) {
 func TestShared_Width(t *testing.T) {
 	t.Parallel()
 	ctx := context.Background()
-	if WidthOf(ctx) != Width || WidthOf(Shared(ctx, 4)) != Width/4 || WidthOf(Shared(WithWidth(ctx, 2), 8)) != 1 || WidthOf(Shared(ctx, 0)) != Width {
+	if WidthOf(ctx) != Width || WidthOf(Shared(ctx, 4)) != Width/4 || WidthOf(Shared(WithWidth(ctx, 2), 8)) != 1 ||
+		WidthOf(Shared(ctx, 0)) != Width {
 		t.Error("the width is not shared out")
 	}
 }
 
 func TestForMemory_Table(t *testing.T) {
 	t.Parallel()
-	for size, want := range map[string]int{"": Width, "much": Width, "-1": Width, "0": Width, "1": 2, "128": 5, "512": 10, "1769": 18, "3008": 24, "10240": Width} {
+	for size, want := range map[string]int{"": Width, "much": Width, "-1": Width, "0": Width, "1": 2, "128": 5,
+		"512": 10, "1769": 18, "3008": 24, "10240": Width} {
 		if got := ForMemory(size); got != want {
 			t.Errorf("%q: %d, want %d", size, got, want)
 		}

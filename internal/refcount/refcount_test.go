@@ -33,7 +33,8 @@ func TestUse_OldValue(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			h := New(func(_ context.Context, v version) (version, error) { return v, nil }, func(version) {}, nil, version.before)
+			h := New(func(_ context.Context, v version) (version, error) { return v, nil }, func(version) {},
+				nil, version.before)
 			use := func(v version, need bool) (got version) {
 				from, err := h.Use(t.Context(), v, need, func(it version) error { got = it; return nil })
 				if err != nil || from != got {
@@ -49,7 +50,8 @@ func TestUse_OldValue(t *testing.T) {
 	}
 }
 
-// While builds fail, the old one is used and the pauses grow to 30 seconds; a caller who gives up opens none, and one whose time is up does not build.
+// While builds fail, the old one is used and the pauses grow to 30 seconds; a caller who gives up opens none, and one
+// whose time is up does not build.
 func TestUse_PausesAfterFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		builds, reports := 0, 0
@@ -121,7 +123,8 @@ func TestUse_HangingRebuild(t *testing.T) {
 	})
 }
 
-// Close while a build goes on: those who wait for it get it, the last of them closes it, and one who gave up is not waited for.
+// Close while a build goes on: those who wait for it get it, the last of them closes it, and one who gave up is not
+// waited for.
 func TestClose_WhileBuilding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		builds, open, served := 0, 0, 0

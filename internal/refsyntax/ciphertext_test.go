@@ -10,8 +10,10 @@ func TestCiphertext_Contexts(t *testing.T) {
 	for _, tc := range []struct{ name, text, function, want string }{
 		{"none stated", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB", "f", "none {LambdaFunctionName=f}"},
 		{"none stated, no function", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB", "", "none"},
-		{"the console's", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context=console", "f", "{LambdaFunctionName=f} none"},
-		{"the console's, no function", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context=console", "", "none"},
+		{"the console's", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context=console", "f",
+			"{LambdaFunctionName=f} none"},
+		{"the console's, no function",
+			"kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context=console", "", "none"},
 		{"no other", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context=none", "f", "none"},
 		{"pairs", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context.b=2&context.a=1", "f", "{a=1, b=2}"},
 		{"pairs, no function", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context.a=1", "", "{a=1}"},

@@ -183,7 +183,8 @@ func TestClassify_OtherForms(t *testing.T) {
 		"ssm ://a":                              "write ssm://a",
 		"ssm:////a":                             "one / between levels",
 		"ssm:///a,ssm:///b":                     "two references",
-		"sm:arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf": "write sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf",
+		"sm:arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf": "" +
+			"write sm://arn:aws:secretsmanager:eu-west-1:123456789012:secret:a-AbCdEf",
 		"secretsmanager: prod/db":               "write sm://prod/db",
 		"resolve:ssm:/a":                        "write ssm:///a",
 		"ref+awskms://AQICAHhEXAMPLE":           "write kms://AQIC…",
@@ -221,7 +222,8 @@ func TestClassify_OtherForms(t *testing.T) {
 func TestClassify_Undeclared(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Kind{
-		ssmARN: Undeclared, ssmARN + ":3": Undeclared, secretARN: Undeclared, secretARN + ":a::": Reference, `"` + ssmARN + `"`: Reference,
+		ssmARN: Undeclared, ssmARN + ":3": Undeclared, secretARN: Undeclared, secretARN + ":a::": Reference,
+		`"` + ssmARN + `"`:                          Reference,
 		"AQICAHh4" + strings.Repeat("h4eHh4eH", 20): Undeclared, "AQICAHh4" + strings.Repeat("h4eHh4eH", 5): Plain,
 		ssmARN + "," + ssmARN: Plain, keyARN: Plain,
 	} {

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	dsn   = "postgres://{{sm://prod/db#username}}:{{sm://prod/db#password}}@{{sm://prod/db#host}}:{{sm://prod/db#port}}/{{sm://prod/db#dbname}}"
+	dsn = "postgres://{{sm://prod/db#username}}:{{sm://prod/db#password}}@" +
+		"{{sm://prod/db#host}}:{{sm://prod/db#port}}/{{sm://prod/db#dbname}}"
 	other = "app:{{ sm://prod/db#password }}@tcp(db.example.com:3306)/orders?parseTime=true"
 )
 
@@ -18,14 +19,17 @@ func TestCompose_Cases(t *testing.T) {
 		"postgres://app:{{sm://prod/db#password}}@db.example.com:5432/orders": "",
 		dsn:                              "",
 		"Bearer {{sm://prod/api#token}}": "",
-		other:                            "app:{{sm://prod/db#password}}@tcp(db.example.com:3306)/orders?parseTime=true",
+		other: "app:{{sm://prod/db#password}}@" +
+			"tcp(db.example.com:3306)/orders?parseTime=true",
 		"postgres://app:{{sm://prod/db#password}}@db/{{ssm:///app/dbname}}": "! two sources stand in one text",
-		"postgres://app:${sm://prod/db#password}@db/orders":                 "! CloudFormation's Sub, Terraform, Serverless, compose and shells: write {{sm://prod/db#password}}",
-		"postgres://app:sm://prod/db#password@db.example.com:5432/orders":   "! write {{sm://prod/db#password}}, the reference in double braces",
-		"user=app password=ssm:///app/pw":                                   "! write {{ssm:///app/pw}}",
-		"Server=x;Password=ssm:///p;":                                       "! write {{ssm:///p}}",
-		"sm://prod/db#password,sm://prod/db#username":                       "! two references",
-		"sm://a sm://b": "! two references",
+		"postgres://app:${sm://prod/db#password}@db/orders": "! CloudFormation's Sub, Terraform, " +
+			"Serverless, compose and shells: write {{sm://prod/db#password}}",
+		"postgres://app:sm://prod/db#password@db.example.com:5432/orders": "! write {{sm://prod/db#password}}, " +
+			"the reference in double braces",
+		"user=app password=ssm:///app/pw":             "! write {{ssm:///app/pw}}",
+		"Server=x;Password=ssm:///p;":                 "! write {{ssm:///p}}",
+		"sm://prod/db#password,sm://prod/db#username": "! two references",
+		"sm://a sm://b":                               "! two references",
 		"postgres://app:{{resolve:secretsmanager:prod/db:SecretString:password}}@db/x": "! CloudFormation",
 		"{{ .Values.password }}": "plain",
 	}
@@ -60,14 +64,18 @@ func TestCompose_Fill(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, canonical, shown, filled string }{
 		{"nothing but a reference", "{{ sm://a#b }}", "sm://a#b", "sm://a#b", ""},
-		{"bounds of the first", "{{sm://a?ttl=1m#u}}:{{sm://a?optional#p}}", "{{sm://a?ttl=1m0s&optional#u}}:{{sm://a#p}}",
+		{"bounds of the first", "{{sm://a?ttl=1m#u}}:{{sm://a?optional#p}}",
+			"{{sm://a?ttl=1m0s&optional#u}}:{{sm://a#p}}",
 			"{{sm://a?ttl=1m0s&optional#u}}…{{sm://a#p}}", "<#u>:<#p>"},
 		{"whole value", "x={{ssm:///a:3}}", "x={{ssm:///a:3}}", "…{{ssm:///a:3}}", "x=<>"},
-		{"base64", "x={{ssm:///a?decode=base64#k}}", "x={{ssm:///a?decode=base64#k}}", "…{{ssm:///a?decode=base64#k}}", "x=<base64#k>"},
+		{"base64", "x={{ssm:///a?decode=base64#k}}", "x={{ssm:///a?decode=base64#k}}", "…{{ssm:///a?decode=base64#k}}",
+			"x=<base64#k>"},
 		{"ciphertext", "x={{kms://" + b64 + "#k}}", "x={{kms://" + b64 + "#k}}", "…{{kms://(33 bytes)#k}}", "x=<#k>"},
-		{"foreign braces", "{{ .X }}{{#if}}{{sm://a}}", "{{ .X }}{{#if}}{{sm://a}}", "…{{sm://a}}", "{{ .X }}{{#if}}<>"},
+		{"foreign braces", "{{ .X }}{{#if}}{{sm://a}}", "{{ .X }}{{#if}}{{sm://a}}", "…{{sm://a}}",
+			"{{ .X }}{{#if}}<>"},
 		{"URL", "a+b://{{sm://a#u}}:x@h", "a+b://{{sm://a#u}}:x@h", "…{{sm://a#u}}…", "a+b://%3C%23u%3E:x@h"},
-		{"JDBC", "jdbc:mysql://h?user={{sm://a#u}}", "jdbc:mysql://h?user={{sm://a#u}}", "…{{sm://a#u}}", "jdbc:mysql://h?user=%3C%23u%3E"},
+		{"JDBC", "jdbc:mysql://h?user={{sm://a#u}}", "jdbc:mysql://h?user={{sm://a#u}}", "…{{sm://a#u}}",
+			"jdbc:mysql://h?user=%3C%23u%3E"},
 		{"no URL", "x ://{{sm://a#u}}", "x ://{{sm://a#u}}", "…{{sm://a#u}}", "x ://<#u>"},
 	} {
 		r, err := Parse(tc.text)
@@ -149,11 +157,13 @@ func TestFill_URL(t *testing.T) {
 			t.Fatal(err)
 		}
 		got, _ := u.User.Password()
-		if u.User.Username() != password || got != password || u.Path != "/"+password || u.Query().Get("x") != password {
+		if u.User.Username() != password || got != password || u.Path != "/"+password ||
+			u.Query().Get("x") != password {
 			t.Errorf("%q becomes %q", password, text)
 		}
 	}
-	if _, err := r.Fill(func(p Part) (string, error) { return "", errors.New(p.Field) }); err == nil || err.Error() != "u" {
+	if _, err := r.Fill(func(p Part) (string, error) { return "", errors.New(p.Field) }); err == nil ||
+		err.Error() != "u" {
 		t.Errorf("error %v, want that of the first part", err)
 	}
 }

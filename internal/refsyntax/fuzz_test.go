@@ -95,8 +95,10 @@ func FuzzWith(f *testing.F) {
 // refused text says to write is read.
 func FuzzClassify(f *testing.F) {
 	for _, text := range []string{
-		"postgres://a:${ssm:/a}@h", "${ssm(eu-west-1):/a}", "{{sm://a#b}}:{{sm://a#c}}", "ref+awssecrets://a#/b", `"` + ssmARN + `"`,
-		"{{resolve:ssm:/a}}x", "smm://a", "SSM:a/b", "sm://a # b", "x={{ssm:///a?decode=base64#k}}", "sm://a##b", "ssm%3A%2F%2Fa", "aws:kms:AQICAHh",
+		"postgres://a:${ssm:/a}@h", "${ssm(eu-west-1):/a}", "{{sm://a#b}}:{{sm://a#c}}", "ref+awssecrets://a#/b",
+		`"` + ssmARN + `"`,
+		"{{resolve:ssm:/a}}x", "smm://a", "SSM:a/b", "sm://a # b", "x={{ssm:///a?decode=base64#k}}", "sm://a##b",
+		"ssm%3A%2F%2Fa", "aws:kms:AQICAHh",
 	} {
 		f.Add(text)
 	}

@@ -9,9 +9,12 @@ func TestParameter_Names(t *testing.T) {
 	}{
 		{"name", "ssm:///app/db", "/app/db", "app/db", "Parameter Store has no such parameter", ""},
 		{"bare name", "ssm://db", "db", "db", "Parameter Store has no such parameter", ""},
-		{"version", "ssm:///app/db:3", "/app/db:3", "app/db", "Parameter Store has no such parameter, or it has no version or label 3", ""},
-		{"label", "ssm:///app/db:blue", "/app/db:blue", "app/db", "Parameter Store has no such parameter, or it has no version or label blue", ""},
-		{"ARN", "ssm://" + ssmARN + ":blue", ssmARN + ":blue", "app/db", "Parameter Store has no such parameter, or it has no version or label blue", ""},
+		{"version", "ssm:///app/db:3", "/app/db:3", "app/db",
+			"Parameter Store has no such parameter, or it has no version or label 3", ""},
+		{"label", "ssm:///app/db:blue", "/app/db:blue", "app/db",
+			"Parameter Store has no such parameter, or it has no version or label blue", ""},
+		{"ARN", "ssm://" + ssmARN + ":blue", ssmARN + ":blue", "app/db",
+			"Parameter Store has no such parameter, or it has no version or label blue", ""},
 		{"tree", "ssm:///app/*", "/app/*", "app/*", "Parameter Store has no such parameter", "/app/"},
 	} {
 		r, err := Parse(tc.text)
@@ -59,11 +62,13 @@ func TestAnsweredBy_Shapes(t *testing.T) {
 		{"one that nobody asked for behind the name", "ssm:///app/db", "/app/db:4", "", "", 4, false, false},
 		{"selector behind the ARN", "ssm://" + ssmARN + ":3", "/app/db", ssmARN + ":3", ":3", 3, false, true},
 		{"secret under its own name", "ssm://" + secret, "s", "", "", 0, true, true},
-		{"secret by version id under its own name", "ssm://" + secret + ":00000000-0000-4000-8000-000000000001", "s", "", "", 1, true, true},
+		{"secret by version id under its own name", "ssm://" + secret + ":00000000-0000-4000-8000-000000000001", "s",
+			"", "", 1, true, true},
 		{"another secret", "ssm://" + secret, "t", "", "", 0, true, false},
 		{"a secret of the parameter's name", "ssm://s", "s", "", "", 0, true, false},
 		{"a parameter of the secret's name", "ssm://" + secret, "s", "", "", 1, false, false},
-		{"secret, the stage not asked for", "ssm://" + secret + ":AWSPREVIOUS", secret, "", ":AWSCURRENT", 0, false, false},
+		{"secret, the stage not asked for", "ssm://" + secret + ":AWSPREVIOUS", secret, "", ":AWSCURRENT",
+			0, false, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			r, err := Parse(tc.text)

@@ -29,7 +29,8 @@ func TestRef_ShownAndBounds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if ttl, stale := r.Bounds(1, 2); r.Shown() != tc.shown || ttl != tc.ttl || stale != tc.stale || r.Fixed() != tc.fixed {
+		if ttl, stale := r.Bounds(1, 2); r.Shown() != tc.shown || ttl != tc.ttl || stale != tc.stale ||
+			r.Fixed() != tc.fixed {
 			t.Errorf("%s: %q, %v, %v, %v", tc.name, r.Shown(), ttl, stale, r.Fixed())
 		}
 	}
@@ -38,12 +39,15 @@ func TestRef_ShownAndBounds(t *testing.T) {
 func TestRef_Unquoted(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, text, said, shown, unquoted string }{
-		{"name and selector", "ssm://battery:staple", "no parameter/battery has staple", "ssm://(14 bytes)", "no parameter/(not shown) has (not shown)"},
-		{"path", "ssm:///a/battery", "on arn:aws:ssm:eu-west-1:1:parameter/a/battery", "ssm://(10 bytes)", "on arn:aws:ssm:eu-west-1:1:parameter/(not shown)"},
+		{"name and selector", "ssm://battery:staple", "no parameter/battery has staple", "ssm://(14 bytes)",
+			"no parameter/(not shown) has (not shown)"},
+		{"path", "ssm:///a/battery", "on arn:aws:ssm:eu-west-1:1:parameter/a/battery", "ssm://(10 bytes)",
+			"on arn:aws:ssm:eu-west-1:1:parameter/(not shown)"},
 		{"tree", "ssm:///battery/*", "below /battery/", "ssm://(10 bytes)", "below /(not shown)"},
 		{"secret", "sm://battery", "battery-AbCdEf", "sm://(7 bytes)", "(not shown)-AbCdEf"},
 		{"too short to be told apart", "sm://the", "the secret", "sm://(3 bytes)", "the secret"},
-		{"ciphertext", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context=none", "x", "kms://(33 bytes)?context=none", "x"},
+		{"ciphertext", "kms://AQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB?context=none", "x",
+			"kms://(33 bytes)?context=none", "x"},
 	} {
 		r, err := Parse(tc.text)
 		if err != nil {

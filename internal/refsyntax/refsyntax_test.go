@@ -31,12 +31,15 @@ func TestParse_Forms(t *testing.T) {
 		{"parameter version", "ssm:///app/db:3", Ref{Scheme: SSM, ID: "/app/db", Version: "3"}, ""},
 		{"parameter label", "ssm://name:blue.1", Ref{Scheme: SSM, ID: "name", Stage: "blue.1"}, ""},
 		{"parameter ARN", "ssm://" + ssmARN, Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1"}, ""},
-		{"parameter ARN and its own region", "ssm://" + ssmARN + "?region=eu-west-1", Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1"}, "ssm://" + ssmARN},
-		{"parameter ARN version", "ssm://" + ssmARN + ":12", Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1", Version: "12"}, ""},
+		{"parameter ARN and its own region", "ssm://" + ssmARN + "?region=eu-west-1",
+			Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1"}, "ssm://" + ssmARN},
+		{"parameter ARN version", "ssm://" + ssmARN + ":12",
+			Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1", Version: "12"}, ""},
 		{"public parameter", "ssm:///aws/service/x", Ref{Scheme: SSM, ID: "/aws/service/x"}, ""},
 		{"public parameter ARN", "ssm://arn:aws:ssm:us-east-2::parameter/aws/service/x",
 			Ref{Scheme: SSM, ID: "arn:aws:ssm:us-east-2::parameter/aws/service/x", Region: "us-east-2"}, ""},
-		{"tree", "ssm:///app/prod/*?region=eu-west-1#db/password", Ref{Scheme: SSM, ID: "/app/prod/*", Region: "eu-west-1", Part: Part{Field: "db/password"}}, ""},
+		{"tree", "ssm:///app/prod/*?region=eu-west-1#db/password",
+			Ref{Scheme: SSM, ID: "/app/prod/*", Region: "eu-west-1", Part: Part{Field: "db/password"}}, ""},
 		{"secret through ssm", "ssm:///aws/reference/secretsmanager/prod/db+1#password",
 			Ref{Scheme: SSM, ID: "/aws/reference/secretsmanager/prod/db+1", Part: Part{Field: "password"}}, ""},
 		{"secret through ssm, stage", "ssm:///aws/reference/secretsmanager/db:AWSPREVIOUS",
@@ -54,42 +57,56 @@ func TestParse_Forms(t *testing.T) {
 			Ref{Scheme: SecretsManager, ID: "db", Stage: "AWSPREVIOUS", Version: versionID}, ""},
 		{"secret ARN", "sm://" + secretARN, Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1"}, ""},
 		{"secret ARN, all of the tail", "sm://" + secretARN + ":user:AWSPENDING:" + versionID,
-			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Part: Part{Field: "user"}, Stage: "AWSPENDING", Version: versionID},
+			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Part: Part{Field: "user"},
+				Stage: "AWSPENDING", Version: versionID},
 			"sm://" + secretARN + "?stage=AWSPENDING&version=" + versionID + "#user"},
-		{"secret ARN, empty tail", "sm://" + secretARN + ":::", Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1"}, "sm://" + secretARN},
+		{"secret ARN, empty tail", "sm://" + secretARN + ":::",
+			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1"}, "sm://" + secretARN},
 		{"secret ARN, key in tail, stage as option", "sm://" + secretARN + ":user::?stage=x",
-			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Part: Part{Field: "user"}, Stage: "x"}, "sm://" + secretARN + "?stage=x#user"},
+			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Part: Part{Field: "user"}, Stage: "x"},
+			"sm://" + secretARN + "?stage=x#user"},
 		{"secret ARN, key with a first slash", "sm://" + secretARN + ":/a~b::",
-			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Part: Part{Field: "/~1a~0b"}}, "sm://" + secretARN + "#/~1a~0b"},
+			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Part: Part{Field: "/~1a~0b"}},
+			"sm://" + secretARN + "#/~1a~0b"},
 		{"secret in China", "sm://arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a",
-			Ref{Scheme: SecretsManager, ID: "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a", Region: "cn-north-1"}, ""},
+			Ref{Scheme: SecretsManager, ID: "arn:aws-cn:secretsmanager:cn-north-1:123456789012:secret:a",
+				Region: "cn-north-1"}, ""},
 
 		{"ciphertext", "kms://" + b64 + "+/8=", Ref{Scheme: KMS, ID: blob + "\xfb\xff"}, ""},
-		{"ciphertext, URL-safe and unpadded", "kms://" + b64 + "-_8", Ref{Scheme: KMS, ID: blob + "\xfb\xff"}, "kms://" + b64 + "+/8="},
-		{"ciphertext, wrapped", "kms://" + b64 + "+/\r\n 8=\n", Ref{Scheme: KMS, ID: blob + "\xfb\xff"}, "kms://" + b64 + "+/8="},
+		{"ciphertext, URL-safe and unpadded", "kms://" + b64 + "-_8", Ref{Scheme: KMS, ID: blob + "\xfb\xff"},
+			"kms://" + b64 + "+/8="},
+		{"ciphertext, wrapped", "kms://" + b64 + "+/\r\n 8=\n", Ref{Scheme: KMS, ID: blob + "\xfb\xff"},
+			"kms://" + b64 + "+/8="},
 		{"ciphertext, context", "kms://" + b64 + "?context.b=1&context.App%20%C3%A9=a+b%26c&region=eu-west-1",
 			Ref{Scheme: KMS, ID: blob, Region: "eu-west-1", Context: "context.App%20%C3%A9=a%2Bb%26c&context.b=1"},
 			"kms://" + b64 + "?region=eu-west-1&context.App%20%C3%A9=a%2Bb%26c&context.b=1"},
-		{"ciphertext, context none", "kms://" + b64 + "?context=none", Ref{Scheme: KMS, ID: blob, Context: ContextNone}, ""},
+		{"ciphertext, context none", "kms://" + b64 + "?context=none",
+			Ref{Scheme: KMS, ID: blob, Context: ContextNone}, ""},
 		{"ciphertext, context of a parameter", "kms://" + b64 + "?context.PARAMETER_ARN=" + ssmARN,
 			Ref{Scheme: KMS, ID: blob, Context: "context.PARAMETER_ARN=" + ssmARN}, ""},
-		{"ciphertext, key ARN", "kms://" + b64 + "?key=" + keyARN, Ref{Scheme: KMS, ID: blob, Key: keyARN, Region: "eu-central-1"}, ""},
+		{"ciphertext, key ARN", "kms://" + b64 + "?key=" + keyARN,
+			Ref{Scheme: KMS, ID: blob, Key: keyARN, Region: "eu-central-1"}, ""},
 		{"ciphertext, key ARN and its region", "kms://" + b64 + "?region=eu-central-1&key=" + keyARN,
 			Ref{Scheme: KMS, ID: blob, Key: keyARN, Region: "eu-central-1"}, "kms://" + b64 + "?key=" + keyARN},
 		{"ciphertext, key alias", "kms://" + b64 + "?key=alias/app&region=eu-west-1",
-			Ref{Scheme: KMS, ID: blob, Key: "alias/app", Region: "eu-west-1"}, "kms://" + b64 + "?region=eu-west-1&key=alias/app"},
+			Ref{Scheme: KMS, ID: blob, Key: "alias/app", Region: "eu-west-1"},
+			"kms://" + b64 + "?region=eu-west-1&key=alias/app"},
 		{"ciphertext, multi-Region key", "kms://" + b64 + "?key=mrk-0123456789abcdef0123456789abcdef",
 			Ref{Scheme: KMS, ID: blob, Key: "mrk-0123456789abcdef0123456789abcdef"}, ""},
 
 		{"options", "ssm:///a?optional=true&stale=1h&ttl=300s&region=us-gov-west-1",
-			Ref{Scheme: SSM, ID: "/a", Region: "us-gov-west-1", HasTTL: true, TTL: 5 * time.Minute, HasStale: true, Stale: time.Hour, Optional: true},
+			Ref{Scheme: SSM, ID: "/a", Region: "us-gov-west-1", HasTTL: true, TTL: 5 * time.Minute, HasStale: true,
+				Stale: time.Hour, Optional: true},
 			"ssm:///a?region=us-gov-west-1&ttl=5m0s&stale=1h0m0s&optional"},
 		{"ttl of zero is stated", "ssm:///a?ttl=0s", Ref{Scheme: SSM, ID: "/a", HasTTL: true}, ""},
-		{"percent-decoded option", "ssm:///a?r%65gion=eu%2Dwest-1", Ref{Scheme: SSM, ID: "/a", Region: "eu-west-1"}, "ssm:///a?region=eu-west-1"},
-		{"field is raw", "ssm:///a#x%20?region=y#z", Ref{Scheme: SSM, ID: "/a", Part: Part{Field: "x%20?region=y#z"}}, ""},
+		{"percent-decoded option", "ssm:///a?r%65gion=eu%2Dwest-1", Ref{Scheme: SSM, ID: "/a", Region: "eu-west-1"},
+			"ssm:///a?region=eu-west-1"},
+		{"field is raw", "ssm:///a#x%20?region=y#z",
+			Ref{Scheme: SSM, ID: "/a", Part: Part{Field: "x%20?region=y#z"}}, ""},
 
 		{"literal", "literal://ssm:///a?b#c", Ref{Scheme: Literal, ID: "ssm:///a?b#c"}, ""},
-		{"literal is verbatim", "literal:// {{resolve:ssm:a}}\n\xff", Ref{Scheme: Literal, ID: " {{resolve:ssm:a}}\n\xff"}, ""},
+		{"literal is verbatim", "literal:// {{resolve:ssm:a}}\n\xff",
+			Ref{Scheme: Literal, ID: " {{resolve:ssm:a}}\n\xff"}, ""},
 		{"empty literal", "literal://", Ref{Scheme: Literal}, ""},
 	}
 	for _, tt := range tests {
@@ -123,7 +140,8 @@ func TestParse_Errors(t *testing.T) {
 		{"plain text", "hunter2", "does not begin with a scheme"},
 		{"empty", "", "does not begin with a scheme"},
 		{"too long", "ssm:///" + long, "longer than 16 KiB"},
-		{"canonical text too long", "sm://a?ttl=1m#" + strings.Repeat("a", 16<<10-len("sm://a?ttl=1m#")), "longer than 16 KiB"},
+		{"canonical text too long", "sm://a?ttl=1m#" + strings.Repeat("a", 16<<10-len("sm://a?ttl=1m#")),
+			"longer than 16 KiB"},
 		{"upper case", "SSM:///app/db", "write ssm:///app/db"},
 		{"upper case and ciphertext", "KMS://AQICAHmarker", "not in lower case: write kms://AQIC…"},
 		{"one slash", "ssm:/app/db", "write ssm:///app/db"},
@@ -138,9 +156,11 @@ func TestParse_Errors(t *testing.T) {
 		{"bare key ARN", keyARN, "kms://CIPHERTEXT?key=ARN"},
 		{"resolve ssm", "{{resolve:ssm:/app/db:3}}", "write ssm:///app/db:3"},
 		{"resolve inside", "postgres://u:{{ resolve:ssm-secure:name}}@h", "write {{ssm://name}} in its place"},
-		{"resolve secret", "{{resolve:secretsmanager:prod/db:SecretString:user:AWSPREVIOUS}}", "write sm://prod/db?stage=AWSPREVIOUS#user"},
+		{"resolve secret", "{{resolve:secretsmanager:prod/db:SecretString:user:AWSPREVIOUS}}",
+			"write sm://prod/db?stage=AWSPREVIOUS#user"},
 		{"resolve secret without key", "{{resolve:secretsmanager:prod/db}}", "write sm://prod/db"},
-		{"resolve secret ARN", "{{resolve:secretsmanager:" + secretARN + ":SecretString:user::" + versionID + "}}", "write sm://" + secretARN + "?version=" + versionID + "#user"},
+		{"resolve secret ARN", "{{resolve:secretsmanager:" + secretARN + ":SecretString:user::" + versionID + "}}",
+			"write sm://" + secretARN + "?version=" + versionID + "#user"},
 		{"resolve unfinished", "{{resolve:ssm:/app", "write ssm:///name:version"},
 		{"resolve unknown", "{{resolve:vault:x}}", "write ssm:///name:version"},
 		{"resolve in a field", "ssm:///a#{{resolve:ssm:b}}", "CloudFormation"},
@@ -180,7 +200,8 @@ func TestParse_Errors(t *testing.T) {
 		{"secret name empty", "sm://?region=eu-west-1", "name is empty"},
 		{"secret name too long", "sm://" + strings.Repeat("a", 513), "512 bytes"},
 		{"tail unfinished", "sm://" + secretARN + ":user", "after it nothing or :json-key:stage:version-id"},
-		{"stage in the version's place", "sm://" + secretARN + ":user::AWSPREVIOUS", "the version in the ARN's tail: not a version id"},
+		{"stage in the version's place", "sm://" + secretARN + ":user::AWSPREVIOUS",
+			"the version in the ARN's tail: not a version id"},
 		{"tail too long", "sm://" + secretARN + "::::", "not of a secret"},
 		{"stage twice", "sm://" + secretARN + "::a:?stage=a", "for the second time"},
 		{"version twice", "sm://" + secretARN + ":::" + versionID + "?version=" + versionID, "for the second time"},
@@ -225,8 +246,10 @@ func TestParse_Errors(t *testing.T) {
 
 		{"unknown option", "sm://prod/db?stag=x", `option "stag" at byte 13 is unknown`},
 		{"second option unknown", "sm://prod/db?ttl=1m&stag=x", `option "stag" at byte 20 is unknown`},
-		{"40 bytes of an unknown option", "sm://a?" + strings.Repeat("b", 40), `option "` + strings.Repeat("b", 40) + `" at byte 7`},
-		{"long unknown option, perhaps a ciphertext", "kms://" + b64 + "?" + strings.Repeat("AQICAHg", 30), "the option at byte 51 is unknown"},
+		{"40 bytes of an unknown option", "sm://a?" + strings.Repeat("b", 40),
+			`option "` + strings.Repeat("b", 40) + `" at byte 7`},
+		{"long unknown option, perhaps a ciphertext", "kms://" + b64 + "?" + strings.Repeat("AQICAHg", 30),
+			"the option at byte 51 is unknown"},
 		{"field as an option", "sm://a?field=b", "after #"},
 		{"duplicate option", "sm://a?ttl=1m&ttl=1m", "for the second time"},
 		{"no options", "sm://a?", "has no name"},
@@ -272,14 +295,18 @@ func TestBare_Forms(t *testing.T) {
 		err                string
 	}{
 		{"ciphertext", KMS, b64 + "\n", Ref{Scheme: KMS, ID: blob, Context: ContextConsole}, ""},
-		{"whole kms reference", KMS, "kms://" + b64 + "?region=eu-west-1", Ref{Scheme: KMS, ID: blob, Region: "eu-west-1"}, ""},
+		{"whole kms reference", KMS, "kms://" + b64 + "?region=eu-west-1",
+			Ref{Scheme: KMS, ID: blob, Region: "eu-west-1"}, ""},
 		{"name", SSM, "name", Ref{Scheme: SSM, ID: "name"}, ""},
 		{"path and label", SSM, "/a/b:blue", Ref{Scheme: SSM, ID: "/a/b", Stage: "blue"}, ""},
-		{"parameter ARN and version", SSM, ssmARN + ":3", Ref{Scheme: SSM, ID: ssmARN, Version: "3", Region: "eu-west-1"}, ""},
+		{"parameter ARN and version", SSM, ssmARN + ":3",
+			Ref{Scheme: SSM, ID: ssmARN, Version: "3", Region: "eu-west-1"}, ""},
 		{"whole ssm reference", SSM, "ssm:///a?ttl=1m", Ref{Scheme: SSM, ID: "/a", HasTTL: true, TTL: time.Minute}, ""},
 		{"secret", SecretsManager, "prod/db", Ref{Scheme: SecretsManager, ID: "prod/db"}, ""},
-		{"secret ARN with a tail", SecretsManager, secretARN + ":user::", Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Part: Part{Field: "user"}}, ""},
-		{"whole secret reference", SecretsManager, "sm://db#f", Ref{Scheme: SecretsManager, ID: "db", Part: Part{Field: "f"}}, ""},
+		{"secret ARN with a tail", SecretsManager, secretARN + ":user::",
+			Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1", Part: Part{Field: "user"}}, ""},
+		{"whole secret reference", SecretsManager, "sm://db#f",
+			Ref{Scheme: SecretsManager, ID: "db", Part: Part{Field: "f"}}, ""},
 		{"literal", Literal, " anything {{resolve:", Ref{Scheme: Literal, ID: " anything {{resolve:"}, ""},
 		{"literal like a reference", Literal, "ssm:///a", Ref{Scheme: Literal, ID: "ssm:///a"}, ""},
 		{"literal with its scheme", Literal, "literal://a", Ref{Scheme: Literal, ID: "a"}, ""},
@@ -326,13 +353,15 @@ func TestBare_Forms(t *testing.T) {
 // TestConstructors_TextFromUsers is about text from users of the program, who must not choose more than a name.
 func TestConstructors_TextFromUsers(t *testing.T) {
 	t.Parallel()
-	for _, name := range []string{"", "x?region=eu-west-1", "x#f", "x:1", "x:", "/a/*", "*", "/a/*:1", ssmARN + ":3", ssmARN + "/*", "ssm:///a", " x",
+	for _, name := range []string{"", "x?region=eu-west-1", "x#f", "x:1", "x:", "/a/*", "*", "/a/*:1", ssmARN + ":3",
+		ssmARN + "/*", "ssm:///a", " x",
 		"x\n", "a/b", "/a/../../b?", "{{resolve:ssm:a}}", secretARN} {
 		if r, err := Parameter(name); err == nil || r != (Ref{}) {
 			t.Errorf("Parameter(%q) = %+v, %v", name, r, err)
 		}
 	}
-	for _, id := range []string{"", "x?region=eu-west-1", "x#f", "x:1", "x:::", "*", secretARN + ":f::", secretARN + ":::", "sm://a", " x", ssmARN} {
+	for _, id := range []string{"", "x?region=eu-west-1", "x#f", "x:1", "x:::", "*", secretARN + ":f::",
+		secretARN + ":::", "sm://a", " x", ssmARN} {
 		if r, err := Secret(id); err == nil || r != (Ref{}) {
 			t.Errorf("Secret(%q) = %+v, %v", id, r, err)
 		}
@@ -351,7 +380,8 @@ func TestConstructors_TextFromUsers(t *testing.T) {
 	if r, err := Parameter(ssmARN); err != nil || r != (Ref{Scheme: SSM, ID: ssmARN, Region: "eu-west-1"}) {
 		t.Errorf("Parameter(ARN) = %+v, %v", r, err)
 	}
-	if r, err := Secret(secretARN); err != nil || r != (Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1"}) {
+	if r, err := Secret(secretARN); err != nil ||
+		r != (Ref{Scheme: SecretsManager, ID: secretARN, Region: "eu-west-1"}) {
 		t.Errorf("Secret(ARN) = %+v, %v", r, err)
 	}
 }
@@ -364,17 +394,23 @@ func TestWith_Options(t *testing.T) {
 		set       []kv
 		want      string // text, or the error if it holds a space
 	}{
-		{"values are not decoded", "kms://" + b64, []kv{{"context.a", "50%25 & #x?{{resolve:"}}, "kms://" + b64 + "?context.a=50%2525%20%26%20%23x%3F%7B%7Bresolve:"},
-		{"pairs add up, sorted", "kms://" + b64, []kv{{"context.b", "1"}, {"context.a", "2"}, {"context.b", "3"}}, "kms://" + b64 + "?context.a=2&context.b=3"},
-		{"none replaces pairs", "kms://" + b64 + "?context.a=1", []kv{{"context", "none"}}, "kms://" + b64 + "?context=none"},
-		{"a pair replaces console", "kms://" + b64 + "?context=console", []kv{{"context.a", "1"}}, "kms://" + b64 + "?context.a=1"},
+		{"values are not decoded", "kms://" + b64, []kv{{"context.a", "50%25 & #x?{{resolve:"}},
+			"kms://" + b64 + "?context.a=50%2525%20%26%20%23x%3F%7B%7Bresolve:"},
+		{"pairs add up, sorted", "kms://" + b64, []kv{{"context.b", "1"}, {"context.a", "2"}, {"context.b", "3"}},
+			"kms://" + b64 + "?context.a=2&context.b=3"},
+		{"none replaces pairs", "kms://" + b64 + "?context.a=1", []kv{{"context", "none"}},
+			"kms://" + b64 + "?context=none"},
+		{"a pair replaces console", "kms://" + b64 + "?context=console", []kv{{"context.a", "1"}},
+			"kms://" + b64 + "?context.a=1"},
 		{"parameter version", "ssm:///a", []kv{{"version", "3"}}, "ssm:///a:3"},
 		{"label replaces version", "ssm:///a:3", []kv{{"stage", "blue"}}, "ssm:///a:blue"},
 		{"version replaces label", "ssm:///a:blue", []kv{{"version", "4"}}, "ssm:///a:4"},
 		{"version that is a label", "ssm:///a", []kv{{"version", "blue"}}, "not a version number"},
 		{"label that is a version", "ssm:///a", []kv{{"stage", "3"}}, "not a version or a label"},
-		{"stage that is a version id", "ssm:///aws/reference/secretsmanager/a", []kv{{"stage", versionID}}, "not a staging label"},
-		{"secret stage beside version", "sm://a?version=" + versionID, []kv{{"stage", "AWSPENDING"}}, "sm://a?stage=AWSPENDING&version=" + versionID},
+		{"stage that is a version id", "ssm:///aws/reference/secretsmanager/a", []kv{{"stage", versionID}},
+			"not a staging label"},
+		{"secret stage beside version", "sm://a?version=" + versionID, []kv{{"stage", "AWSPENDING"}},
+			"sm://a?stage=AWSPENDING&version=" + versionID},
 		{"stage with colon and amp", "sm://a", []kv{{"stage", "x:y&z=%"}}, "sm://a?stage=x:y%26z%3D%25"},
 		{"field", "sm://a?ttl=1m", []kv{{"field", "a#b?c%41"}}, "sm://a?ttl=1m0s#a#b?c%41"},
 		{"field with a space at its end", "sm://a", []kv{{"field", "a "}}, "a space at its end"},
@@ -386,8 +422,10 @@ func TestWith_Options(t *testing.T) {
 		{"optional true", "sm://a", []kv{{"optional", "true"}}, "sm://a?optional"},
 		{"region", "sm://a?region=eu-west-1", []kv{{"region", "eu-west-2"}}, "sm://a?region=eu-west-2"},
 		{"region of an ARN", "sm://" + secretARN, []kv{{"region", "eu-west-2"}}, "states another Region"},
-		{"key replaces key and its region", "kms://" + b64 + "?key=" + keyARN, []kv{{"key", "alias/a"}}, "kms://" + b64 + "?key=alias/a"},
-		{"key keeps a stated region", "kms://" + b64 + "?region=eu-west-1", []kv{{"key", "alias/a"}}, "kms://" + b64 + "?region=eu-west-1&key=alias/a"},
+		{"key replaces key and its region", "kms://" + b64 + "?key=" + keyARN, []kv{{"key", "alias/a"}},
+			"kms://" + b64 + "?key=alias/a"},
+		{"key keeps a stated region", "kms://" + b64 + "?region=eu-west-1", []kv{{"key", "alias/a"}},
+			"kms://" + b64 + "?region=eu-west-1&key=alias/a"},
 		{"literal", "literal://a", []kv{{"field", "f"}}, "is not for literal"},
 		{"unknown", "sm://a", []kv{{"colour", "red"}}, "is unknown"},
 		{"foreign", "sm://a", []kv{{"key", "alias/a"}}, "is not for secretsmanager"},
@@ -434,7 +472,8 @@ func TestEncryptionContext_Forms(t *testing.T) {
 	if got := r.EncryptionContext(); err != nil || !maps.Equal(got, want) {
 		t.Errorf("got %q, %v, want %q", got, err, want)
 	}
-	for _, text := range []string{"kms://" + b64, "kms://" + b64 + "?context=none", "kms://" + b64 + "?context=console", "sm://a"} {
+	for _, text := range []string{"kms://" + b64, "kms://" + b64 + "?context=none",
+		"kms://" + b64 + "?context=console", "sm://a"} {
 		if r, err := Parse(text); err != nil || r.EncryptionContext() != nil {
 			t.Errorf("%s: got %q, %v, want nil", text, r.EncryptionContext(), err)
 		}
@@ -443,13 +482,15 @@ func TestEncryptionContext_Forms(t *testing.T) {
 
 func TestBegins_Prefixes(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"kms:/x", "SSM://", "Sm:/a", "Literal://", " \t'sm://a", "„secretsmanager://a“", "«kms://x", "x {{resolve:a", "{{{ resolve:",
+	for _, text := range []string{"kms:/x", "SSM://", "Sm:/a", "Literal://", " \t'sm://a", "„secretsmanager://a“",
+		"«kms://x", "x {{resolve:a", "{{{ resolve:",
 		"{{a {{resolve:", "\ufeffssm://a", "\u2060ssm://a", "\u200essm://a", "`ssm://a`"} {
 		if !Begins(text) {
 			t.Errorf("Begins(%q) = false", text)
 		}
 	}
-	for _, text := range []string{"", "ssm:", "ssm", "ssmx:/", "xssm:/a", "postgres://u:p@h/ssm://", "https://sm:/", "{{ resolve", "resolve:", "/app/db", "arn:aws:ssm:", "{ {resolve:"} {
+	for _, text := range []string{"", "ssm:", "ssm", "ssmx:/", "xssm:/a", "postgres://u:p@h/ssm://", "https://sm:/",
+		"{{ resolve", "resolve:", "/app/db", "arn:aws:ssm:", "{ {resolve:"} {
 		if Begins(text) {
 			t.Errorf("Begins(%q) = true", text)
 		}

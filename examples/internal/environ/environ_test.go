@@ -43,29 +43,47 @@ func TestRead(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct{ name, in, want string }{
 		{"lines", "A=1\r\n# comment\n\nexport B=\"x y\"\nC='='\nD=a=b\n", "(A=1 B=x y C== D=a=b)"},
-		{"comments", "\ufeffA=sm://a#b # the field\r\nexport\tB='sm://b#c'\t# quoted\nC=\"a # b\"\nD=\"open\nE=#\nexporter=1\n",
+		{"comments", "\ufeffA=sm://a#b # the field\r\nexport\tB='sm://b#c'\t# quoted\nC=\"a # b\"\nD=\"open\n" +
+			"E=#\nexporter=1\n",
 			`(A=sm://a#b B=sm://b#c C=a # b D="open E=# exporter=1)`},
 		{"UTF-16", utf16Text("A=sm://a\r\nB=é\r\n", true, false), "(A=sm://a B=é)"},
 		{"UTF-16, big endian", utf16Text("A=sm://a\n", true, true), "(A=sm://a)"},
 		{"UTF-16, no mark", utf16Text(`{"A":"sm://a"}`, false, false), "(A=sm://a)"},
 		{"sam local", `{"Orders": {"A": "1", "N": 2}, "Parameters": {"A": "2"}}`, "Orders(A=1) Parameters(A=2)"},
-		{"terraform", `{"a": {"sensitive": true, "type": "string", "value": "1"}, "env": {"sensitive": false, "type": ["map", "string"], "value": {"B": "2"}}, "n": {"sensitive": false, "type": "number", "value": 3}}`,
+		{"terraform", `{"a": {"sensitive": true, "type": "string", "value": "1"}, "env": {"sensitive": false, ` +
+			`"type": ["map", "string"], "value": {"B": "2"}}, "n": {"sensitive": false, "type": "number", "value": 3}}`,
 			"env(B=2) (a=1)"},
-		{"terraform, lists", `{"functions": {"sensitive": true, "type": ["list", ["object", {}]], "value": [{"name": "f", "env": {"A": "1"}}, ["x", {"B": "2"}]]}}`,
+		{"terraform, lists", `{"functions": {"sensitive": true, "type": ["list", ["object", {}]], "value": [{"name": ` +
+			`"f", "env": {"A": "1"}}, ["x", {"B": "2"}]]}}`,
 			"env(A=1) functions(name=f) (functions[0][0]=x B=2)"},
-		{"terraform, called environment", `{"environment": {"sensitive": false, "type": ["map", "string"], "value": {"B": "2"}}}`, "(B=2)"},
-		{"terraform plan", `{"planned_values":{"root_module":{"resources":[{"type":"aws_lambda_function","values":{"function_name":"f","environment":[{"variables":{"A":"1"}}]}}]}}}`, "f(A=1)"},
-		{"terraform plan, unknown", `{"resource_changes":[{"change":{"after":{"function_name":"f","environment":[{"variables":{"A":"1"}}]},"after_unknown":{"environment":[{"variables":{"B":true}}]}}}]}`,
+		{"terraform, called environment",
+			`{"environment": {"sensitive": false, "type": ["map", "string"], "value": {"B": "2"}}}`, "(B=2)"},
+		{"terraform plan",
+			`{"planned_values":{"root_module":{"resources":[{"type":"aws_lambda_function",` +
+				`"values":{"function_name":"f","environment":[{"variables":{"A":"1"}}]}}]}}}`, "f(A=1)"},
+		{"terraform plan, unknown",
+			`{"resource_changes":[{"change":{"after":{"function_name":"f","environment":[{"variables":{"A":"1"}}]},` +
+				`"after_unknown":{"environment":[{"variables":{"B":true}}]}}}]}`,
 			"f(A=1) change(B=REF_B)"},
 		{"Lambda", `{"Environment": {"Variables": {"A": "1"}}, "FunctionName": "f"}`, "f(A=1)"},
-		{"Lambda, several", `{"Functions":[{"FunctionName":"f","Environment":{"Variables":{"A":"1"}}},{"FunctionName":"g"}]}`, "f(A=1)"},
-		{"SAM", `{"Globals":{"Function":{"Environment":{"Variables":{"A":"1"}}}},"Resources":{"F":{"Type":"AWS::Serverless::Function","Properties":{"Environment":{"Variables":{"B":"2"}}}}}}`,
+		{"Lambda, several",
+			`{"Functions":[{"FunctionName":"f","Environment":{"Variables":{"A":"1"}}},{"FunctionName":"g"}]}`,
+			"f(A=1)"},
+		{"SAM",
+			`{"Globals":{"Function":{"Environment":{"Variables":{"A":"1"}}}},` +
+				`"Resources":{"F":{"Type":"AWS::Serverless::Function",` +
+				`"Properties":{"Environment":{"Variables":{"B":"2"}}}}}}`,
 			"Function(A=1) F(B=2)"},
-		{"task definition", `{"containerDefinitions":[{"name":"web","environment":[{"name":"A","value":"1"}],"secrets":[{"name":"S","valueFrom":"arn:x"}]}]}`,
+		{"task definition",
+			`{"containerDefinitions":[{"name":"web","environment":[{"name":"A","value":"1"}],"secrets":[{"name":"S",` +
+				`"valueFrom":"arn:x"}]}]}`,
 			"containerDefinitions(A=1 S=)"},
-		{"ECS in a template", `{"Resources":{"T":{"Properties":{"ContainerDefinitions":[{"Environment":[{"Name":"A","Value":{"Fn::Sub":"sm://${Db}"}}]}]}}}}`,
+		{"ECS in a template",
+			`{"Resources":{"T":{"Properties":{"ContainerDefinitions":[{"Environment":[{"Name":"A",` +
+				`"Value":{"Fn::Sub":"sm://${Db}"}}]}]}}}}`,
 			"ContainerDefinitions(A=sm://REF_Db)"},
-		{"compose", `{"services":{"f":{"environment":["A=1","B=x=y"]},"g":{"environment":{"C":"3"}}}}`, "f(A=1 B=x=y) g(C=3)"},
+		{"compose", `{"services":{"f":{"environment":["A=1","B=x=y"]},"g":{"environment":{"C":"3"}}}}`,
+			"f(A=1 B=x=y) g(C=3)"},
 		{"expression in a flat object", `{"R":{"Ref":"X"},"S":"1"}`, "(R=REF_X S=1)"},
 		{"a variable called environment", `{"environment":"prod","A":"1"}`, "(A=1 environment=prod)"},
 	} {
@@ -74,12 +92,14 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %s, %v; want %s", tc.name, shown(got), err, tc.want)
 		}
 	}
-	for name, in := range map[string]string{"empty": " \n", "no JSON": "{", "no line": "hunter2 secret\n", "no name": "=x"} {
+	for name, in := range map[string]string{"empty": " \n", "no JSON": "{", "no line": "hunter2 secret\n",
+		"no name": "=x"} {
 		if got, err := Read([]byte(in)); err == nil || strings.Contains(err.Error(), "hunter2") {
 			t.Errorf("%s: %v, %v", name, got, err)
 		}
 	}
-	for _, in := range []string{"---\nA: 1\n", "Resources:\n  F:\n", "services:\n  f:\n    environment:\n      - A=1\n", "\"A\": x\n", "AWSTemplateFormatVersion: '2010-09-09'\n"} {
+	for _, in := range []string{"---\nA: 1\n", "Resources:\n  F:\n", "services:\n  f:\n    environment:\n      - A=1\n",
+		"\"A\": x\n", "AWSTemplateFormatVersion: '2010-09-09'\n"} {
 		if _, err := Read([]byte(in)); err == nil || !strings.Contains(err.Error(), "YAML") {
 			t.Errorf("%q: %v, want an error that says YAML", in, err)
 		}
@@ -105,9 +125,12 @@ func TestOpen_Terminal(t *testing.T) {
 
 func TestTemplate(t *testing.T) {
 	t.Parallel()
-	const resources = `"Parameters":{"Stage":{"Type":"String","Default":"prod"},"Name":{"Type":"String"},"P":{"Type":"AWS::SSM::Parameter::Value<String>","Default":"/a"}},
-		"Resources":{"Db":{"Type":"AWS::SecretsManager::Secret"},"Named":{"Type":"AWS::SecretsManager::Secret","Properties":{"Name":"prod/db"}},
-		"Par":{"Type":"AWS::SSM::Parameter","Properties":{"Name":"/app/x"}},"Par2":{"Type":"AWS::SSM::Parameter"},"Table":{"Type":"AWS::DynamoDB::Table"},"Rds":{"Type":"AWS::RDS::DBInstance"},
+	const resources = `"Parameters":{"Stage":{"Type":"String","Default":"prod"},"Name":{"Type":"String"},
+	"P":{"Type":"AWS::SSM::Parameter::Value<String>","Default":"/a"}},
+		"Resources":{"Db":{"Type":"AWS::SecretsManager::Secret"},"Named":{"Type":"AWS::SecretsManager::Secret",
+		"Properties":{"Name":"prod/db"}},
+		"Par":{"Type":"AWS::SSM::Parameter","Properties":{"Name":"/app/x"}},"Par2":{"Type":"AWS::SSM::Parameter"},
+		"Table":{"Type":"AWS::DynamoDB::Table"},"Rds":{"Type":"AWS::RDS::DBInstance"},
 		"F":{"Properties":{"Environment":{"Variables":{"V":%s}}}}}`
 	arn := "arn:aws:secretsmanager:" + RegionStandIn + ":" + AccountStandIn + ":secret:"
 	for _, tc := range []struct {
@@ -117,13 +140,15 @@ func TestTemplate(t *testing.T) {
 		{`"sm://a"`, "sm://a", ""},
 		{`{"Fn::Join":["",["sm://",{"Ref":"Db"},"#password"]]}`, "sm://" + arn + "REF_Db#password", ""},
 		{`{"Fn::Join":["/",["ssm://",{"Ref":"Stage"},"db"]]}`, "ssm:///prod/db", ""},
-		{`{"Fn::Join":["",["arn:",{"Ref":"AWS::Partition"},":secretsmanager:",{"Ref":"AWS::Region"},":",{"Ref":"AWS::AccountId"},":secret:prod/db"]]}`, arn + "prod/db", ""},
+		{`{"Fn::Join":["",["arn:",{"Ref":"AWS::Partition"},":secretsmanager:",{"Ref":"AWS::Region"},` +
+			`":",{"Ref":"AWS::AccountId"},":secret:prod/db"]]}`, arn + "prod/db", ""},
 		{`{"Fn::Sub":"ssm:///app/${Stage}/${Name}"}`, "ssm:///app/prod/REF_Name", ""},
 		{`{"Fn::Sub":"ssm://${Name}/db"}`, "ssm:///REF_Name/db", ""},
 		{`{"Fn::Sub":"ssm://${Par}"}`, "ssm:///app/x", ""},
 		{`{"Fn::Sub":"ssm://${Par2}"}`, "ssm:///REF_Par2", ""},
 		{`{"Fn::Sub":["sm://${A}#${!x}",{"A":{"Ref":"Named"}}]}`, "sm://" + arn + "prod/db#${x}", ""},
-		{`{"Fn::Sub":"sm://${Rds.MasterUserSecret.SecretArn}"}`, "sm://" + arn + "REF_Rds_MasterUserSecret_SecretArn", ""},
+		{`{"Fn::Sub":"sm://${Rds.MasterUserSecret.SecretArn}"}`,
+			"sm://" + arn + "REF_Rds_MasterUserSecret_SecretArn", ""},
 		{`{"Fn::If":["C","sm://a",{"Fn::Sub":"sm://${Name}"}]}`, "sm://a|sm://REF_Name", ""},
 		{`{"Fn::Join":["",["sm://",{"Fn::If":["C","a","b"]}]]}`, "sm://a|sm://b", ""},
 		{`{"Fn::ImportValue":"x"}`, "REF_Fn_ImportValue", ""},
@@ -172,7 +197,8 @@ func TestReferences_LeftOut(t *testing.T) {
 		{"{{resolve:ssm:/app/x}}", "ssm:///app/x"},
 		{"SSM:///app/x", "ssm:///app/x"},
 		{"ssm://app/x", "ssm:///app/x"},
-		{"hello", ""}, {"https://ssm.example/", ""}, {"/var/task", ""}, {"arn:aws:s3:::bucket", ""}, {"", ""}, {"smart:/x", ""},
+		{"hello", ""}, {"https://ssm.example/", ""}, {"/var/task", ""}, {"arn:aws:s3:::bucket", ""}, {"", ""},
+		{"smart:/x", ""},
 		{"postgres://u@h/ssm:x", ""},
 	} {
 		refs, left := Environment{Vars: []Variable{{Name: "V", Text: tc.text}}}.References(nil)
@@ -182,7 +208,8 @@ func TestReferences_LeftOut(t *testing.T) {
 		case tc.next != "" && (len(left) != 1 || left[0].Variable != "V" || !strings.Contains(left[0].Next, tc.next)):
 			t.Errorf("%q: %+v, want %s", tc.text, left, tc.next)
 		}
-		if _, left = (Environment{Vars: []Variable{{Name: "V", Text: tc.text}}}).References(map[string]secrets.Scheme{"V": secrets.Literal}); left != nil {
+		if _, left = (Environment{Vars: []Variable{{Name: "V",
+			Text: tc.text}}}).References(map[string]secrets.Scheme{"V": secrets.Literal}); left != nil {
 			t.Errorf("%q, declared literal: %v", tc.text, left)
 		}
 	}

@@ -110,7 +110,8 @@ func (t template) ref(name string) Variable {
 	}
 	v := unknown("Ref "+name, name)
 	if parameter, ok := t.parameters[name].(map[string]any); ok {
-		if value := text(parameter, "Default"); value != "" && !strings.HasPrefix(text(parameter, "Type"), "AWS::SSM::") {
+		if value := text(parameter, "Default"); value != "" &&
+			!strings.HasPrefix(text(parameter, "Type"), "AWS::SSM::") {
 			return Variable{Text: value}
 		}
 		return v
@@ -121,7 +122,8 @@ func (t template) ref(name string) Variable {
 	case "":
 	case "AWS::SecretsManager::Secret", "AWS::SecretsManager::SecretTargetAttachment":
 		v.Holds = secrets.SecretsManager
-		v.Text = "arn:aws:secretsmanager:" + RegionStandIn + ":" + AccountStandIn + ":secret:" + cmp.Or(text(properties, "Name"), v.Text)
+		v.Text = "arn:aws:secretsmanager:" + RegionStandIn + ":" + AccountStandIn + ":secret:" +
+			cmp.Or(text(properties, "Name"), v.Text)
 	case "AWS::SSM::Parameter":
 		v.Holds = secrets.SSM
 		v.Text = cmp.Or(text(properties, "Name"), "/"+v.Text)

@@ -13,17 +13,19 @@ type Call struct {
 	Region      string    // of the signature
 	AccessKeyID string    // of the signature
 	Caller      string    // ARN of whose credentials they are, with the session's name: what CloudTrail shows
-	Resources   []string  // names, paths, IDs, roles asked for, as sent; for Decrypt the key's ARN when the ciphertext's key is known
-	UserAgent   string
-	Connection  int // 1 is the first connection accepted; equal numbers share a connection
-	Sent        int // bytes of the request body
+	// names, paths, IDs, roles asked for, as sent; for Decrypt the key's ARN when the ciphertext's key is known
+	Resources  []string
+	UserAgent  string
+	Connection int // 1 is the first connection accepted; equal numbers share a connection
+	Sent       int // bytes of the request body
 
 	Status    int
 	Code      string // error code; "" is success
 	RequestID string
 	Received  int // bytes of the answer's body
 
-	// Plaintexts is the number of values in the answer: secrets, parameters that are not ciphertext, what Decrypt opened.
+	// Plaintexts is the number of values in the answer: secrets, parameters that are not ciphertext, what Decrypt
+	// opened.
 	Plaintexts int
 
 	account string // of the caller

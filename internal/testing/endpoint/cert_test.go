@@ -28,8 +28,11 @@ func TestCert_Verifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	for host, want := range map[string]bool{
-		"127.0.0.1": true, "localhost": true, "ssm.eu-west-1.amazonaws.com": true, "kms-fips.us-gov-west-1.amazonaws.com": true,
-		"kms.us-east-1.api.aws": true, "secretsmanager.cn-north-1.amazonaws.com.cn": true, "aws.test": true, "10.0.0.1": true,
+		"127.0.0.1": true, "localhost": true, "ssm.eu-west-1.amazonaws.com": true,
+		"kms-fips.us-gov-west-1.amazonaws.com": true,
+		"kms.us-east-1.api.aws":                true, "secretsmanager.cn-north-1.amazonaws.com.cn": true,
+		"aws.test":    true,
+		"10.0.0.1":    true,
 		"example.com": false, "ssm.eu-west-1.example.com": false,
 	} {
 		if _, err := cert.Verify(x509.VerifyOptions{Roots: pool, DNSName: host}); (err == nil) != want {
@@ -66,7 +69,8 @@ func TestServer_HTTP2(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Region(region).PutParameter(Parameter{Name: "/a", Value: "v"})
-		tr := &protocolOf{Transport: http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: &tls.Config{RootCAs: s.CertPool()}}}
+		tr := &protocolOf{Transport: http.Transport{ForceAttemptHTTP2: true,
+			TLSClientConfig: &tls.Config{RootCAs: s.CertPool()}}}
 		c := connect(url, region, &http.Client{Transport: tr})
 		out, err := c.ssm.GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("/a")})
 		if err != nil || *out.Parameter.Value != "v" || (tr.major == 2) != on {

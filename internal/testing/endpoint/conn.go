@@ -13,9 +13,10 @@ import (
 type Cut string
 
 const (
-	FIN    Cut = "fin"    // closed properly: the client reads EOF
-	RST    Cut = "rst"    // reset: the client's reads and writes fail
-	Silent Cut = "silent" // never answers and never closes, as after a thaw: the client's writes succeed, its reads wait
+	FIN Cut = "fin" // closed properly: the client reads EOF
+	RST Cut = "rst" // reset: the client's reads and writes fail
+	// never answers and never closes, as after a thaw: the client's writes succeed, its reads wait
+	Silent Cut = "silent"
 )
 
 // listener numbers the connections it accepts and keeps hold of them.
@@ -57,10 +58,10 @@ func rawConn(c net.Conn) *conn {
 
 func connOf(ctx context.Context) *conn { return ctx.Value(connKey{}).(*conn) }
 
-// roundTrip is the least time an answer takes. The SDK closes a request's body once it has an answer, and if net/http is
-// not done with the body then, it gives the connection up. Over a network the client wins that race; over loopback it
-// would now and then lose, over a pipe nearly always. In a bubble a nanosecond lasts until the client has nothing left
-// to do.
+// roundTrip is the least time an answer takes. The SDK closes a request's body once it has an answer, and if net/http
+// is not done with the body then, it gives the connection up. Over a network the client wins that race; over loopback
+// it would now and then lose, over a pipe nearly always. In a bubble a nanosecond lasts until the client has nothing
+// left to do.
 func (c *conn) roundTrip() time.Duration {
 	if _, ok := c.Conn.(*pipeConn); ok {
 		return time.Nanosecond

@@ -37,7 +37,8 @@ func (r *request) describeParameters(in describeParametersInput) (any, error) {
 			continue
 		}
 		v := p.versions[len(p.versions)-1]
-		one := map[string]any{"Name": p.name, "ARN": p.arn, "Type": v.kind, "Version": v.number, "LastModifiedDate": seconds(v.modified), "Tier": "Standard", "DataType": "text"}
+		one := map[string]any{"Name": p.name, "ARN": p.arn, "Type": v.kind, "Version": v.number,
+			"LastModifiedDate": seconds(v.modified), "Tier": "Standard", "DataType": "text"}
 		switch {
 		case v.key == nil:
 		case v.key.managed:
@@ -47,7 +48,9 @@ func (r *request) describeParameters(in describeParametersInput) (any, error) {
 		}
 		found = append(found, one)
 	}
-	slices.SortFunc(found, func(a, b map[string]any) int { return strings.Compare(a["Name"].(string), b["Name"].(string)) })
+	slices.SortFunc(found, func(a, b map[string]any) int {
+		return strings.Compare(a["Name"].(string), b["Name"].(string))
+	})
 	return map[string]any{"Parameters": found}, nil
 }
 
@@ -65,7 +68,8 @@ func (r *request) listSecretVersionIds(in listVersionsInput) (any, error) {
 	versions := []map[string]any{}
 	for _, v := range sec.versions {
 		if len(v.stages) > 0 || in.IncludeDeprecated {
-			versions = append(versions, map[string]any{"VersionId": v.id, "VersionStages": v.stages, "CreatedDate": seconds(v.created)})
+			versions = append(versions, map[string]any{"VersionId": v.id, "VersionStages": v.stages,
+				"CreatedDate": seconds(v.created)})
 		}
 	}
 	return map[string]any{"ARN": sec.arn, "Name": sec.name, "Versions": versions}, nil
@@ -91,7 +95,8 @@ func (r *request) describeKey(in keyInput) (any, error) {
 		manager = "AWS"
 	}
 	return map[string]any{"KeyMetadata": map[string]any{
-		"AWSAccountId": r.store.scope.Account, "KeyId": k.id, "Arn": k.arn, "Enabled": state == "Enabled", "KeyState": state,
+		"AWSAccountId": r.store.scope.Account, "KeyId": k.id, "Arn": k.arn, "Enabled": state == "Enabled",
+		"KeyState": state,
 		"KeyUsage": "ENCRYPT_DECRYPT", "KeyManager": manager,
 	}}, nil
 }
@@ -115,7 +120,8 @@ func (r *request) getKeyPolicy(in keyInput) (any, error) {
 	}
 	document := k.policy
 	if document == "" {
-		document = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:` + r.store.scope.Partition +
+		document = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"arn:` +
+			r.store.scope.Partition +
 			`:iam::` + r.store.scope.Account + `:root"},"Action":"kms:*","Resource":"*"}]}`
 	}
 	return map[string]any{"Policy": document, "PolicyName": "default"}, nil

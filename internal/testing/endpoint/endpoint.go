@@ -38,8 +38,8 @@ type Options struct {
 	HTTP2 bool
 }
 
-// Server is one endpoint for all services and Regions, of one account and of those whose roles are added. Its methods may be called concurrently
-// and while requests run.
+// Server is one endpoint for all services and Regions, of one account and of those whose roles are added. Its methods
+// may be called concurrently and while requests run.
 type Server struct {
 	account string
 	now     func() time.Time

@@ -29,7 +29,8 @@ func connect(url, region string, hc *http.Client) clients {
 		Region: region, BaseEndpoint: aws.String(url), HTTPClient: hc,
 		Retryer: func() aws.Retryer { return aws.NopRetryer{} },
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return aws.Credentials{AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: "secret-access-key", SessionToken: "y"}, nil
+			return aws.Credentials{AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: "secret-access-key", SessionToken: "y"},
+				nil
 		}),
 	}
 	return clients{kms.NewFromConfig(cfg), ssm.NewFromConfig(cfg), secretsmanager.NewFromConfig(cfg)}
@@ -99,7 +100,8 @@ func TestServer_Transports(t *testing.T) {
 		{"tls over pipe with AWS's names", func(s *Server) (string, *http.Transport) {
 			p := NewPipe()
 			go s.ServeTLS(p)
-			return "https://ssm.eu-west-1.amazonaws.com", &http.Transport{DialContext: p.DialContext, TLSClientConfig: &tls.Config{RootCAs: s.CertPool()}}
+			return "https://ssm.eu-west-1.amazonaws.com",
+				&http.Transport{DialContext: p.DialContext, TLSClientConfig: &tls.Config{RootCAs: s.CertPool()}}
 		}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -107,7 +109,8 @@ func TestServer_Transports(t *testing.T) {
 			run := func(t *testing.T) {
 				s := New(Options{})
 				defer s.Close()
-				s.SetLatency("*", 20*time.Millisecond) // net/http keeps no connection whose answer came before the request was known to be written
+				// net/http keeps no connection whose answer came before the request was known to be written
+				s.SetLatency("*", 20*time.Millisecond)
 				url, tr := tc.serve(s)
 				defer tr.CloseIdleConnections()
 				st := s.Region(region)
@@ -117,7 +120,8 @@ func TestServer_Transports(t *testing.T) {
 
 				c := connect(url, region, &http.Client{Transport: tr})
 				ctx := context.Background()
-				p, err := c.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String("/app/db"), WithDecryption: aws.Bool(true)})
+				p, err := c.ssm.GetParameter(ctx,
+					&ssm.GetParameterInput{Name: aws.String("/app/db"), WithDecryption: aws.Bool(true)})
 				if err != nil || *p.Parameter.Value != "hunter2" {
 					t.Errorf("GetParameter %v", err)
 				}

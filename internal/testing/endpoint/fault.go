@@ -19,16 +19,19 @@ const (
 	DenyKey  Action = "deny-key"  // AccessDeniedException, because no resource-based policy, such as a key's, allows it
 	Throttle Action = "throttle"  // ThrottlingException in the service's words
 	Fail     Action = "fail"      // the Fault's Code, Status and Message
-	Skew     Action = "skew"      // InvalidSignatureException, if X-Amz-Date is over five minutes off the service's clock
+	// InvalidSignatureException, if X-Amz-Date is over five minutes off the service's clock
+	Skew Action = "skew"
 
-	HTML503       Action = "html-503"       // a load balancer's 503
-	Truncated     Action = "truncated"      // half an answer under the whole one's Content-Length, then the end of the connection
+	HTML503 Action = "html-503" // a load balancer's 503
+	// half an answer under the whole one's Content-Length, then the end of the connection
+	Truncated     Action = "truncated"
 	TruncatedJSON Action = "truncated-json" // half an answer, complete as HTTP
 	Garbled       Action = "garbled"        // no JSON
 	WrongTypes    Action = "wrong-types"    // every member of the answer has a wrong type
 	Empty         Action = "empty"          // no body at all
 	Missing       Action = "missing"        // the answer without the Fault's Member
-	EmptyPage     Action = "empty-page"     // GetParametersByPath: no parameters, and a NextToken. Without effect elsewhere
+	// GetParametersByPath: no parameters, and a NextToken. Without effect elsewhere
+	EmptyPage Action = "empty-page"
 
 	Hang             Action = "hang"               // no answer until the client or the server goes
 	HangAfterHeaders Action = "hang-after-headers" // status and headers, then the same
@@ -129,11 +132,13 @@ func (h *FaultHandle) refuse(s *Server, r *http.Request, c *Call) error {
 	st := s.region(c.account, c.Region)
 	switch f := h.fault; f.Do {
 	case Deny:
-		return deny(c.Caller, c.Operation, h.resource(st, c), "because no identity-based policy allows the "+c.Operation+" action")
+		return deny(c.Caller, c.Operation, h.resource(st, c),
+			"because no identity-based policy allows the "+c.Operation+" action")
 	case DenyBare:
 		return deny(c.Caller, c.Operation, h.resource(st, c), "")
 	case DenyKey:
-		return deny(c.Caller, c.Operation, h.resource(st, c), "because no resource-based policy allows the "+c.Operation+" action")
+		return deny(c.Caller, c.Operation, h.resource(st, c),
+			"because no resource-based policy allows the "+c.Operation+" action")
 	case DenySCP:
 		return deny(c.Caller, c.Operation, h.resource(st, c), "with an explicit deny in a service control policy")
 	case Throttle:
@@ -148,9 +153,11 @@ func (h *FaultHandle) refuse(s *Server, r *http.Request, c *Call) error {
 		case err != nil:
 			return errorf("IncompleteSignatureException", "Date must be in ISO-8601 'basic format'.")
 		case sent.Before(now.Add(-limit)):
-			return errorf("InvalidSignatureException", "Signature expired: %s is now earlier than %s (%s - 5 min.)", sent.Format(form), now.Add(-limit).Format(form), now.Format(form))
+			return errorf("InvalidSignatureException", "Signature expired: %s is now earlier than %s (%s - 5 min.)",
+				sent.Format(form), now.Add(-limit).Format(form), now.Format(form))
 		case sent.After(now.Add(limit)):
-			return errorf("InvalidSignatureException", "Signature not yet current: %s is still later than %s (%s + 5 min.)", sent.Format(form), now.Add(limit).Format(form), now.Format(form))
+			return errorf("InvalidSignatureException", "Signature not yet current: %s is still later than %s (%s "+
+				"+ 5 min.)", sent.Format(form), now.Add(limit).Format(form), now.Format(form))
 		}
 	}
 	return nil
@@ -180,11 +187,13 @@ func (h *FaultHandle) resource(st *Store, c *Call) string {
 	return "*"
 }
 
-const html503 = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n"
+const html503 = "<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head>\r\n<body>\r\n" +
+	"<center><h1>503 Service Temporarily Unavailable</h1></center>\r\n</body>\r\n</html>\r\n"
 
 // spoil turns a finished answer into a bad one. Status 0 says that there is nothing left to send. Connections are cut
 // under net/http, which learns of it by [http.ErrAbortHandler].
-func (h *FaultHandle) spoil(s *Server, w http.ResponseWriter, r *http.Request, status int, answer []byte) (int, []byte) {
+func (h *FaultHandle) spoil(s *Server, w http.ResponseWriter, r *http.Request, status int,
+	answer []byte) (int, []byte) {
 	switch h.fault.Do {
 	case HTML503:
 		w.Header().Set("Content-Type", "text/html")

@@ -33,19 +33,23 @@ func (c clients) get(ctx context.Context) (string, error) {
 
 func TestFault_Kinds(t *testing.T) {
 	t.Parallel()
-	const user = "User: arn:aws:sts::123456789012:assumed-role/function/function is not authorized to perform: ssm:GetParameter on resource: " + ssmARN + "/a"
+	const user = "User: arn:aws:sts::123456789012:assumed-role/function/function is not authorized to perform: " +
+		"ssm:GetParameter on resource: " + ssmARN + "/a"
 	for _, tc := range []struct {
 		fault      Fault
 		code, text string               // of an API error, or
 		check      func(err error) bool // of any other; nil: no error, and no value
 		waits      bool                 // ends with the caller's deadline only
 	}{
-		{fault: Fault{Do: Deny}, code: "AccessDeniedException", text: user + " because no identity-based policy allows the ssm:GetParameter action"},
+		{fault: Fault{Do: Deny}, code: "AccessDeniedException",
+			text: user + " because no identity-based policy allows the ssm:GetParameter action"},
 		{fault: Fault{Do: DenyBare}, code: "AccessDeniedException", text: user},
-		{fault: Fault{Do: DenySCP}, code: "AccessDeniedException", text: user + " with an explicit deny in a service control policy"},
+		{fault: Fault{Do: DenySCP}, code: "AccessDeniedException",
+			text: user + " with an explicit deny in a service control policy"},
 		{fault: Fault{Do: DenyKey}, code: "AccessDeniedException", text: user + " because no resource-based policy"},
 		{fault: Fault{Do: Throttle}, code: "ThrottlingException", text: "Rate exceeded"},
-		{fault: Fault{Do: Fail, Code: "InternalServerError", Status: 500, Message: "oops"}, code: "InternalServerError", text: "oops"},
+		{fault: Fault{Do: Fail, Code: "InternalServerError", Status: 500, Message: "oops"},
+			code: "InternalServerError", text: "oops"},
 		{fault: Fault{Do: HTML503}, check: status(503)},
 		{fault: Fault{Do: Truncated}, check: is[*smithy.DeserializationError]},
 		{fault: Fault{Do: TruncatedJSON}, check: is[*smithy.DeserializationError]},
@@ -197,7 +201,8 @@ func TestFault_Skew(t *testing.T) {
 			}
 			s.Region(region).PutParameter(Parameter{Name: "/a", Value: "v"})
 			s.Fault(Fault{Do: Skew})
-			_, err = connect(url, region, &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).get(t.Context())
+			_, err = connect(url, region,
+				&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).get(t.Context())
 			wantCode(t, err, tc.code, tc.text)
 		})
 	}
@@ -218,7 +223,8 @@ func TestFault_Quota(t *testing.T) {
 				case 1:
 					_, err = c.ssm.GetParameters(t.Context(), &ssm.GetParametersInput{Names: []string{"/a"}})
 				case 2:
-					_, err = c.ssm.GetParametersByPath(t.Context(), &ssm.GetParametersByPathInput{Path: aws.String("/")})
+					_, err = c.ssm.GetParametersByPath(t.Context(),
+						&ssm.GetParametersByPathInput{Path: aws.String("/")})
 				}
 				if err == nil {
 					ok++
@@ -306,8 +312,10 @@ func TestServer_RecordsCalls(t *testing.T) {
 	}
 	for i, w := range want {
 		got := calls[i]
-		if got.Operation != w.Operation || !slices.Equal(got.Resources, w.Resources) || got.Status != w.Status || got.Code != w.Code ||
-			got.Region != region || got.AccessKeyID != "AKIAEXAMPLE" || got.Connection < 1 || got.Sent == 0 || got.Received == 0 ||
+		if got.Operation != w.Operation || !slices.Equal(got.Resources, w.Resources) || got.Status != w.Status ||
+			got.Code != w.Code ||
+			got.Region != region || got.AccessKeyID != "AKIAEXAMPLE" || got.Connection < 1 || got.Sent == 0 ||
+			got.Received == 0 ||
 			got.Time.IsZero() || !strings.Contains(got.UserAgent, "aws-sdk-go-v2") {
 			t.Errorf("call %d: %+v", i, got)
 		}
@@ -328,14 +336,16 @@ func TestServer_RecordsCalls(t *testing.T) {
 func TestServer_BadRequests(t *testing.T) {
 	t.Parallel()
 	s, _, _ := start(t)
-	good := "AWS4-HMAC-SHA256 Credential=AK/20261123/eu-west-1/ssm/aws4_request, SignedHeaders=host;x-amz-date, Signature=" + strings.Repeat("0", 64)
+	good := "AWS4-HMAC-SHA256 Credential=AK/20261123/eu-west-1/ssm/aws4_request, SignedHeaders=host;x-amz-date, " +
+		"Signature=" + strings.Repeat("0", 64)
 	for _, tc := range []struct {
 		name, method, target, auth, body string
 		status                           int
 		code                             string
 	}{
 		{"unsigned", "POST", "AmazonSSM.GetParameter", "", `{"Name":"/a"}`, 400, "MissingAuthenticationTokenException"},
-		{"garbled signature", "POST", "AmazonSSM.GetParameter", "AWS4-HMAC-SHA256 Credential=AK", `{"Name":"/a"}`, 400, "IncompleteSignatureException"},
+		{"garbled signature", "POST", "AmazonSSM.GetParameter", "AWS4-HMAC-SHA256 Credential=AK", `{"Name":"/a"}`, 400,
+			"IncompleteSignatureException"},
 		{"unknown operation", "POST", "AmazonSSM.Explode", good, `{}`, 400, "UnknownOperationException"},
 		{"unknown service", "POST", "Nothing.GetParameter", good, `{}`, 400, "UnknownOperationException"},
 		{"no JSON", "POST", "AmazonSSM.GetParameter", good, `{`, 400, "SerializationException"},

@@ -283,7 +283,8 @@ type decryptInput struct {
 
 // unreachable is KMS's answer for every reason it will not tell apart.
 func unreachable() *Error {
-	return errorf("AccessDeniedException", "The ciphertext refers to a customer master key that does not exist, does not exist in this region, or you are not allowed to access.")
+	return errorf("AccessDeniedException", "The ciphertext refers to a customer master key that does not exist, "+
+		"does not exist in this region, or you are not allowed to access.")
 }
 
 func (r *request) decrypt(in decryptInput) (any, error) {
@@ -316,7 +317,8 @@ func (r *request) decrypt(in decryptInput) (any, error) {
 	k := r.store.keyByRef(b.ref)
 	switch {
 	case named != nil && k != named:
-		return nil, errorf("IncorrectKeyException", "The key ID in the request does not identify a CMK that can perform this operation.")
+		return nil, errorf("IncorrectKeyException",
+			"The key ID in the request does not identify a CMK that can perform this operation.")
 	case k == nil:
 		return nil, unreachable()
 	case named == nil:
@@ -326,7 +328,8 @@ func (r *request) decrypt(in decryptInput) (any, error) {
 		}
 	}
 	if in.EncryptionAlgorithm != "" && in.EncryptionAlgorithm != "SYMMETRIC_DEFAULT" {
-		return nil, errorf("InvalidKeyUsageException", "Algorithm %s is incompatible with key spec SYMMETRIC_DEFAULT.", in.EncryptionAlgorithm)
+		return nil, errorf("InvalidKeyUsageException", "Algorithm %s is incompatible with key spec SYMMETRIC_DEFAULT.",
+			in.EncryptionAlgorithm)
 	}
 	if err := k.usable(); err != nil {
 		return nil, err
@@ -336,7 +339,8 @@ func (r *request) decrypt(in decryptInput) (any, error) {
 		return nil, err
 	}
 	if in.DryRun {
-		return nil, errorf("DryRunOperationException", "The request would have succeeded, but the DryRun option is set.")
+		return nil, errorf("DryRunOperationException",
+			"The request would have succeeded, but the DryRun option is set.")
 	}
 	r.plaintexts++
 	return map[string]any{"KeyId": k.arn, "Plaintext": plaintext, "EncryptionAlgorithm": "SYMMETRIC_DEFAULT"}, nil
@@ -385,7 +389,8 @@ func (r *request) encrypt(in encryptInput) (any, error) {
 		return nil, err
 	}
 	return map[string]any{
-		"KeyId": k.arn, "CiphertextBlob": k.seal(in.Plaintext, in.EncryptionContext), "EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
+		"KeyId": k.arn, "CiphertextBlob": k.seal(in.Plaintext, in.EncryptionContext),
+		"EncryptionAlgorithm": "SYMMETRIC_DEFAULT",
 	}, nil
 }
 
@@ -400,10 +405,13 @@ func (r *request) createKey(in keyInput) (any, error) {
 	}
 	k := r.store.newKey()
 	return map[string]any{"KeyMetadata": map[string]any{
-		"AWSAccountId": r.store.scope.Account, "KeyId": k.id, "Arn": k.arn, "CreationDate": seconds(r.server.now()), "Enabled": true,
-		"Description": in.Description, "KeyUsage": "ENCRYPT_DECRYPT", "KeyState": "Enabled", "Origin": "AWS_KMS", "KeyManager": "CUSTOMER",
-		"KeySpec": "SYMMETRIC_DEFAULT", "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT", "EncryptionAlgorithms": []string{"SYMMETRIC_DEFAULT"},
-		"MultiRegion": false,
+		"AWSAccountId": r.store.scope.Account, "KeyId": k.id, "Arn": k.arn, "CreationDate": seconds(r.server.now()),
+		"Enabled":     true,
+		"Description": in.Description, "KeyUsage": "ENCRYPT_DECRYPT", "KeyState": "Enabled", "Origin": "AWS_KMS",
+		"KeyManager": "CUSTOMER",
+		"KeySpec":    "SYMMETRIC_DEFAULT", "CustomerMasterKeySpec": "SYMMETRIC_DEFAULT",
+		"EncryptionAlgorithms": []string{"SYMMETRIC_DEFAULT"},
+		"MultiRegion":          false,
 	}}, nil
 }
 
@@ -449,5 +457,6 @@ func (r *request) scheduleKeyDeletion(in keyInput) (any, error) {
 	}
 	k, _ := r.store.findKey(in.KeyId)
 	k.deletion = r.server.now().AddDate(0, 0, days)
-	return map[string]any{"KeyId": k.arn, "DeletionDate": seconds(k.deletion), "KeyState": "PendingDeletion", "PendingWindowInDays": days}, nil
+	return map[string]any{"KeyId": k.arn, "DeletionDate": seconds(k.deletion), "KeyState": "PendingDeletion",
+		"PendingWindowInDays": days}, nil
 }

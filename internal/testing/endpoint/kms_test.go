@@ -53,9 +53,11 @@ func TestKMS_Decrypt(t *testing.T) {
 		{"empty", []byte{}, nil, "", "ValidationException", "greater than or equal to 1"},
 		{"too long", make([]byte, 6145), nil, "", "ValidationException", "less than or equal to 6144"},
 		{"another key named", blob, context, other, "IncorrectKeyException", "does not identify a CMK"},
-		{"absent key named", blob, context, "11111111-1111-1111-1111-111111111111", "NotFoundException", "does not exist"},
+		{"absent key named", blob, context, "11111111-1111-1111-1111-111111111111", "NotFoundException",
+			"does not exist"},
 		{"absent alias named", blob, context, "alias/none", "NotFoundException", "alias/none is not found"},
-		{"key of another Region named", blob, context, "arn:aws:kms:us-east-1:123456789012:key/" + id, "NotFoundException", ""},
+		{"key of another Region named", blob, context, "arn:aws:kms:us-east-1:123456789012:key/" + id,
+			"NotFoundException", ""},
 		{"ciphertext of another Region", foreign, nil, "", "AccessDeniedException", unreachable},
 		{"disabled key", ofDisabled, nil, "", "DisabledException", "is disabled"},
 		{"key pending deletion", ofPending, nil, "", "KMSInvalidStateException", "is pending deletion"},
@@ -70,7 +72,8 @@ func TestKMS_Decrypt(t *testing.T) {
 			if err == nil && (!bytes.Equal(out.Plaintext, plain) || *out.KeyId != key) {
 				t.Errorf("got %q under %s", out.Plaintext, *out.KeyId)
 			}
-			if tc.code == "InvalidCiphertextException" && !strings.HasSuffix(err.Error(), "InvalidCiphertextException: ") {
+			if tc.code == "InvalidCiphertextException" &&
+				!strings.HasSuffix(err.Error(), "InvalidCiphertextException: ") {
 				t.Errorf("%v has a message; AWS's has none", err)
 			}
 		})
@@ -92,7 +95,8 @@ func TestKMS_KeyStates(t *testing.T) {
 		t.Fatal(made, err)
 	}
 	key := made.KeyMetadata.KeyId
-	if _, err = c.kms.CreateAlias(ctx, &kms.CreateAliasInput{AliasName: aws.String("alias/x"), TargetKeyId: key}); err != nil {
+	if _, err = c.kms.CreateAlias(ctx,
+		&kms.CreateAliasInput{AliasName: aws.String("alias/x"), TargetKeyId: key}); err != nil {
 		t.Fatal(err)
 	}
 	sealed, err := c.kms.Encrypt(ctx, &kms.EncryptInput{KeyId: aws.String("alias/x"), Plaintext: []byte("p")})
@@ -108,7 +112,8 @@ func TestKMS_KeyStates(t *testing.T) {
 	wantCode(t, decrypt(), "DisabledException", "")
 	c.kms.EnableKey(ctx, &kms.EnableKeyInput{KeyId: key})
 	wantCode(t, decrypt(), "", "")
-	if _, err := c.kms.ScheduleKeyDeletion(ctx, &kms.ScheduleKeyDeletionInput{KeyId: key, PendingWindowInDays: aws.Int32(7)}); err != nil {
+	if _, err := c.kms.ScheduleKeyDeletion(ctx,
+		&kms.ScheduleKeyDeletionInput{KeyId: key, PendingWindowInDays: aws.Int32(7)}); err != nil {
 		t.Fatal(err)
 	}
 	wantCode(t, decrypt(), "KMSInvalidStateException", "")

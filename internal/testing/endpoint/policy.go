@@ -49,8 +49,9 @@ func strict(b []byte, into any) error {
 // SetPolicy makes document the only permissions callers have: what it does not allow is denied. It knows Effect,
 // Action and Resource with * and ?, and the condition operators StringEquals, StringNotEquals, StringLike and
 // StringNotLike, also behind ForAllValues: and ForAnyValue: or with IfExists, and Null, over kms:EncryptionContext:KEY,
-// kms:EncryptionContextKeys and kms:ViaService, with ${$}, ${*} and ${?} for these characters. Anything else in it is an
-// error, rather than be overlooked. "" allows everything again, which is the default. Key policies and grants are taken to allow whatever the policy allows.
+// kms:EncryptionContextKeys and kms:ViaService, with ${$}, ${*} and ${?} for these characters. Anything else in it is
+// an error, rather than be overlooked. "" allows everything again, which is the default. Key policies and grants are
+// taken to allow whatever the policy allows.
 func (s *Server) SetPolicy(document string) error {
 	p, err := parsePolicy(document)
 	if err != nil {
@@ -91,11 +92,14 @@ func (st statement) check() error {
 			return fmt.Errorf("condition operator %q is not supported", name)
 		}
 		for key, values := range keys {
-			if slices.ContainsFunc(values, func(v string) bool { return strings.Contains(unescaped.Replace(v), "${") }) {
+			if slices.ContainsFunc(values, func(v string) bool {
+				return strings.Contains(unescaped.Replace(v), "${")
+			}) {
 				return fmt.Errorf("a policy variable in %q is not supported", key)
 			}
 			lower := strings.ToLower(key)
-			if !strings.HasPrefix(lower, "kms:encryptioncontext:") && lower != "kms:encryptioncontextkeys" && lower != "kms:viaservice" {
+			if !strings.HasPrefix(lower, "kms:encryptioncontext:") && lower != "kms:encryptioncontextkeys" &&
+				lower != "kms:viaservice" {
 				return fmt.Errorf("condition key %q is not supported", key)
 			}
 		}
@@ -165,7 +169,9 @@ func (o operator) holds(want, values []string) bool {
 
 func (st statement) matches(action, resource string, keys map[string][]string) bool {
 	// Actions and condition keys do not mind case, resources do.
-	if !slices.ContainsFunc(st.Action, func(a string) bool { return glob(strings.ToLower(a), strings.ToLower(action)) }) ||
+	if !slices.ContainsFunc(st.Action, func(a string) bool {
+		return glob(strings.ToLower(a), strings.ToLower(action))
+	}) ||
 		!slices.ContainsFunc(st.Resource, func(r string) bool { return glob(r, resource) }) {
 		return false
 	}

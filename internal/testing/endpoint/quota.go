@@ -48,7 +48,8 @@ func (s *Server) throttle(op string) error {
 
 func throttled(op string) error {
 	if quotaGroup(op) == "kms" {
-		return errorf("ThrottlingException", "You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.")
+		return errorf("ThrottlingException",
+			"You have exceeded the rate at which you may call KMS. Reduce the frequency of your calls.")
 	}
 	return errorf("ThrottlingException", "Rate exceeded")
 }

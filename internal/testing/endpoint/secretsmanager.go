@@ -47,13 +47,16 @@ var secretName = regexp.MustCompile(`^[A-Za-z0-9/_+=.@!-]{1,512}$`)
 
 func (st *Store) newSecret(name, keyID string) (*secret, error) {
 	if !secretName.MatchString(name) {
-		return nil, errorf("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+		return nil, errorf("ValidationException",
+			"Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
 	if old := st.secrets[name]; old != nil && !st.gone(old) {
 		if !old.deletion.IsZero() {
-			return nil, errorf("InvalidRequestException", "You can't create this secret because a secret with this name is already scheduled for deletion.")
+			return nil, errorf("InvalidRequestException",
+				"You can't create this secret because a secret with this name is already scheduled for deletion.")
 		}
-		return nil, errorf("ResourceExistsException", "The operation failed because the secret %s already exists.", name)
+		return nil, errorf("ResourceExistsException",
+			"The operation failed because the secret %s already exists.", name)
 	}
 	if keyID == "" {
 		keyID = "alias/aws/secretsmanager"
@@ -106,14 +109,16 @@ func (st *Store) putSecret(name string, text *string, binary []byte, stage strin
 }
 
 // addVersion adds a version and moves the stages to it.
-func (st *Store) addVersion(sec *secret, id string, text *string, binary []byte, stages []string) (*secretVersion, error) {
+func (st *Store) addVersion(sec *secret, id string, text *string, binary []byte,
+	stages []string) (*secretVersion, error) {
 	switch {
 	case !sec.deletion.IsZero():
 		return nil, markedForDeletion()
 	case text == nil && binary == nil:
 		return nil, errorf("InvalidRequestException", "You must provide either SecretString or SecretBinary.")
 	case text != nil && binary != nil:
-		return nil, errorf("InvalidParameterException", "You can't specify both a binary secret value and a string secret value in the same secret.")
+		return nil, errorf("InvalidParameterException",
+			"You can't specify both a binary secret value and a string secret value in the same secret.")
 	case text != nil && len(*text) > 65536, len(binary) > 65536:
 		return nil, invalid(nil, "secretString", "Member must have length less than or equal to 65536")
 	}
@@ -212,7 +217,8 @@ func (st *Store) findSecret(id string) (*secret, error) {
 	if strings.HasPrefix(id, "arn:") {
 		full := iam.FullSecretARN(id)
 		for _, sec := range st.secrets {
-			if !st.gone(sec) && (sec.arn == id || !full && len(sec.arn) == len(id)+7 && strings.HasPrefix(sec.arn, id+"-")) {
+			if !st.gone(sec) && (sec.arn == id || !full && len(sec.arn) == len(id)+7 &&
+				strings.HasPrefix(sec.arn, id+"-")) {
 				return sec, nil
 			}
 		}
@@ -239,15 +245,18 @@ func (sec *secret) byStage(stage string) *secretVersion {
 }
 
 func markedForDeletion() error {
-	return errorf("InvalidRequestException", "You can't perform this operation on the secret because it was marked for deletion.")
+	return errorf("InvalidRequestException",
+		"You can't perform this operation on the secret because it was marked for deletion.")
 }
 
 func missingVersion(id string) error {
-	return errorf("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for VersionId: %s", id)
+	return errorf("ResourceNotFoundException",
+		"Secrets Manager can't find the specified secret value for VersionId: %s", id)
 }
 
 func missingStage(stage string) error {
-	return errorf("ResourceNotFoundException", "Secrets Manager can't find the specified secret value for staging label: %s", stage)
+	return errorf("ResourceNotFoundException",
+		"Secrets Manager can't find the specified secret value for staging label: %s", stage)
 }
 
 // authorizeSecret checks an action on a secret: on its ARN, or where there is none on the ARN of the bare name, which
@@ -280,13 +289,15 @@ func checkSecretID(id string) error {
 		return err
 	}
 	if strings.HasPrefix(id, "arn:") {
-		if f := strings.SplitN(id, ":", 7); len(f) == 7 && f[2] == "secretsmanager" && f[5] == "secret" && secretName.MatchString(f[6]) {
+		if f := strings.SplitN(id, ":", 7); len(f) == 7 && f[2] == "secretsmanager" && f[5] == "secret" &&
+			secretName.MatchString(f[6]) {
 			return nil
 		}
 		return errorf("ValidationException", "Invalid ARN. Must be a valid ARN of a secret.") // words unverified
 	}
 	if !secretName.MatchString(id) {
-		return errorf("ValidationException", "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
+		return errorf("ValidationException",
+			"Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!")
 	}
 	return nil
 }
@@ -316,7 +327,8 @@ func (st *Store) secretVersion(in getSecretInput) (*secret, *secretVersion, erro
 	case v == nil:
 		return nil, nil, missingVersion(*in.VersionId)
 	case in.VersionStage != nil && !slices.Contains(v.stages, stage):
-		return nil, nil, errorf("InvalidRequestException", "You provided a VersionStage that is not associated to the provided VersionId.")
+		return nil, nil, errorf("InvalidRequestException",
+			"You provided a VersionStage that is not associated to the provided VersionId.")
 	}
 	return sec, v, nil
 }
@@ -326,12 +338,14 @@ func (r *request) unlock(sec *secret, v *secretVersion) error {
 	if !sec.key.managed {
 		kms := *r
 		kms.via = "secretsmanager"
-		if err := kms.authorizeKey(sec.key, map[string]string{"SecretARN": sec.arn, "SecretVersionId": v.id}); err != nil {
+		if err := kms.authorizeKey(sec.key,
+			map[string]string{"SecretARN": sec.arn, "SecretVersionId": v.id}); err != nil {
 			return errorf("AccessDeniedException", "Access to KMS is not allowed")
 		}
 	}
 	if _, err := r.store.existing(sec.key, sec.key.id); err != nil || sec.key.usable() != nil {
-		return errorf("DecryptionFailure", "Secrets Manager can't decrypt the protected secret text using the provided KMS key.")
+		return errorf("DecryptionFailure",
+			"Secrets Manager can't decrypt the protected secret text using the provided KMS key.")
 	}
 	return nil
 }
@@ -401,7 +415,8 @@ func (r *request) batchGetSecretValue(in batchInput) (any, error) {
 		return nil, errorf("InvalidParameterException", "The embedded endpoint knows no filters.")
 	}
 	if len(in.SecretIdList) == 0 {
-		return nil, errorf("InvalidParameterException", "You must provide either SecretIdList or Filters.") // words unverified
+		// words unverified
+		return nil, errorf("InvalidParameterException", "You must provide either SecretIdList or Filters.")
 	}
 	if err := count(in.SecretIdList, "secretIdList", 1, 20); err != nil {
 		return nil, err
@@ -443,7 +458,8 @@ type writeSecretInput struct {
 
 func (r *request) createSecret(in writeSecretInput) (any, error) {
 	// A secret that is to be made is authorized under the bare name's ARN with a random suffix to come.
-	if err := r.authorize(r.op, strings.TrimSuffix(r.store.scope.SecretARN(in.Name), "??????")+"000000", nil); err != nil {
+	if err := r.authorize(r.op, strings.TrimSuffix(r.store.scope.SecretARN(in.Name), "??????")+"000000",
+		nil); err != nil {
 		return nil, err
 	}
 	sec, err := r.store.newSecret(in.Name, in.KmsKeyId)
@@ -452,7 +468,8 @@ func (r *request) createSecret(in writeSecretInput) (any, error) {
 	}
 	answer := map[string]any{"ARN": sec.arn, "Name": sec.name}
 	if in.SecretString != nil || in.SecretBinary != nil {
-		v, err := r.store.addVersion(sec, tokenOr(in.ClientRequestToken), in.SecretString, in.SecretBinary, []string{current})
+		v, err := r.store.addVersion(sec, tokenOr(in.ClientRequestToken), in.SecretString, in.SecretBinary,
+			[]string{current})
 		if err != nil {
 			delete(r.store.secrets, sec.name)
 			return nil, err
@@ -499,11 +516,13 @@ func (r *request) putSecretValue(in writeSecretInput) (any, error) {
 	}
 	v := sec.byID(in.ClientRequestToken)
 	if v == nil {
-		if v, err = r.store.addVersion(sec, tokenOr(in.ClientRequestToken), in.SecretString, in.SecretBinary, stages); err != nil {
+		if v, err = r.store.addVersion(sec, tokenOr(in.ClientRequestToken), in.SecretString, in.SecretBinary,
+			stages); err != nil {
 			return nil, err
 		}
 	} else if !v.same(in.SecretString, in.SecretBinary) {
-		return nil, errorf("ResourceExistsException", "You can't use ClientRequestToken %s because that value is already in use for a version of secret %s.", v.id, sec.arn)
+		return nil, errorf("ResourceExistsException", "You can't use ClientRequestToken %s because that value is "+
+			"already in use for a version of secret %s.", v.id, sec.arn)
 	}
 	return map[string]any{"ARN": sec.arn, "Name": sec.name, "VersionId": v.id, "VersionStages": v.stages}, nil
 }
@@ -531,11 +550,15 @@ func (r *request) updateSecretVersionStage(in writeSecretInput) (any, error) {
 	case in.MoveToVersionId != "" && to == nil:
 		return nil, missingVersion(in.MoveToVersionId)
 	case in.RemoveFromVersionId != "" && (from == nil || holder != from):
-		return nil, errorf("InvalidParameterException", "The parameter RemoveFromVersionId must hold the staging label %s.", in.VersionStage)
+		return nil, errorf("InvalidParameterException",
+			"The parameter RemoveFromVersionId must hold the staging label %s.", in.VersionStage)
 	case to != nil && holder != nil && holder != to && from == nil:
-		return nil, errorf("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging label %s is currently attached to version %s, so you must explicitly reference that version in RemoveFromVersionId.", in.VersionStage, holder.id)
+		return nil, errorf("InvalidParameterException", "The parameter RemoveFromVersionId can't be empty. Staging "+
+			"label %s is currently attached to version %s, so you must explicitly reference that version in "+
+			"RemoveFromVersionId.", in.VersionStage, holder.id)
 	case to == nil && in.VersionStage == current:
-		return nil, errorf("InvalidParameterException", "You can only move staging label AWSCURRENT to a different secret version. It can't be completely removed.")
+		return nil, errorf("InvalidParameterException", "You can only move staging label AWSCURRENT to a different "+
+			"secret version. It can't be completely removed.")
 	}
 	sec.move(in.VersionStage, to)
 	return map[string]any{"ARN": sec.arn, "Name": sec.name}, nil
@@ -552,9 +575,11 @@ func (r *request) deleteSecret(in writeSecretInput) (any, error) {
 	}
 	switch {
 	case in.ForceDeleteWithoutRecovery && in.RecoveryWindowInDays != nil:
-		return nil, errorf("InvalidParameterException", "You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
+		return nil, errorf("InvalidParameterException",
+			"You can't use ForceDeleteWithoutRecovery in conjunction with RecoveryWindowInDays.")
 	case days < 7 || days > 30:
-		return nil, errorf("InvalidParameterException", "RecoveryWindowInDays value must be between 7 and 30 days (inclusive).")
+		return nil, errorf("InvalidParameterException",
+			"RecoveryWindowInDays value must be between 7 and 30 days (inclusive).")
 	case !sec.deletion.IsZero() && !in.ForceDeleteWithoutRecovery:
 		return nil, markedForDeletion()
 	}
@@ -586,7 +611,8 @@ func (r *request) describeSecret(in writeSecretInput) (any, error) {
 			stages[v.id] = v.stages
 		}
 	}
-	answer := map[string]any{"ARN": sec.arn, "Name": sec.name, "CreatedDate": seconds(sec.created), "VersionIdsToStages": stages}
+	answer := map[string]any{"ARN": sec.arn, "Name": sec.name, "CreatedDate": seconds(sec.created),
+		"VersionIdsToStages": stages}
 	if !sec.key.managed {
 		answer["KmsKeyId"] = sec.key.arn
 	}

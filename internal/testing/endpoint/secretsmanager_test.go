@@ -42,20 +42,26 @@ func TestSecretsManager_GetSecretValue(t *testing.T) {
 		{name: "previous", id: "prod/db", stage: "AWSPREVIOUS", value: "one"},
 		{name: "pending", id: "prod/db", stage: "AWSPENDING", value: "three"},
 		{name: "version and its stage", id: "prod/db", version: second, stage: "AWSCURRENT", value: "two"},
-		{name: "version and another stage", id: "prod/db", version: third, stage: "AWSCURRENT", code: "InvalidRequestException", text: "not associated"},
+		{name: "version and another stage", id: "prod/db", version: third, stage: "AWSCURRENT",
+			code: "InvalidRequestException", text: "not associated"},
 		{name: "absent", id: "none", code: "ResourceNotFoundException", text: cannot},
-		{name: "absent stage", id: "prod/db", stage: "BLUE", code: "ResourceNotFoundException", text: "staging label: BLUE"},
-		{name: "absent version", id: "prod/db", version: strings.Repeat("0", 36), code: "ResourceNotFoundException", text: "VersionId: 000"},
+		{name: "absent stage", id: "prod/db", stage: "BLUE", code: "ResourceNotFoundException",
+			text: "staging label: BLUE"},
+		{name: "absent version", id: "prod/db", version: strings.Repeat("0", 36), code: "ResourceNotFoundException",
+			text: "VersionId: 000"},
 		{name: "short version", id: "prod/db", version: "7", code: "ValidationException", text: "versionId"},
 		{name: "ARN of one made again", id: partial + "-zzzzzz", code: "ResourceNotFoundException", text: cannot},
-		{name: "partial ARN of a name that looks complete", id: tricky[:len(tricky)-7], code: "ResourceNotFoundException", text: cannot},
-		{name: "partial ARN cut too short", id: strings.Replace(partial, "prod/db", "long", 1), code: "ResourceNotFoundException", text: cannot},
+		{name: "partial ARN of a name that looks complete", id: tricky[:len(tricky)-7],
+			code: "ResourceNotFoundException", text: cannot},
+		{name: "partial ARN cut too short", id: strings.Replace(partial, "prod/db", "long", 1),
+			code: "ResourceNotFoundException", text: cannot},
 		{name: "no value yet", id: "empty", code: "ResourceNotFoundException", text: "staging label: AWSCURRENT"},
 		{name: "marked for deletion", id: "doomed", code: "InvalidRequestException", text: "marked for deletion"},
 		{name: "purged", id: "purged", code: "ResourceNotFoundException", text: cannot},
 		{name: "disabled key", id: "locked", code: "DecryptionFailure"},
 		{name: "bad name", id: "a:b", code: "ValidationException", text: "Invalid name"},
-		{name: "another account", id: "arn:aws:secretsmanager:eu-west-1:999999999999:secret:x-abcdef", code: "AccessDeniedException", text: "no resource-based policy"},
+		{name: "another account", id: "arn:aws:secretsmanager:eu-west-1:999999999999:secret:x-abcdef",
+			code: "AccessDeniedException", text: "no resource-based policy"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			in := &sm.GetSecretValueInput{SecretId: &tc.id}
@@ -97,7 +103,8 @@ func TestSecretsManager_BatchGetSecretValue(t *testing.T) {
 		values, errors []string
 		code           string
 	}{
-		{name: "values and errors", ids: []string{"a", arn[:len(arn)-7], "none", "doomed"}, values: []string{"a=va", "b=vb"},
+		{name: "values and errors", ids: []string{"a", arn[:len(arn)-7], "none", "doomed"},
+			values: []string{"a=va", "b=vb"},
 			errors: []string{"none ResourceNotFoundException", "doomed InvalidRequestException"}},
 		{name: "duplicates", ids: []string{"a", "a"}, code: "InvalidParameterException"},
 		{name: "too many", ids: many, code: "ValidationException"},
@@ -134,7 +141,8 @@ func TestSecretsManager_Rotation(t *testing.T) {
 	}
 	token := aws.String("11111111-2222-3333-4444-555555555555")
 	put := func(value string) error {
-		_, err := c.sm.PutSecretValue(ctx, &sm.PutSecretValueInput{SecretId: id, SecretString: &value, ClientRequestToken: token, VersionStages: []string{"AWSPENDING"}})
+		_, err := c.sm.PutSecretValue(ctx, &sm.PutSecretValueInput{SecretId: id, SecretString: &value,
+			ClientRequestToken: token, VersionStages: []string{"AWSPENDING"}})
 		return err
 	}
 	wantCode(t, put("new"), "", "")
@@ -149,7 +157,8 @@ func TestSecretsManager_Rotation(t *testing.T) {
 	}
 	want("AWSCURRENT", "old")
 	want("AWSPENDING", "new")
-	move := &sm.UpdateSecretVersionStageInput{SecretId: id, VersionStage: aws.String("AWSCURRENT"), MoveToVersionId: token}
+	move := &sm.UpdateSecretVersionStageInput{SecretId: id, VersionStage: aws.String("AWSCURRENT"),
+		MoveToVersionId: token}
 	_, err = c.sm.UpdateSecretVersionStage(ctx, move)
 	wantCode(t, err, "InvalidParameterException", "RemoveFromVersionId can't be empty")
 	move.RemoveFromVersionId = made.VersionId
@@ -171,7 +180,8 @@ func TestSecretsManager_Rotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	want("AWSCURRENT", "new")
-	if _, err := c.sm.DeleteSecret(ctx, &sm.DeleteSecretInput{SecretId: id, ForceDeleteWithoutRecovery: aws.Bool(true)}); err != nil {
+	if _, err := c.sm.DeleteSecret(ctx,
+		&sm.DeleteSecretInput{SecretId: id, ForceDeleteWithoutRecovery: aws.Bool(true)}); err != nil {
 		t.Fatal(err)
 	}
 	again, err := c.sm.CreateSecret(ctx, &sm.CreateSecretInput{Name: id, SecretString: aws.String("again")})
@@ -188,7 +198,8 @@ func TestSecretsManager_RotationByGo(t *testing.T) {
 	pending := st.PutPending("s", "new")
 	st.FinishRotation("s")
 	for stage, want := range map[string]string{"AWSCURRENT": "new", "AWSPREVIOUS": "old", "AWSPENDING": ""} {
-		out, err := c.sm.GetSecretValue(t.Context(), &sm.GetSecretValueInput{SecretId: aws.String("s"), VersionStage: aws.String(stage)})
+		out, err := c.sm.GetSecretValue(t.Context(),
+			&sm.GetSecretValueInput{SecretId: aws.String("s"), VersionStage: aws.String(stage)})
 		if want == "" {
 			wantCode(t, err, "ResourceNotFoundException", stage)
 		} else if err != nil || *out.SecretString != want {
@@ -196,7 +207,8 @@ func TestSecretsManager_RotationByGo(t *testing.T) {
 		}
 	}
 	st.MoveStage("s", "BLUE", pending)
-	out, err := c.sm.GetSecretValue(t.Context(), &sm.GetSecretValueInput{SecretId: aws.String("s"), VersionStage: aws.String("BLUE")})
+	out, err := c.sm.GetSecretValue(t.Context(),
+		&sm.GetSecretValueInput{SecretId: aws.String("s"), VersionStage: aws.String("BLUE")})
 	if err != nil || *out.SecretString != "new" {
 		t.Errorf("BLUE: %v, %v", out, err)
 	}

@@ -74,7 +74,8 @@ func (st *Store) put(p Parameter) (int64, error) {
 	case p.Value == "":
 		return 0, invalid("", "value", "Member must have length greater than or equal to 1")
 	case len(p.Value) > limit:
-		return 0, errorf("ValidationException", "%s tier parameters support a maximum parameter value of %d characters.", p.Tier, limit)
+		return 0, errorf("ValidationException",
+			"%s tier parameters support a maximum parameter value of %d characters.", p.Tier, limit)
 	case p.Tier != "Standard" && p.Tier != "Advanced":
 		return 0, invalid(p.Tier, "tier", "Member must satisfy enum value set: [Standard, Advanced]")
 	}
@@ -153,7 +154,8 @@ func (st *Store) label(name string, version int64, labels []string) error {
 	return nil
 }
 
-// DeleteParameter removes a parameter with all its versions; its name counts from 1 again. Removing an absent one panics.
+// DeleteParameter removes a parameter with all its versions; its name counts from 1 again. Removing an absent one
+// panics.
 func (st *Store) DeleteParameter(name string) {
 	st.server.mu.Lock()
 	defer st.server.mu.Unlock()
@@ -239,7 +241,9 @@ func (st *Store) ask(text string) asked {
 }
 
 func malformed() error {
-	return errorf("ValidationException", `Parameter name: can't be prefixed with "ssm" (case-insensitive). If formed as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of letters, numbers and the following 3 symbols .-_`)
+	return errorf("ValidationException", `Parameter name: can't be prefixed with "ssm" (case-insensitive). If formed `+
+		`as a path, it can consist of sub-paths divided by slash symbol; each sub-path can be formed as a mix of `+
+		`letters, numbers and the following 3 symbols .-_`)
 }
 
 func versionNotFound(name, selector string) error {
@@ -247,7 +251,8 @@ func versionNotFound(name, selector string) error {
 	if _, err := strconv.ParseInt(selector, 10, 64); err == nil {
 		kind = "version"
 	}
-	return errorf("ParameterVersionNotFound", "Systems Manager could not find %s %s of %s. Verify the %s and try again.", kind, selector, name, kind)
+	return errorf("ParameterVersionNotFound",
+		"Systems Manager could not find %s %s of %s. Verify the %s and try again.", kind, selector, name, kind)
 }
 
 // invalidKeyID wraps what KMS said, in the form of the service's Java exceptions.
@@ -269,7 +274,8 @@ func (r *request) permit(a asked) error {
 	if err := r.authorize(r.op, arn, nil); err != nil {
 		return err
 	}
-	if f := strings.SplitN(arn, ":", 6); f[4] != r.store.scope.Account && f[4] != "" && r.store.parameters[a.name] == nil {
+	if f := strings.SplitN(arn, ":", 6); f[4] != r.store.scope.Account && f[4] != "" &&
+		r.store.parameters[a.name] == nil {
 		return r.denied(r.op, arn, "because no resource-based policy allows the "+r.op+" action")
 	}
 	if id, ok := iam.ReferenceSecret(a.name); ok {
@@ -312,7 +318,8 @@ func (r *request) fetch(a asked, decrypt bool) (*parameterOutput, error) {
 // account shares that is unverified.
 func (r *request) render(p *parameter, v *parameterVersion, decrypt bool) (*parameterOutput, error) {
 	out := &parameterOutput{
-		ARN: p.arn, DataType: "text", LastModifiedDate: seconds(v.modified), Name: p.name, Type: v.kind, Value: v.value, Version: v.number,
+		ARN: p.arn, DataType: "text", LastModifiedDate: seconds(v.modified), Name: p.name, Type: v.kind, Value: v.value,
+		Version: v.number,
 	}
 	switch {
 	case v.kind != "SecureString":
@@ -343,7 +350,8 @@ func (r *request) unseal(p *parameter, v *parameterVersion) ([]byte, error) {
 		kms := *r
 		kms.via = "ssm"
 		if err := kms.authorizeKey(v.key, context); err != nil {
-			return nil, errorf("AccessDeniedException", "%s (Service: AWSKMS; Status Code: 400; Error Code: AccessDeniedException; Request ID: %s; Proxy: null)", unreachable().Message, uuid())
+			return nil, errorf("AccessDeniedException", "%s (Service: AWSKMS; Status Code: 400; Error Code: "+
+				"AccessDeniedException; Request ID: %s; Proxy: null)", unreachable().Message, uuid())
 		}
 	}
 	if _, err := r.store.existing(v.key, v.key.id); err != nil {
@@ -363,7 +371,8 @@ func (r *request) unseal(p *parameter, v *parameterVersion) ([]byte, error) {
 // and is not found; what AWS says to it is unverified.
 func (r *request) fetchReference(a asked, id string, decrypt bool) (*parameterOutput, error) {
 	if !decrypt {
-		return nil, errorf("ValidationException", "WithDecryption flag must be True for retrieving a Secret Manager secret.")
+		return nil, errorf("ValidationException",
+			"WithDecryption flag must be True for retrieving a Secret Manager secret.")
 	}
 	in := getSecretInput{SecretId: id}
 	if a.hasSel {
@@ -376,7 +385,8 @@ func (r *request) fetchReference(a asked, id string, decrypt bool) (*parameterOu
 	sec, v, err := r.store.secretVersion(in)
 	var e *Error
 	if errors.As(err, &e) && e.Code == "ResourceNotFoundException" {
-		return nil, errorf("ParameterNotFound", "An error occurred (ParameterNotFound) when referencing Secrets Manager: Secret %s not found.", a.text)
+		return nil, errorf("ParameterNotFound",
+			"An error occurred (ParameterNotFound) when referencing Secrets Manager: Secret %s not found.", a.text)
 	}
 	if err == nil {
 		err = r.unlock(sec, v)
@@ -389,7 +399,8 @@ func (r *request) fetchReference(a asked, id string, decrypt bool) (*parameterOu
 	source, err := json.Marshal(value)
 	must(err)
 	out := &parameterOutput{
-		ARN: sec.arn, DataType: "text", LastModifiedDate: seconds(v.created), Name: "/aws/reference/secretsmanager/" + id,
+		ARN: sec.arn, DataType: "text", LastModifiedDate: seconds(v.created),
+		Name:         "/aws/reference/secretsmanager/" + id,
 		SourceResult: string(source), Type: "SecureString", Version: 0,
 	}
 	if value.SecretString != nil {
@@ -517,7 +528,11 @@ func (r *request) getParametersByPath(in getByPathInput) (any, error) {
 	}
 	path := strings.TrimSuffix(in.Path, "/")
 	if !strings.HasPrefix(in.Path, "/") || path != "" && !wellFormed(path) {
-		return nil, errorf("ValidationException", `The parameter doesn't meet the parameter name requirements. The parameter name must begin with a forward slash "/". It can't be prefixed with "aws" or "ssm" (case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - (hyphen), _ (underscore). Special characters are not allowed. All sub-paths, if specified, must use the forward slash symbol "/". Valid example: /get/parameters2-/by1./path0_.`)
+		return nil, errorf("ValidationException", `The parameter doesn't meet the parameter name requirements. The `+
+			`parameter name must begin with a forward slash "/". It can't be prefixed with "aws" or "ssm" `+
+			`(case-insensitive). It must use only letters, numbers, or the following symbols: . (period), - `+
+			`(hyphen), _ (underscore). Special characters are not allowed. All sub-paths, if specified, must use `+
+			`the forward slash symbol "/". Valid example: /get/parameters2-/by1./path0_.`)
 	}
 	label, err := labelOf(in.ParameterFilters)
 	if err != nil {
@@ -595,11 +610,13 @@ func (r *request) putParameter(in putParameterInput) (any, error) {
 	}
 	switch {
 	case r.store.parameters[in.Name] != nil && !in.Overwrite:
-		return nil, errorf("ParameterAlreadyExists", "The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
+		return nil, errorf("ParameterAlreadyExists",
+			"The parameter already exists. To overwrite this value, set the overwrite option in the request to true.")
 	case r.store.parameters[in.Name] == nil && in.Type == "":
 		return nil, errorf("ValidationException", "A parameter type is required when you create a parameter.")
 	}
-	version, err := r.store.put(Parameter{Name: in.Name, Type: in.Type, Value: in.Value, KeyID: in.KeyId, Tier: in.Tier})
+	version, err := r.store.put(Parameter{Name: in.Name, Type: in.Type, Value: in.Value, KeyID: in.KeyId,
+		Tier: in.Tier})
 	if err != nil {
 		return nil, err
 	}

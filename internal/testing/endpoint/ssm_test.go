@@ -43,7 +43,8 @@ func TestSSM_GetParameter(t *testing.T) {
 		{name: "ARN of a bare name", ask: ssmARN + "/plain", value: "a,b", base: "plain"},
 		{name: "shared", ask: "arn:aws:ssm:eu-west-1:999999999999:parameter/shared", value: "theirs", base: "/shared"},
 		{name: "shared by name", ask: "/shared", code: "ParameterNotFound"},
-		{name: "not shared", ask: "arn:aws:ssm:eu-west-1:999999999999:parameter/other", code: "AccessDeniedException", text: "no resource-based policy"},
+		{name: "not shared", ask: "arn:aws:ssm:eu-west-1:999999999999:parameter/other", code: "AccessDeniedException",
+			text: "no resource-based policy"},
 		{name: "public", ask: "/aws/service/ami", value: "ami-1", base: "/aws/service/ami"},
 		{name: "absent", ask: "/none", code: "ParameterNotFound"},
 		{name: "absent version", ask: "/app/db:7", code: "ParameterVersionNotFound", text: "version 7"},
@@ -54,12 +55,15 @@ func TestSSM_GetParameter(t *testing.T) {
 		{name: "too long", ask: strings.Repeat("a", 2049), code: "ValidationException", text: "2048"},
 		{name: "disabled key", ask: "/locked", code: "InvalidKeyId", text: "is disabled"},
 		{name: "secret", ask: ref + "prod/db", value: "s3cret", base: ref + "prod/db"},
-		{name: "secret by stage", ask: ref + "prod/db:AWSCURRENT", value: "s3cret", base: ref + "prod/db", sel: ":AWSCURRENT"},
-		{name: "secret by version", ask: ref + "prod/db:" + version, value: "s3cret", base: ref + "prod/db", sel: ":" + version},
+		{name: "secret by stage", ask: ref + "prod/db:AWSCURRENT", value: "s3cret", base: ref + "prod/db",
+			sel: ":AWSCURRENT"},
+		{name: "secret by version", ask: ref + "prod/db:" + version, value: "s3cret", base: ref + "prod/db",
+			sel: ":" + version},
 		{name: "absent secret", ask: ref + "none", code: "ParameterNotFound", text: "not found"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			out, err := c.ssm.GetParameter(t.Context(), &ssm.GetParameterInput{Name: &tc.ask, WithDecryption: aws.Bool(true)})
+			out, err := c.ssm.GetParameter(t.Context(),
+				&ssm.GetParameterInput{Name: &tc.ask, WithDecryption: aws.Bool(true)})
 			wantCode(t, err, tc.code, tc.text)
 			if err != nil {
 				return
@@ -69,7 +73,8 @@ func TestSSM_GetParameter(t *testing.T) {
 			}
 		})
 	}
-	out, err := c.ssm.GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String(ref + "prod/db"), WithDecryption: aws.Bool(true)})
+	out, err := c.ssm.GetParameter(t.Context(),
+		&ssm.GetParameterInput{Name: aws.String(ref + "prod/db"), WithDecryption: aws.Bool(true)})
 	if err != nil || !strings.HasPrefix(*out.Parameter.ARN, "arn:aws:secretsmanager:") || out.Parameter.Version != 0 ||
 		!strings.Contains(*out.Parameter.SourceResult, "s3cret") {
 		t.Errorf("reference: %v", err)
@@ -95,19 +100,25 @@ func TestSSM_GetParameters(t *testing.T) {
 		found, missing []string
 		code, text     string
 	}{
-		{name: "in alphabetical order", ask: []string{"c", "/b", "/a"}, found: []string{"/a=second", "/b=of /b", "c=of c"}},
+		{name: "in alphabetical order", ask: []string{"c", "/b", "/a"},
+			found: []string{"/a=second", "/b=of /b", "c=of c"}},
 		{name: "duplicates once", ask: []string{"c", "c"}, found: []string{"c=of c"}},
-		{name: "selectors apart", ask: []string{"/a", "/a:1", "/a:2"}, found: []string{"/a=second", "/a:1=of /a", "/a:2=second"}},
+		{name: "selectors apart", ask: []string{"/a", "/a:1", "/a:2"},
+			found: []string{"/a=second", "/a:1=of /a", "/a:2=second"}},
 		{name: "by ARN", ask: []string{ssmARN + "/b"}, found: []string{"/b=of /b"}},
-		{name: "missing name, version and label", ask: []string{"/a:9", "/x", "/b:l", "/b"}, found: []string{"/b=of /b"}, missing: []string{"/a:9", "/b:l", "/x"}},
-		{name: "missing reference", ask: []string{"/aws/reference/secretsmanager/x"}, missing: []string{"/aws/reference/secretsmanager/x"}},
+		{name: "missing name, version and label", ask: []string{"/a:9", "/x", "/b:l", "/b"},
+			found: []string{"/b=of /b"}, missing: []string{"/a:9", "/b:l", "/x"}},
+		{name: "missing reference", ask: []string{"/aws/reference/secretsmanager/x"},
+			missing: []string{"/aws/reference/secretsmanager/x"}},
 		{name: "one malformed", ask: []string{"/a", "x/y"}, code: "ValidationException"},
 		{name: "none", ask: []string{}, code: "ValidationException", text: "greater than or equal to 1"},
 		{name: "eleven", ask: eleven, code: "ValidationException",
-			text: "1 validation error detected: Value '[/n0, /n1, /n2, /n3, /n4, /n5, /n6, /n7, /n8, /n9, /n10]' at 'names' failed to satisfy constraint: Member must have length less than or equal to 10"},
+			text: "1 validation error detected: Value '[/n0, /n1, /n2, /n3, /n4, /n5, /n6, /n7, /n8, /n9, /n10]' " +
+				"at 'names' failed to satisfy constraint: Member must have length less than or equal to 10"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			out, err := c.ssm.GetParameters(t.Context(), &ssm.GetParametersInput{Names: tc.ask, WithDecryption: aws.Bool(true)})
+			out, err := c.ssm.GetParameters(t.Context(),
+				&ssm.GetParametersInput{Names: tc.ask, WithDecryption: aws.Bool(true)})
 			wantCode(t, err, tc.code, tc.text)
 			if err != nil {
 				return
@@ -140,7 +151,8 @@ func TestSSM_SecureStringCiphertext(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d, err := c.kms.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob, EncryptionContext: map[string]string{"PARAMETER_ARN": ssmARN + name}})
+		d, err := c.kms.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: blob,
+			EncryptionContext: map[string]string{"PARAMETER_ARN": ssmARN + name}})
 		if err != nil {
 			return "", err
 		}
@@ -219,7 +231,8 @@ func TestSSM_Writes(t *testing.T) {
 	_, _, c := start(t)
 	ctx, name := t.Context(), aws.String("/w")
 	put := func(value string, overwrite bool) error {
-		_, err := c.ssm.PutParameter(ctx, &ssm.PutParameterInput{Name: name, Value: &value, Type: types.ParameterTypeSecureString, Overwrite: &overwrite})
+		_, err := c.ssm.PutParameter(ctx, &ssm.PutParameterInput{Name: name, Value: &value,
+			Type: types.ParameterTypeSecureString, Overwrite: &overwrite})
 		return err
 	}
 	wantCode(t, put("1", false), "", "")
@@ -228,10 +241,12 @@ func TestSSM_Writes(t *testing.T) {
 	wantCode(t, put(strings.Repeat("x", 4097), true), "ValidationException", "4096")
 	label := func(version int64) {
 		t.Helper()
-		if _, err := c.ssm.LabelParameterVersion(ctx, &ssm.LabelParameterVersionInput{Name: name, ParameterVersion: &version, Labels: []string{"live"}}); err != nil {
+		if _, err := c.ssm.LabelParameterVersion(ctx, &ssm.LabelParameterVersionInput{Name: name,
+			ParameterVersion: &version, Labels: []string{"live"}}); err != nil {
 			t.Fatal(err)
 		}
-		out, err := c.ssm.GetParameter(ctx, &ssm.GetParameterInput{Name: aws.String("/w:live"), WithDecryption: aws.Bool(true)})
+		out, err := c.ssm.GetParameter(ctx,
+			&ssm.GetParameterInput{Name: aws.String("/w:live"), WithDecryption: aws.Bool(true)})
 		if err != nil || out.Parameter.Version != version || *out.Parameter.Value != fmt.Sprint(version) {
 			t.Fatal(out, err)
 		}

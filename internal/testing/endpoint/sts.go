@@ -105,16 +105,18 @@ func (r *role) trusts(account, caller string) bool {
 	return allowed
 }
 
-// identify sets who asks, in which account's store, by the signature's access key. One that was not given by AssumeRole is
-// the function's own.
+// identify sets who asks, in which account's store, by the signature's access key. One that was not given by AssumeRole
+// is the function's own.
 func (r *request) identify(accessKey, token, region string) *Error {
 	s := r.server
-	r.policy, r.caller = s.policy, fmt.Sprintf("arn:%s:sts::%s:assumed-role/function/function", arn.Partition(region), s.account)
+	r.policy, r.caller = s.policy, fmt.Sprintf("arn:%s:sts::%s:assumed-role/function/function",
+		arn.Partition(region), s.account)
 	r.store, r.role = s.region(s.account, region), fmt.Sprintf("arn:aws:iam::%s:role/function", s.account)
 	given, ok := s.sessions[accessKey]
 	switch {
 	case !ok && strings.HasPrefix(accessKey, sessionPrefix), ok && given.token != token:
-		return &Error{Code: "UnrecognizedClientException", Message: "The security token included in the request is invalid."}
+		return &Error{Code: "UnrecognizedClientException",
+			Message: "The security token included in the request is invalid."}
 	case !ok:
 		return nil
 	case !s.now().Before(given.expires):
@@ -142,7 +144,8 @@ func (r *request) assumeRole() (any, error) {
 	seconds := 3600
 	if text := in.Get("DurationSeconds"); text != "" {
 		if n, err := fmt.Sscanf(text, "%d", &seconds); err != nil || n != 1 || seconds < 900 || seconds > 3600 {
-			return nil, errorf("ValidationError", "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
+			return nil, errorf("ValidationError",
+				"The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 		}
 	}
 	to := r.server.roles[arn]

@@ -18,7 +18,8 @@ import (
 const reader = "arn:aws:iam::210987654321:role/team/reader"
 
 func trusting(principal string) string {
-	return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":` + principal + `}}`
+	return `{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"sts:AssumeRole","Principal":` +
+		principal + `}}`
 }
 
 func TestSTS_AssumeRole(t *testing.T) {
@@ -31,7 +32,8 @@ func TestSTS_AssumeRole(t *testing.T) {
 		{"anybody", trusting(`"*"`), allowed, ""},
 		{"another account", trusting(`{"AWS":"999999999999"}`), "", "AccessDenied"},
 		{"nobody", "", "", "AccessDenied"},
-		{"the caller may not", trusting(`"*"`), `{"Statement":{"Effect":"Allow","Action":"ssm:*","Resource":"*"}}`, "AccessDenied"},
+		{"the caller may not", trusting(`"*"`), `{"Statement":{"Effect":"Allow","Action":"ssm:*","Resource":"*"}}`,
+			"AccessDenied"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -41,7 +43,8 @@ func TestSTS_AssumeRole(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer s.Close()
-			if err := errors.Join(s.SetPolicy(tc.policy), s.AddRole(endpoint.Role{ARN: reader, Trust: tc.trust})); err != nil {
+			if err := errors.Join(s.SetPolicy(tc.policy),
+				s.AddRole(endpoint.Role{ARN: reader, Trust: tc.trust})); err != nil {
 				t.Fatal(err)
 			}
 			s.Region("eu-west-1").PutParameter(endpoint.Parameter{Name: "/a", Value: "ours"})
@@ -51,10 +54,12 @@ func TestSTS_AssumeRole(t *testing.T) {
 			assumed := cfg.Copy()
 			assumed.Credentials = stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), reader,
 				func(o *stscreds.AssumeRoleOptions) { o.RoleSessionName = "it-is-me" })
-			out, err := ssm.NewFromConfig(assumed).GetParameter(t.Context(), &ssm.GetParameterInput{Name: aws.String("/a")})
+			out, err := ssm.NewFromConfig(assumed).GetParameter(t.Context(),
+				&ssm.GetParameterInput{Name: aws.String("/a")})
 			var api smithy.APIError
 			if tc.code != "" {
-				if !errors.As(err, &api) || api.ErrorCode() != tc.code || !strings.Contains(api.ErrorMessage(), "assumed-role/function/function") {
+				if !errors.As(err, &api) || api.ErrorCode() != tc.code ||
+					!strings.Contains(api.ErrorMessage(), "assumed-role/function/function") {
 					t.Errorf("error %v", err)
 				}
 				return

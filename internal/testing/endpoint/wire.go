@@ -123,7 +123,8 @@ func (s *Server) serveHTTP(w http.ResponseWriter, hr *http.Request) {
 		authErr = err
 	}
 	call := &Call{
-		Time: now, Operation: r.op, Region: region, AccessKeyID: accessKey, Caller: r.caller, account: r.store.scope.Account, Resources: r.store.resources(r.op, body),
+		Time: now, Operation: r.op, Region: region, AccessKeyID: accessKey, Caller: r.caller,
+		account: r.store.scope.Account, Resources: r.store.resources(r.op, body),
 		UserAgent: hr.UserAgent(), Connection: connOf(hr.Context()).number, Sent: len(body), RequestID: r.id,
 	}
 	s.calls = append(s.calls, call)
@@ -138,7 +139,8 @@ func (s *Server) serveHTTP(w http.ResponseWriter, hr *http.Request) {
 	var answer []byte
 	switch {
 	case hr.Method != http.MethodPost || hr.URL.Path != "/":
-		status, code, answer = http.StatusNotFound, "UnknownOperationException", []byte(`{"__type":"UnknownOperationException"}`)
+		status, code, answer = http.StatusNotFound, "UnknownOperationException",
+			[]byte(`{"__type":"UnknownOperationException"}`)
 	default:
 		var out any
 		err := error(authErr)
@@ -226,7 +228,8 @@ func encode(id, service string, out any, err error) (status int, code string, bo
 	return status, e.Code, body
 }
 
-var authorization = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([^/,\s]+)/\d{8}/([^/,\s]+)/[^/,\s]+/aws4_request,\s*SignedHeaders=[^,\s]+,\s*Signature=[0-9a-f]{64}$`)
+var authorization = regexp.MustCompile(`^AWS4-HMAC-SHA256 ` +
+	`Credential=([^/,\s]+)/\d{8}/([^/,\s]+)/[^/,\s]+/aws4_request,\s*SignedHeaders=[^,\s]+,\s*Signature=[0-9a-f]{64}$`)
 
 // credentialScope reads who signs and for which Region.
 func credentialScope(header string) (accessKey, region string, err *Error) {
@@ -236,7 +239,8 @@ func credentialScope(header string) (accessKey, region string, err *Error) {
 	m := authorization.FindStringSubmatch(header)
 	if m == nil {
 		// AWS quotes the header here. It holds no secret, but this server's answers end up in test logs; leave it out.
-		return "", "", &Error{Code: "IncompleteSignatureException", Message: "Authorization header requires 'Credential' parameter. Authorization header requires 'Signature' parameter."}
+		return "", "", &Error{Code: "IncompleteSignatureException", Message: "Authorization header requires " +
+			"'Credential' parameter. Authorization header requires 'Signature' parameter."}
 	}
 	return m[1], m[2], nil
 }
@@ -289,7 +293,8 @@ func invalid(value any, field, constraint string) *Error {
 		shown = fmt.Sprintf(" '%v'", value)
 	}
 	field = strings.ToLower(field[:1]) + field[1:]
-	return errorf("ValidationException", "1 validation error detected: Value%s at '%s' failed to satisfy constraint: %s", shown, field, constraint)
+	return errorf("ValidationException",
+		"1 validation error detected: Value%s at '%s' failed to satisfy constraint: %s", shown, field, constraint)
 }
 
 // length checks a string against the model's limits.

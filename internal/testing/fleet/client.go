@@ -18,7 +18,8 @@ type Client int
 
 const (
 	Library Client = iota // package secrets, with its defaults and Scenario.Options
-	PerName               // what people write: a call per name, one after the other, the SDK's own retries, a map with a TTL, a panic in init
+	// what people write: a call per name, one after the other, the SDK's own retries, a map with a TTL, a panic in init
+	PerName
 )
 
 // initLimit is how long Lambda lets an on-demand init phase run.

@@ -5,7 +5,8 @@ import "strings"
 // List prices in US dollars, us-east-1, without free tiers and volume discounts. docs/scale.md says
 // where they come from, and what is an assumption.
 const (
-	priceInteraction = 0.05 / 10_000 // Parameter Store with higher throughput, per parameter in an answered call; without it: free
+	// Parameter Store with higher throughput, per parameter in an answered call; without it: free
+	priceInteraction = 0.05 / 10_000
 	priceSecret      = 0.05 / 10_000 // Secrets Manager, per secret in an answered call
 	priceDecrypt     = 0.03 / 10_000 // KMS, per SecureString and per secret under a customer managed key
 	priceTrail       = 2.0 / 100_000 // CloudTrail, per management event in each copy after the first

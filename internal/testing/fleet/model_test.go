@@ -103,7 +103,8 @@ func TestCost_PerMonth(t *testing.T) {
 	// million secrets, 8 million decrypts, and 1 + 3 + 8 million events.
 	near := func(name string, got, want Cost) {
 		t.Helper()
-		for _, p := range [][2]float64{{got.SSM, want.SSM}, {got.SecretsManager, want.SecretsManager}, {got.KMS, want.KMS}, {got.Guard, want.Guard}, {got.Trail, want.Trail}} {
+		for _, p := range [][2]float64{{got.SSM, want.SSM}, {got.SecretsManager, want.SecretsManager},
+			{got.KMS, want.KMS}, {got.Guard, want.Guard}, {got.Trail, want.Trail}} {
 			if math.Abs(p[0]-p[1]) > 1e-6 {
 				t.Errorf("%s: %+v, want %+v", name, got, want)
 			}

@@ -28,7 +28,8 @@ func TestScale(t *testing.T) {
 	for _, part := range []struct {
 		name string
 		run  func(*testing.T, figures)
-	}{{"start", start}, {"burst", bursts}, {"poisson", poisson}, {"steady", steadyState}, {"outage", outage}, {"rotation", rotation}, {"policies", policies}, {"cost", costs}} {
+	}{{"start", start}, {"burst", bursts}, {"poisson", poisson}, {"steady", steadyState}, {"outage", outage},
+		{"rotation", rotation}, {"policies", policies}, {"cost", costs}} {
 		t.Run(part.name, func(t *testing.T) { part.run(t, f) })
 	}
 	if *docs != "" && !t.Failed() {
@@ -70,7 +71,8 @@ func start(t *testing.T, f figures) {
 		all  bool // are to be ready in time
 	}{
 		{"1,000 on 40/s", thousand(""), true},
-		{"10,000 on 40/s", Scenario{Starts: Burst(10_000, 10*time.Second, 1), Length: 5 * time.Minute, Parameters: 5, Secrets: 3, Quotas: Default()}, false},
+		{"10,000 on 40/s", Scenario{Starts: Burst(10_000, 10*time.Second, 1), Length: 5 * time.Minute, Parameters: 5,
+			Secrets: 3, Quotas: Default()}, false},
 		{"10,000 on high throughput", tenThousand(""), true},
 	} {
 		for _, client := range []string{"library", "library, batch", "a call per name"} {
@@ -327,7 +329,8 @@ func outage(t *testing.T, f figures) {
 		s     Scenario
 		quota float64
 		hang  bool
-	}{{"1,000 on 40/s", thousand(""), 40, false}, {"1,000 on 40/s", thousand(""), 40, true}, {"10,000 on high throughput", tenThousand(""), 1000, false}} {
+	}{{"1,000 on 40/s", thousand(""), 40, false}, {"1,000 on 40/s", thousand(""), 40, true},
+		{"10,000 on high throughput", tenThousand(""), 1000, false}} {
 		s := tt.s
 		how := map[bool]string{false: "503 at once", true: "no answer"}[tt.hang]
 		s.Name, s.Every, s.Length = "outage, "+tt.what+", "+how, 10*time.Second, 25*time.Minute
@@ -468,7 +471,9 @@ func costs(t *testing.T, f figures) {
 			client Client
 			batch  bool
 			quotas Quotas
-		}{{"library, 40/s", Library, false, Default()}, {"library, high throughput", Library, false, HighThroughput()}, {"library, high throughput, batch", Library, true, HighThroughput()}, {"a call per name, high throughput", PerName, false, HighThroughput()}} {
+		}{{"library, 40/s", Library, false, Default()}, {"library, high throughput", Library, false, HighThroughput()},
+			{"library, high throughput, batch", Library, true, HighThroughput()},
+			{"a call per name, high throughput", PerName, false, HighThroughput()}} {
 			s := Scenario{
 				Name:       tt.name,
 				Starts:     Burst(200, time.Minute, 1),

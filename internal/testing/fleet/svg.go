@@ -63,7 +63,8 @@ func (c Chart) SVG() string {
 	var b strings.Builder
 	fmt.Fprintf(
 		&b,
-		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" role=\"img\" aria-label=\"%s\">\n",
+		"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"12\" "+
+			"role=\"img\" aria-label=\"%s\">\n",
 		width,
 		height,
 		escape(c.Title),
@@ -71,7 +72,8 @@ func (c Chart) SVG() string {
 	b.WriteString(style)
 	fmt.Fprintf(
 		&b,
-		"<rect class=\"page\" width=\"%d\" height=\"%d\"/>\n<text x=\"%d\" y=\"20\" font-size=\"14\" font-weight=\"bold\">%s</text>\n",
+		"<rect class=\"page\" width=\"%d\" height=\"%d\"/>\n<text x=\"%d\" y=\"20\" font-size=\"14\" "+
+			"font-weight=\"bold\">%s</text>\n",
 		width,
 		height,
 		left,

@@ -21,11 +21,11 @@ const (
 	monoSymbol = "runtime.overlayMono"
 )
 
-// BuildWithClocks is [Build] for a function whose clocks can be moved: by [Function.MoveClocks] and [Function.Sleep]. The
-// sources of Go's standard library are the installed ones but for the files of an overlay (go help build): package
+// BuildWithClocks is [Build] for a function whose clocks can be moved: by [Function.MoveClocks] and [Function.Sleep].
+// The sources of Go's standard library are the installed ones but for the files of an overlay (go help build): package
 // runtime adds to each clock an offset that is written from outside. The function asks the name server in its variable
-// OVERLAY_RESOLVER (host:port, UDP), if it has one. The first build takes minutes, since it compiles the standard library
-// anew. It fails on a Go whose sources differ from what the overlay knows.
+// OVERLAY_RESOLVER (host:port, UDP), if it has one. The first build takes minutes, since it compiles the standard
+// library anew. It fails on a Go whose sources differ from what the overlay knows.
 func BuildWithClocks(ctx context.Context, dir, pkg, out string) error {
 	root, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
 	if err != nil {
@@ -37,8 +37,10 @@ func BuildWithClocks(ctx context.Context, dir, pkg, out string) error {
 	}
 	defer os.RemoveAll(temp)
 	o := overlay{src: filepath.Join(strings.TrimSpace(string(root)), "src"), temp: temp, files: map[string]string{}}
-	o.change("runtime/time_nofake.go", "return nanotime1()", "return nanotime1() + int64(atomic.Loadint64(&overlayMono))")
-	o.change("runtime/time_nofake.go", `import "unsafe"`, "import (\n\t\"internal/runtime/atomic\"\n\t\"unsafe\"\n)\n\n// Written from outside.\nvar overlayWall, overlayMono int64")
+	o.change("runtime/time_nofake.go", "return nanotime1()",
+		"return nanotime1() + int64(atomic.Loadint64(&overlayMono))")
+	o.change("runtime/time_nofake.go", `import "unsafe"`, "import (\n\t\"internal/runtime/atomic\"\n\t\"unsafe\"\n"+
+		")\n\n// Written from outside.\nvar overlayWall, overlayMono int64")
 	const (
 		imports  = "import (\n\t\"internal/runtime/atomic\"\n\t_ \"unsafe\"\n)"
 		declared = "\nfunc time_now() (sec int64, nsec int32, mono int64)"
@@ -52,13 +54,16 @@ func BuildWithClocks(ctx context.Context, dir, pkg, out string) error {
 		o.change("runtime/timeasm.go", declared+"\n", moved)
 		o.change("runtime/time_linux_amd64.s", "TEXT time·now<ABIInternal>", "TEXT ·clocks<ABIInternal>")
 	} else {
-		o.change("runtime/timestub.go", `import _ "unsafe"`, imports+clocks+" {\n\tsec, nsec = walltime()\n\treturn sec, nsec, nanotime1()\n}")
-		o.change("runtime/timestub.go", declared+" {\n\tsec, nsec = walltime()\n\treturn sec, nsec, nanotime()\n}\n", moved)
+		o.change("runtime/timestub.go", `import _ "unsafe"`, imports+clocks+" {\n\tsec, nsec = walltime()\n"+
+			"\treturn sec, nsec, nanotime1()\n}")
+		o.change("runtime/timestub.go", declared+" {\n\tsec, nsec = walltime()\n\treturn sec, nsec, nanotime()\n}\n",
+			moved)
 	}
 	o.change("net/dnsconfig_unix.go", "import (\n", "import (\n\t\"os\"\n")
 	o.change("net/dnsconfig_unix.go", `JoinHostPort(f[1], "53")`, `overlayResolver(JoinHostPort(f[1], "53"))`)
 	o.change("net/dnsconfig_unix.go", "\nfunc dnsDefaultSearch(", "\nfunc overlayResolver(address string) string {\n"+
-		"\tif own := os.Getenv(\"OVERLAY_RESOLVER\"); own != \"\" {\n\t\treturn own\n\t}\n\treturn address\n}\n\nfunc dnsDefaultSearch(")
+		"\tif own := os.Getenv(\"OVERLAY_RESOLVER\"); own != \"\" {\n\t\treturn own\n\t}\n\treturn address\n}\n\n"+
+		"func dnsDefaultSearch(")
 	if o.err != nil {
 		return o.err
 	}
@@ -111,8 +116,8 @@ func (o *overlay) replace(name, text string) {
 	o.files[filepath.Join(o.src, filepath.FromSlash(name))] = file
 }
 
-// MoveClocks moves the clocks of a frozen process of [BuildWithClocks], on top of earlier moves. Lambda's own clock, which
-// deadlines are told by, goes with the wall clock. A new process begins without moves.
+// MoveClocks moves the clocks of a frozen process of [BuildWithClocks], on top of earlier moves. Lambda's own clock,
+// which deadlines are told by, goes with the wall clock. A new process begins without moves.
 func (f *Function) MoveClocks(wall, mono time.Duration) error {
 	box, err := f.current()
 	if err != nil {

@@ -12,7 +12,8 @@ import (
 // One event through a built function, as a command that tries a handler locally does it. TestMain has built the
 // binary with [lambdasim.Build].
 func ExampleRun() {
-	result, err := lambdasim.Run(context.Background(), lambdasim.Config{Binary: binary}, []byte(`{"do":"echo","arg":"hello"}`))
+	result, err := lambdasim.Run(context.Background(), lambdasim.Config{Binary: binary},
+		[]byte(`{"do":"echo","arg":"hello"}`))
 	if err != nil {
 		fmt.Println(err)
 		return

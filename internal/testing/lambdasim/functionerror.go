@@ -50,7 +50,8 @@ func parseFunctionError(body []byte, h http.Header) *FunctionError {
 const timedOut = "Sandbox.Timedout"
 
 func (f *Function) timeoutError() *FunctionError {
-	return &FunctionError{Type: timedOut, Message: fmt.Sprintf("Task timed out after %.2f seconds", f.cfg.Timeout.Seconds())}
+	return &FunctionError{Type: timedOut,
+		Message: fmt.Sprintf("Task timed out after %.2f seconds", f.cfg.Timeout.Seconds())}
 }
 
 // exitError waits for the end of the process.

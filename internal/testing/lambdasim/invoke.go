@@ -197,7 +197,8 @@ func (f *Function) restore(box *sandbox) (time.Duration, *FunctionError) {
 	case <-box.proc.exited:
 		fnErr = exitError(box)
 	case <-timer.C:
-		fnErr = &FunctionError{Type: "Runtime.RestoreHookUserTimeout", Message: "after-restore hooks took more than 10 s"}
+		fnErr = &FunctionError{Type: "Runtime.RestoreHookUserTimeout",
+			Message: "after-restore hooks took more than 10 s"}
 	}
 	if fnErr != nil {
 		f.drop(box)

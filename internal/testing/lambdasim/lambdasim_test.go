@@ -94,7 +94,8 @@ func TestFunction_OnDemand(t *testing.T) {
 		}
 		logs = rest
 	}
-	if !strings.Contains(logs, "\tMemory Size: 128 MB\tMax Memory Used: ") || !strings.Contains(logs, "\tInit Duration: ") {
+	if !strings.Contains(logs, "\tMemory Size: 128 MB\tMax Memory Used: ") ||
+		!strings.Contains(logs, "\tInit Duration: ") {
 		t.Errorf("REPORT is %q", logs)
 	}
 	if r := invoke(t, f, "echo", "again"); r.InitDuration != 0 {
@@ -105,8 +106,8 @@ func TestFunction_OnDemand(t *testing.T) {
 	}
 }
 
-// A counter in the process stands still between invocations, and runs on with NoFreeze. It counts milliseconds where nothing else wants the processor: on a
-// busy machine it falls behind, and a process stops late.
+// A counter in the process stands still between invocations, and runs on with NoFreeze. It counts milliseconds where
+// nothing else wants the processor: on a busy machine it falls behind, and a process stops late.
 func TestFreeze_BetweenInvocations(t *testing.T) {
 	t.Parallel()
 	t.Log(lambdasim.ClockNote)
@@ -193,7 +194,8 @@ func TestFreeze_InsideInvocation(t *testing.T) {
 // awaitSleeping waits until n events that sleep are in the process.
 func awaitSleeping(t *testing.T, f *lambdasim.Function, n int) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); strings.Count(f.Logs(), "sleep ") < n; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(10 * time.Second); strings.Count(f.Logs(),
+		"sleep ") < n; time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatal("the event does not reach the process")
 		}
@@ -259,7 +261,8 @@ func TestFunction_Failures(t *testing.T) {
 				t.Errorf("stack %s", r.FunctionError.Stack)
 			}
 			var sent lambdasim.FunctionError
-			if err := json.Unmarshal(r.Payload, &sent); err != nil || sent.Type != tc.kind || sent.Message != r.FunctionError.Message {
+			if err := json.Unmarshal(r.Payload, &sent); err != nil || sent.Type != tc.kind ||
+				sent.Message != r.FunctionError.Message {
 				t.Errorf("payload %s (%v)", r.Payload, err)
 			}
 			if !strings.Contains(f.Logs(), tc.log) {
@@ -307,7 +310,8 @@ func TestInit_Deadline(t *testing.T) {
 			kind: "Runtime.ExitError", text: "Runtime exited with error: exit status 2",
 			log: "\tPhase: init\tStatus: error\tError Type: Runtime.ExitError\n",
 		},
-		{name: "panics once", init: "panic no secrets", once: true, want: []string{failed, cured}, log: "panic: no secrets"},
+		{name: "panics once", init: "panic no secrets", once: true, want: []string{failed, cured},
+			log: "panic: no secrets"},
 		{
 			name: "exits", init: "exit", want: []string{failed, again},
 			kind: "Runtime.ExitError", text: "Runtime exited without providing a reason",
@@ -345,7 +349,8 @@ func TestInit_Deadline(t *testing.T) {
 				t.Errorf("got %s; want %s, %s", r.Payload, tc.kind, tc.text)
 			}
 			if r.Duration < tc.least || r.InitDuration != 0 {
-				t.Errorf("Duration %v, want %v or more; InitDuration %v, want none", r.Duration, tc.least, r.InitDuration)
+				t.Errorf("Duration %v, want %v or more; InitDuration %v, want none", r.Duration, tc.least,
+					r.InitDuration)
 			}
 			if got := reports(f); !slices.Equal(got, tc.want) {
 				t.Errorf("inits %q, want %q", got, tc.want)
@@ -425,7 +430,8 @@ func TestStart_RefusesConfig(t *testing.T) {
 		{"concurrency on demand", lambdasim.Config{Binary: binary, MaxConcurrency: 2}, "ManagedInstances"},
 		{"memory", lambdasim.Config{Binary: binary, Memory: 64}, "Memory 64"},
 		{"timeout", lambdasim.Config{Binary: binary, Timeout: time.Hour}, "900 s"},
-		{"processor", lambdasim.Config{Binary: binary, InitType: lambdasim.ManagedInstances, CPULimit: true}, "CPULimit"},
+		{"processor", lambdasim.Config{Binary: binary, InitType: lambdasim.ManagedInstances, CPULimit: true},
+			"CPULimit"},
 		{"reserved", lambdasim.Config{Binary: binary, Env: map[string]string{"AWS_REGION": "x"}}, "AWS_REGION"},
 		{"name", lambdasim.Config{Binary: binary, Env: map[string]string{"_X": "x"}}, "_X"},
 		{"4 KB", lambdasim.Config{Binary: binary, Env: map[string]string{"BIG": strings.Repeat("x", 4094)}}, "4097"},
@@ -580,7 +586,8 @@ func TestFunction_ManagedInstances(t *testing.T) {
 	slept := strings.Count(f.Logs(), "sleep ")
 	for range 2 {
 		wg.Go(func() {
-			if r := invoke(t, f, "sleep", "1900ms"); r.FunctionError == nil || r.FunctionError.Type != "Runtime.ExitError" {
+			if r := invoke(t, f, "sleep", "1900ms"); r.FunctionError == nil ||
+				r.FunctionError.Type != "Runtime.ExitError" {
 				t.Errorf("beside an exit: %s", r.Payload)
 			}
 		})
@@ -659,7 +666,8 @@ func TestClose_EndsProcesses(t *testing.T) {
 func TestRun_Output(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
-	r, err := lambdasim.Run(t.Context(), lambdasim.Config{Binary: binary, Log: &log}, []byte(`{"do":"echo","arg":"once"}`))
+	r, err := lambdasim.Run(t.Context(), lambdasim.Config{Binary: binary, Log: &log},
+		[]byte(`{"do":"echo","arg":"once"}`))
 	if err != nil || string(r.Payload) != `"once"` {
 		t.Errorf("got %s, %v", r.Payload, err)
 	}
@@ -668,7 +676,8 @@ func TestRun_Output(t *testing.T) {
 	}
 }
 
-// The share of 128 MB shows in the processor time that a busy loop gets, of which other work on the machine leaves it less and never more.
+// The share of 128 MB shows in the processor time that a busy loop gets, of which other work on the machine leaves it
+// less and never more.
 func TestCPU_ShareOf128MB(t *testing.T) {
 	const span = 500 * time.Millisecond
 	used := func(limit bool) float64 {

@@ -64,7 +64,8 @@ func (r InitReport) line() string {
 // report is the REPORT line. Init is billed since August 2025, so it counts into Billed Duration.
 func (f *Function) report(r Result, memory int, status string) string {
 	billed := r.Duration + r.InitDuration + r.RestoreDuration
-	s := fmt.Sprintf("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %.0f ms\tMemory Size: %d MB\tMax Memory Used: %d MB",
+	s := fmt.Sprintf("REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %.0f ms\tMemory Size: %d MB\tMax "+
+		"Memory Used: %d MB",
 		r.RequestID, ms(r.Duration), math.Ceil(ms(billed)), f.cfg.Memory, memory)
 	if r.InitDuration > 0 {
 		s += fmt.Sprintf("\tInit Duration: %.2f ms", ms(r.InitDuration))

@@ -17,7 +17,8 @@ import (
 	"unsafe"
 )
 
-// Forms returns the ways in which text may show itself: as it is, and as encoders, escapers and dumps of bytes write it.
+// Forms returns the ways in which text may show itself: as it is, and as encoders, escapers and dumps of bytes write
+// it.
 func Forms(text string) []string {
 	b := []byte(text)
 	quoted := strconv.Quote(text)
@@ -25,9 +26,11 @@ func Forms(text string) []string {
 	inJSON, _ := json.Marshal(text)
 	var inXML bytes.Buffer
 	xml.EscapeText(&inXML, b)
-	all := []string{text, quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], string(inJSON[1 : len(inJSON)-1]), inXML.String(), html.EscapeString(text),
+	all := []string{text, quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], string(inJSON[1 : len(inJSON)-1]),
+		inXML.String(), html.EscapeString(text),
 		url.QueryEscape(text), url.PathEscape(text), hex.EncodeToString(b), strings.ToUpper(hex.EncodeToString(b)),
-		strings.Trim(fmt.Sprint(b), "[]"), strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", b), "[]byte{"), "}"), fmt.Sprintf("% x", b)}
+		strings.Trim(fmt.Sprint(b), "[]"),
+		strings.TrimSuffix(strings.TrimPrefix(fmt.Sprintf("%#v", b), "[]byte{"), "}"), fmt.Sprintf("% x", b)}
 	for shift := range 3 { // base64 of a longer text that holds it, at each of the three alignments
 		s := base64.RawStdEncoding.EncodeToString(append(bytes.Repeat([]byte{'x'}, shift), b...))
 		s = s[(shift*8+5)/6 : len(s)-2]
@@ -49,7 +52,8 @@ func In(text string, plaintexts ...string) string {
 	return ""
 }
 
-// Walk prints what v reaches as a debugger would: without calling methods, through unexported fields, pointers, maps and interfaces.
+// Walk prints what v reaches as a debugger would: without calling methods, through unexported fields, pointers, maps
+// and interfaces.
 func Walk(v any) string {
 	var b strings.Builder
 	seen := map[unsafe.Pointer]bool{}

@@ -187,8 +187,8 @@ func await(t testing.TB, held <-chan struct{}) {
 	}
 }
 
-// frozenInAnswer freezes while the gate holds the endpoint's bytes: those of the handshake, or those of the answer, which
-// has begun by then: the endpoint has counted the call.
+// frozenInAnswer freezes while the gate holds the endpoint's bytes: those of the handshake, or those of the answer,
+// which has begun by then: the endpoint has counted the call.
 func frozenInAnswer(t testing.TB, w *world, l life, read func(event) answer, freeze func()) answer {
 	t.Helper()
 	get := event{Get: []string{"SECRET"}}
@@ -200,7 +200,8 @@ func frozenInAnswer(t testing.TB, w *world, l life, read func(event) answer, fre
 	} else {
 		before := len(w.Calls())
 		go func() { done <- read(get) }()
-		for until := time.Now().Add(30 * time.Second); len(w.Calls()) == before && time.Now().Before(until); { // the handshake is over, and the answer waits for its latency
+		// the handshake is over, and the answer waits for its latency
+		for until := time.Now().Add(30 * time.Second); len(w.Calls()) == before && time.Now().Before(until); {
 			time.Sleep(time.Millisecond)
 		}
 		await(t, w.gate.arm())
@@ -241,7 +242,8 @@ func TestClocks_FrozenProcess(t *testing.T) {
 	}
 	var lives []life
 	for _, scheme := range []string{"http", "https"} {
-		for _, point := range []string{"before the first read", "between events", "DNS", "TLS handshake", "answer", "refresh", "Do"} {
+		for _, point := range []string{"before the first read", "between events", "DNS", "TLS handshake", "answer",
+			"refresh", "Do"} {
 			if scheme == "http" && (point == "TLS handshake" || point == "DNS") {
 				continue
 			}
@@ -271,7 +273,8 @@ func TestClocks_FrozenProcess(t *testing.T) {
 // judge checks a life by its own.
 func (l life) judge(t testing.TB, o outcome) {
 	t.Helper()
-	past := l.frozen > ttl || l.wall != 0                                      // the old value is past its bound, or its age is not known
+	// the old value is past its bound, or its age is not known
+	past := l.frozen > ttl || l.wall != 0
 	if past && l.point != "Do" && o.during.Value == "old" && !o.during.Stale { // Do's function had it before the freeze
 		t.Errorf("%+v: the old value was served without a mark", l)
 	}
@@ -302,12 +305,14 @@ func table(t *testing.T, lives []life, outcomes []outcome) {
 		if o.during.Value == "old" && l.point != "Do" && !o.during.Stale && (l.frozen > ttl || l.wall != 0) {
 			stale++
 		}
-		fmt.Fprintf(&b, "%-6s %-22s %-10s %-10s %-40s %+d\n", l.scheme, l.point, by, o.during.short(), map[bool]string{true: "old, marked stale; a second later "}[o.waited]+o.after.short(), more)
+		fmt.Fprintf(&b, "%-6s %-22s %-10s %-10s %-40s %+d\n", l.scheme, l.point, by, o.during.short(),
+			map[bool]string{true: "old, marked stale; a second later "}[o.waited]+o.after.short(), more)
 		if more > 1 {
 			t.Errorf("%+v: %d connections more than without a freeze", l, more)
 		}
 	}
-	t.Logf("%d lives, %d stale values beyond their bound, at most %d more connections\n%s", len(lives), stale, most, b.String())
+	t.Logf("%d lives, %d stale values beyond their bound, at most %d more connections\n%s", len(lives), stale,
+		most, b.String())
 }
 
 func (a answer) short() string {

@@ -114,7 +114,8 @@ func (g *gate) serve(client net.Conn) {
 	}
 }
 
-// nameServer answers every question for an address with 127.0.0.1, and every other with nothing. Its gate holds answers.
+// nameServer answers every question for an address with 127.0.0.1, and every other with nothing. Its gate holds
+// answers.
 func nameServer(t testing.TB) (addr string, g *gate) {
 	t.Helper()
 	c, err := net.ListenPacket("udp", "127.0.0.1:0")

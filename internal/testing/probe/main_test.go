@@ -67,7 +67,8 @@ func newAccount(t testing.TB) account {
 	a.rotate("old")
 	ciphertext := a.store.Encrypt(a.store.CreateKey(), []byte("fixed"), nil)
 	a.env = map[string]string{
-		"PARAM": "ssm:///app/p?ttl=1s", "SECRET": "sm://app/s?ttl=1s", "CIPHER": "kms://" + base64.StdEncoding.EncodeToString(ciphertext),
+		"PARAM": "ssm:///app/p?ttl=1s", "SECRET": "sm://app/s?ttl=1s",
+		"CIPHER":           "kms://" + base64.StdEncoding.EncodeToString(ciphertext),
 		"AWS_ENDPOINT_URL": u,
 	}
 	return a
@@ -228,7 +229,8 @@ func TestInit_BlackHole(t *testing.T) {
 						),
 					},
 				)
-				if took := f.Inits()[0].Duration; took > 3500*time.Millisecond { // on a busy machine; Lambda would wait for 10 s
+				// on a busy machine; Lambda would wait for 10 s
+				if took := f.Inits()[0].Duration; took > 3500*time.Millisecond {
 					t.Errorf("init took %v, want about 2 s", took)
 				}
 				a.ResetCalls()

@@ -79,12 +79,14 @@ func lengths(files []*file) figure {
 		for _, d := range f.syntax.Decls {
 			if fn, ok := d.(*ast.FuncDecl); ok && fn.Body != nil {
 				from, to := f.fset.Position(fn.Pos()), f.fset.Position(fn.End())
-				counts = append(counts, count{to.Line - from.Line + 1, fmt.Sprintf("%s:%d %s", f.name, from.Line, fn.Name.Name)})
+				counts = append(counts, count{to.Line - from.Line + 1,
+					fmt.Sprintf("%s:%d %s", f.name, from.Line, fn.Name.Name)})
 			}
 		}
 	}
 	longest, where := over(counts, functionLines)
-	return figure{"function length, lines", fmt.Sprint(longest), fmt.Sprint("<= ", functionLines), longest <= functionLines, where}
+	return figure{"function length, lines", fmt.Sprint(longest), fmt.Sprint("<= ", functionLines),
+		longest <= functionLines, where}
 }
 
 func cyclomatics(files []*file) figure {
@@ -95,7 +97,8 @@ func cyclomatics(files []*file) figure {
 		}
 	}
 	highest, where := over(counts, cyclomatic)
-	return figure{"cyclomatic complexity, highest", fmt.Sprint(highest), fmt.Sprint("<= ", cyclomatic), highest <= cyclomatic, where}
+	return figure{"cyclomatic complexity, highest", fmt.Sprint(highest), fmt.Sprint("<= ", cyclomatic),
+		highest <= cyclomatic, where}
 }
 
 // conditions counts the conditions of three and more terms: of a && b || !c there is one, of three terms.
@@ -114,7 +117,8 @@ func conditions(files []*file) figure {
 		})
 	}
 	n := len(where)
-	return figure{"conditions of 3 and more terms", fmt.Sprint(n), fmt.Sprint("<= ", longConditions), n <= longConditions, where}
+	return figure{"conditions of 3 and more terms", fmt.Sprint(n), fmt.Sprint("<= ", longConditions),
+		n <= longConditions, where}
 }
 
 func terms(e ast.Expr) int {

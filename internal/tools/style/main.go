@@ -122,7 +122,8 @@ func measure() ([]figure, error) {
 		return nil, err
 	}
 	figures = append(figures, tests, modules,
-		figure{"bytes of source that ship", fmt.Sprint(size), fmt.Sprint("<= ", shippedBytes), size <= shippedBytes, nil},
+		figure{"bytes of source that ship", fmt.Sprint(size), fmt.Sprint("<= ", shippedBytes),
+			size <= shippedBytes, nil},
 		listed)
 	return figures, nil
 }
@@ -206,7 +207,8 @@ func modules() (figure, error) {
 		}
 		return nil
 	})
-	return figure{"nested modules", fmt.Sprint(len(found)), fmt.Sprint("= ", nestedModules), len(found) == nestedModules, found}, err
+	return figure{"nested modules", fmt.Sprint(len(found)), fmt.Sprint("= ", nestedModules),
+		len(found) == nestedModules, found}, err
 }
 
 // A listing is one line of SECURITY.md's list of packages: a bullet or a row that begins with the package's path.

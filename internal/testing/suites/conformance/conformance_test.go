@@ -46,9 +46,12 @@ var conformance = []struct {
 	{name: "ciphertext of the console", ref: "kms://{console}", want: "console"},
 	{name: "ciphertext of the console, declared", ref: "kms://{console}?context=console", want: "console"},
 	{name: "ciphertext of binary data", ref: "kms://{binary}", want: "\x00\x01\xfe\xff\n"},
-	{name: "ciphertext under a disabled key", ref: "kms://{disabled}", kind: secrets.ErrDecrypt, moto: "a disabled key still decrypts"},
-	{name: "no ciphertext", ref: "kms://bm8gY2lwaGVydGV4dCBvZiBLTVMsIGJ1dCBsb25nIGVub3VnaA==", kind: secrets.ErrDecrypt},
-	{name: "garbage as long as a ciphertext", ref: "kms://" + strings.Repeat("bm8gY2lwaGVydGV4dCAh", 10), kind: secrets.ErrDecrypt, moto: "it denies, taking the first bytes for a key that does not exist"},
+	{name: "ciphertext under a disabled key", ref: "kms://{disabled}", kind: secrets.ErrDecrypt,
+		moto: "a disabled key still decrypts"},
+	{name: "no ciphertext", ref: "kms://bm8gY2lwaGVydGV4dCBvZiBLTVMsIGJ1dCBsb25nIGVub3VnaA==",
+		kind: secrets.ErrDecrypt},
+	{name: "garbage as long as a ciphertext", ref: "kms://" + strings.Repeat("bm8gY2lwaGVydGV4dCAh", 10),
+		kind: secrets.ErrDecrypt, moto: "it denies, taking the first bytes for a key that does not exist"},
 
 	{name: "String", ref: "ssm://{path}/string", want: "text"},
 	{name: "StringList", ref: "ssm://{path}/list", want: "x,y,z"},
@@ -66,12 +69,18 @@ var conformance = []struct {
 	{name: "no such version", ref: "ssm://{path}/versions:9", kind: secrets.ErrNotFound},
 	{name: "no such label", ref: "ssm://{path}/versions:green", kind: secrets.ErrNotFound},
 	{name: "tree", ref: "ssm://{path}/tree/*", want: `{"a":"1","b/c":"2","s":"3"}`},
-	{name: "tree of two pages", ref: "ssm://{path}/pages/*", want: `{"00":"0","01":"1","02":"2","03":"3","04":"4","05":"5","06":"6","07":"7","08":"8","09":"9","10":"10","11":"11"}`},
+	{name: "tree of two pages", ref: "ssm://{path}/pages/*",
+		want: `{"00":"0","01":"1","02":"2","03":"3","04":"4","05":"5","06":"6","07":"7","08":"8","09":"9",` +
+			`"10":"10","11":"11"}`},
 	{name: "tree of none", ref: "ssm://{path}/none/*", kind: secrets.ErrNotFound},
-	{name: "secret through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db", want: `{"user":"u","password":"second"}`},
-	{name: "previous stage through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db:AWSPREVIOUS", want: `{"user":"u","password":"first"}`},
-	{name: "version id through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db:{first}", want: `{"user":"u","password":"first"}`},
-	{name: "no such secret through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/none", kind: secrets.ErrNotFound},
+	{name: "secret through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db",
+		want: `{"user":"u","password":"second"}`},
+	{name: "previous stage through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db:AWSPREVIOUS",
+		want: `{"user":"u","password":"first"}`},
+	{name: "version id through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/db:{first}",
+		want: `{"user":"u","password":"first"}`},
+	{name: "no such secret through Parameter Store", ref: "ssm:///aws/reference/secretsmanager/{name}/none",
+		kind: secrets.ErrNotFound},
 
 	{name: "secret", ref: "sm://{name}/db", want: `{"user":"u","password":"second"}`},
 	{name: "field", ref: "sm://{name}/db#password", want: "second"},
@@ -87,12 +96,14 @@ var conformance = []struct {
 		motoBatch: "a get without a stage misses UpdateSecretVersionStage"},
 	{name: "no such secret", ref: "sm://{name}/none", kind: secrets.ErrNotFound},
 	{name: "no such stage", ref: "sm://{name}/db?stage=GREEN", kind: secrets.ErrNotFound},
-	{name: "no such version id", ref: "sm://{name}/db?version=00000000-0000-0000-0000-000000000000", kind: secrets.ErrNotFound},
+	{name: "no such version id", ref: "sm://{name}/db?version=00000000-0000-0000-0000-000000000000",
+		kind: secrets.ErrNotFound},
 	{name: "secret marked for deletion", ref: "sm://{name}/deleted", kind: secrets.ErrNotFound},
 }
 
-// TestConformance holds the backends and an endpoint against each other: the embedded one, moto's server where Python has it, and the one in
-// AWS_ENDPOINT_URL if that is set, which may be one of moto's too. It seeds through the SDK, under names of its own, and removes what it made (a KMS key: seven days later).
+// TestConformance holds the backends and an endpoint against each other: the embedded one, moto's server where Python
+// has it, and the one in AWS_ENDPOINT_URL if that is set, which may be one of moto's too. It seeds through the SDK,
+// under names of its own, and removes what it made (a KMS key: seven days later).
 func TestConformance(t *testing.T) {
 	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
@@ -158,7 +169,8 @@ func conform(t *testing.T, cfg aws.Config, moto bool) {
 	}
 	for i, tc := range conformance {
 		t.Run(tc.name, func(t *testing.T) {
-			env := newEnv(t, cfg, map[string]string{alone: fill.Replace(tc.ref), "AWS_LAMBDA_FUNCTION_NAME": "conformance"}, secrets.WithLogger(quiet()))
+			env := newEnv(t, cfg, map[string]string{alone: fill.Replace(tc.ref),
+				"AWS_LAMBDA_FUNCTION_NAME": "conformance"}, secrets.WithLogger(quiet()))
 			check(t, i, env, alone)
 		})
 	}
@@ -206,13 +218,15 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 		out, err := k.CreateKey(ctx, &kms.CreateKeyInput{Description: aws.String(name)})
 		must(err)
 		undo(func(ctx context.Context) error {
-			_, err := k.ScheduleKeyDeletion(ctx, &kms.ScheduleKeyDeletionInput{KeyId: id(*out.KeyMetadata.Arn), PendingWindowInDays: aws.Int32(7)})
+			_, err := k.ScheduleKeyDeletion(ctx,
+				&kms.ScheduleKeyDeletionInput{KeyId: id(*out.KeyMetadata.Arn), PendingWindowInDays: aws.Int32(7)})
 			return err
 		})
 		return *out.KeyMetadata.Arn
 	}
 	encrypt := func(key, plaintext string, context map[string]string) string {
-		out, err := k.Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: []byte(plaintext), EncryptionContext: context})
+		out, err := k.Encrypt(ctx, &kms.EncryptInput{KeyId: &key, Plaintext: []byte(plaintext),
+			EncryptionContext: context})
 		must(err)
 		return base64.RawURLEncoding.EncodeToString(out.CiphertextBlob)
 	}
@@ -224,7 +238,8 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 	must(err)
 
 	put := func(name, value string, kind ssmtypes.ParameterType, key *string) {
-		_, err := p.PutParameter(ctx, &ssm.PutParameterInput{Name: &name, Value: &value, Type: kind, KeyId: key, Overwrite: aws.Bool(true)})
+		_, err := p.PutParameter(ctx, &ssm.PutParameterInput{Name: &name, Value: &value, Type: kind, KeyId: key,
+			Overwrite: aws.Bool(true)})
 		must(err)
 		undo(func(ctx context.Context) error {
 			_, err := p.DeleteParameter(ctx, &ssm.DeleteParameterInput{Name: &name})
@@ -235,7 +250,8 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 			return err
 		})
 	}
-	texts := map[string]string{path + "/string": "text", path + "/space": " padded \n", name + "-bare": "bare", path + "/tree/a": "1", path + "/tree/b/c": "2", path + "/treetop": "no"}
+	texts := map[string]string{path + "/string": "text", path + "/space": " padded \n", name + "-bare": "bare",
+		path + "/tree/a": "1", path + "/tree/b/c": "2", path + "/treetop": "no"}
 	for i := range 12 {
 		texts[fmt.Sprintf("%s/pages/%02d", path, i)] = fmt.Sprint(i)
 	}
@@ -249,7 +265,8 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 	for _, value := range []string{"one", "two", "three"} {
 		put(path+"/versions", value, ssmtypes.ParameterTypeString, nil)
 	}
-	_, err = p.LabelParameterVersion(ctx, &ssm.LabelParameterVersionInput{Name: aws.String(path + "/versions"), ParameterVersion: aws.Int64(2), Labels: []string{"blue"}})
+	_, err = p.LabelParameterVersion(ctx, &ssm.LabelParameterVersionInput{Name: aws.String(path + "/versions"),
+		ParameterVersion: aws.Int64(2), Labels: []string{"blue"}})
 	must(err)
 	arn := func(name string) string {
 		out, err := p.GetParameter(ctx, &ssm.GetParameterInput{Name: &name})
@@ -261,31 +278,41 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 		out, err := s.CreateSecret(ctx, in)
 		must(err)
 		undo(func(ctx context.Context) error {
-			_, err := s.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: out.ARN, ForceDeleteWithoutRecovery: aws.Bool(true)})
+			_, err := s.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: out.ARN,
+				ForceDeleteWithoutRecovery: aws.Bool(true)})
 			return err
 		})
 		return *out.ARN, aws.ToString(out.VersionId)
 	}
 	next := func(id, value string, stages ...string) string {
-		out, err := s.PutSecretValue(ctx, &secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: &value, VersionStages: stages})
+		out, err := s.PutSecretValue(ctx,
+			&secretsmanager.PutSecretValueInput{SecretId: &id, SecretString: &value, VersionStages: stages})
 		must(err)
 		return *out.VersionId
 	}
-	secret, first := create(&secretsmanager.CreateSecretInput{Name: aws.String(name + "/db"), SecretString: aws.String(`{"user":"u","password":"first"}`)})
+	secret, first := create(&secretsmanager.CreateSecretInput{Name: aws.String(name + "/db"),
+		SecretString: aws.String(`{"user":"u","password":"first"}`)})
 	next(secret, `{"user":"u","password":"second"}`)
 	next(secret, "third", "AWSPENDING")
-	create(&secretsmanager.CreateSecretInput{Name: aws.String(name + "/binary"), SecretBinary: []byte("\x00\x01\xfe\xff\n")})
-	moved, old := create(&secretsmanager.CreateSecretInput{Name: aws.String(name + "/moved"), SecretString: aws.String("old")})
+	create(&secretsmanager.CreateSecretInput{Name: aws.String(name + "/binary"),
+		SecretBinary: []byte("\x00\x01\xfe\xff\n")})
+	moved, old := create(&secretsmanager.CreateSecretInput{Name: aws.String(name + "/moved"),
+		SecretString: aws.String("old")})
 	newer := next(moved, "newer")
-	_, err = s.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{SecretId: &moved, VersionStage: aws.String("AWSCURRENT"), MoveToVersionId: &old, RemoveFromVersionId: &newer})
+	_, err = s.UpdateSecretVersionStage(ctx, &secretsmanager.UpdateSecretVersionStageInput{SecretId: &moved,
+		VersionStage: aws.String("AWSCURRENT"), MoveToVersionId: &old, RemoveFromVersionId: &newer})
 	must(err)
-	deleted, _ := create(&secretsmanager.CreateSecretInput{Name: aws.String(name + "/deleted"), SecretString: aws.String("x")})
+	deleted, _ := create(&secretsmanager.CreateSecretInput{Name: aws.String(name + "/deleted"),
+		SecretString: aws.String("x")})
 	_, err = s.DeleteSecret(ctx, &secretsmanager.DeleteSecretInput{SecretId: &deleted})
 	must(err)
 
-	return strings.NewReplacer("{path}", path, "{name}", name, "{key}", key, "{other}", other, "{alias}", "alias/"+name, "{arn}", arn(path+"/string"), "{versions}", arn(path+"/versions"),
-		"{blob}", encrypt(key, "plain", nil), "{bound}", encrypt(key, "bound", map[string]string{"app": "x", "stage": "prod"}),
-		"{console}", encrypt(key, "console", map[string]string{"LambdaFunctionName": "conformance"}), "{binary}", encrypt(key, "\x00\x01\xfe\xff\n", nil),
+	return strings.NewReplacer("{path}", path, "{name}", name, "{key}", key, "{other}", other, "{alias}", "alias/"+name,
+		"{arn}", arn(path+"/string"), "{versions}", arn(path+"/versions"),
+		"{blob}", encrypt(key, "plain", nil), "{bound}",
+		encrypt(key, "bound", map[string]string{"app": "x", "stage": "prod"}),
+		"{console}", encrypt(key, "console", map[string]string{"LambdaFunctionName": "conformance"}), "{binary}",
+		encrypt(key, "\x00\x01\xfe\xff\n", nil),
 		"{disabled}", underDisabled, "{secret}", secret, "{partial}", secret[:len(secret)-7], "{first}", first)
 }
 
@@ -300,7 +327,8 @@ func isMoto(url string) bool {
 	return res.StatusCode == http.StatusOK
 }
 
-// startMoto starts moto's server for the length of the test and returns its URL, or skips the test where Python does not have it.
+// startMoto starts moto's server for the length of the test and returns its URL, or skips the test where Python does
+// not have it.
 func startMoto(t *testing.T) string {
 	t.Helper()
 	python, err := exec.LookPath("python3")

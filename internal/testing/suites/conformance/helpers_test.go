@@ -32,7 +32,8 @@ func config(url string) aws.Config {
 
 func newEnv(t testing.TB, cfg aws.Config, environ map[string]string, opts ...secrets.Option) *secrets.Env {
 	t.Helper()
-	env, err := secrets.New(append([]secrets.Option{secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ)}, opts...)...)
+	env, err := secrets.New(append([]secrets.Option{secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ)},
+		opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -64,16 +64,21 @@ var attacks = []attack{
 		}
 		io.WriteString(w, "]}")
 	})},
-	{name: "15 MiB of text", detail: "larger than 1024 KiB", sent: 64, answer: answered(func(w io.Writer) { text(w, 15<<20) })},
-	{name: "200 MiB of text", detail: "larger than 1024 KiB", sent: 64, answer: answered(func(w io.Writer) { text(w, 200<<20) })},
-	{name: "without end", detail: "larger than 1024 KiB", sent: 64, answer: answered(func(w io.Writer) { text(w, 1<<60) })},
-	{name: "redirect", detail: "secretsmanager:GetSecretValue", answer: func(_ io.Writer, _ *http.Request, other string) (int, http.Header, func(io.Writer)) {
-		return http.StatusFound, http.Header{"Location": {other}}, func(io.Writer) {}
-	}},
-	{name: "hang", detail: "no answer in time", answer: func(_ io.Writer, r *http.Request, _ string) (int, http.Header, func(io.Writer)) {
-		<-r.Context().Done()
-		return 200, nil, func(io.Writer) {}
-	}},
+	{name: "15 MiB of text", detail: "larger than 1024 KiB", sent: 64,
+		answer: answered(func(w io.Writer) { text(w, 15<<20) })},
+	{name: "200 MiB of text", detail: "larger than 1024 KiB", sent: 64,
+		answer: answered(func(w io.Writer) { text(w, 200<<20) })},
+	{name: "without end", detail: "larger than 1024 KiB", sent: 64,
+		answer: answered(func(w io.Writer) { text(w, 1<<60) })},
+	{name: "redirect", detail: "secretsmanager:GetSecretValue",
+		answer: func(_ io.Writer, _ *http.Request, other string) (int, http.Header, func(io.Writer)) {
+			return http.StatusFound, http.Header{"Location": {other}}, func(io.Writer) {}
+		}},
+	{name: "hang", detail: "no answer in time",
+		answer: func(_ io.Writer, r *http.Request, _ string) (int, http.Header, func(io.Writer)) {
+			<-r.Context().Done()
+			return 200, nil, func(io.Writer) {}
+		}},
 	{name: "plain http", at: "http://hostile.test", detail: "plain http", answer: answered(good)},
 }
 
@@ -151,7 +156,8 @@ func run(t *testing.T, a attack, client string) {
 	results := secrets.NewSecretsManager(cfg).Fetch(ctx, refs)
 	took, peak := time.Since(began), stop()
 	detail := secrets.Detail(results[0].Err)
-	t.Logf("%-18s %-8s %8v %5d MiB %6d MiB  %s", a.name, client, took.Round(time.Millisecond), sent.Load()>>20, peak>>20, detail)
+	t.Logf("%-18s %-8s %8v %5d MiB %6d MiB  %s", a.name, client, took.Round(time.Millisecond), sent.Load()>>20,
+		peak>>20, detail)
 	for _, r := range results {
 		d := secrets.Detail(r.Err)
 		cut := strings.Contains(d, "no answer in time") // a busy machine may not read so much in an attempt's time

@@ -38,7 +38,8 @@ func config(url string) aws.Config {
 
 func newEnv(t testing.TB, cfg aws.Config, environ map[string]string, opts ...secrets.Option) *secrets.Env {
 	t.Helper()
-	env, err := secrets.New(append([]secrets.Option{secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ)}, opts...)...)
+	env, err := secrets.New(append([]secrets.Option{secrets.WithAWSConfig(cfg), secrets.WithEnviron(environ)},
+		opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,13 +53,15 @@ func sixty(st *endpoint.Store) map[string]string {
 	environ := map[string]string{"PLAIN": "plain"}
 	key := st.CreateKey()
 	for i := range 25 {
-		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/app/p%d", i), Type: "SecureString", Value: fmt.Sprintf("parameter-%d", i)})
+		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/app/p%d", i), Type: "SecureString",
+			Value: fmt.Sprintf("parameter-%d", i)})
 		environ[fmt.Sprintf("P%d", i)] = fmt.Sprintf("ssm:///app/p%d", i)
 		st.PutSecret(fmt.Sprintf("app/s%d", i), fmt.Sprintf(`{"user":"u%d","password":"secret-%d"}`, i, i))
 		environ[fmt.Sprintf("S%d", i)] = fmt.Sprintf("sm://app/s%d#password", i)
 		if i < 5 {
 			environ[fmt.Sprintf("U%d", i)] = fmt.Sprintf("secretsmanager://app/s%d#user", i)
-			environ[fmt.Sprintf("K%d", i)] = kmsRef(st.Encrypt(key, fmt.Appendf(nil, "cipher-%d", i), map[string]string{"app": "x"})) + "?context.app=x"
+			environ[fmt.Sprintf("K%d", i)] = kmsRef(st.Encrypt(key, fmt.Appendf(nil, "cipher-%d", i),
+				map[string]string{"app": "x"})) + "?context.app=x"
 		}
 	}
 	return environ

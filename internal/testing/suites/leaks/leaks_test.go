@@ -47,9 +47,12 @@ import (
 func TestLeak_Detector(t *testing.T) {
 	t.Parallel()
 	for name, text := range map[string]string{
-		"plain": canary, "quoted": strconv.Quote(canary), "hex": fmt.Sprintf("%x", canary), "bytes": fmt.Sprint([]byte(canary)), "Go": fmt.Sprintf("%#v", []byte(canary)),
-		"base64": base64.StdEncoding.EncodeToString([]byte("password=" + canary + "!")), "base64, shifted": base64.URLEncoding.EncodeToString([]byte("12" + canary)),
-		"walked": leak.Walk(struct{ p *struct{ s string } }{&struct{ s string }{canary}}), "walked bytes": leak.Walk([]any{map[string][]byte{"k": []byte(canary)}}),
+		"plain": canary, "quoted": strconv.Quote(canary), "hex": fmt.Sprintf("%x", canary),
+		"bytes": fmt.Sprint([]byte(canary)), "Go": fmt.Sprintf("%#v", []byte(canary)),
+		"base64":          base64.StdEncoding.EncodeToString([]byte("password=" + canary + "!")),
+		"base64, shifted": base64.URLEncoding.EncodeToString([]byte("12" + canary)),
+		"walked":          leak.Walk(struct{ p *struct{ s string } }{&struct{ s string }{canary}}),
+		"walked bytes":    leak.Walk([]any{map[string][]byte{"k": []byte(canary)}}),
 	} {
 		if leak.In("before "+text+" after", canary) == "" {
 			t.Errorf("%s: not detected", name)
@@ -62,9 +65,12 @@ const canary = "Canary-7f3a\"9c<&>\\/+é%d\n-end"
 
 // exits is every way that we know by which a program shows what it holds.
 var exits = map[string]func(v any) string{
-	"json":      func(v any) string { b, err := json.Marshal(v); return string(b) + fmt.Sprint(err) },
-	"json, map": func(v any) string { b, err := json.Marshal(map[string]any{"v": v}); return string(b) + fmt.Sprint(err) },
-	"xml":       func(v any) string { b, err := xml.Marshal(v); return string(b) + fmt.Sprint(err) },
+	"json": func(v any) string { b, err := json.Marshal(v); return string(b) + fmt.Sprint(err) },
+	"json, map": func(v any) string {
+		b, err := json.Marshal(map[string]any{"v": v})
+		return string(b) + fmt.Sprint(err)
+	},
+	"xml": func(v any) string { b, err := xml.Marshal(v); return string(b) + fmt.Sprint(err) },
 	"gob": func(v any) string {
 		var b bytes.Buffer
 		err := gob.NewEncoder(&b).Encode(v)
@@ -83,13 +89,15 @@ var exits = map[string]func(v any) string{
 		return executed(texttemplate.Must(texttemplate.New("").Parse(`{{.}} {{printf "%#v" .}} {{js .}}`)), v)
 	},
 	"html": func(v any) string {
-		return executed(htmltemplate.Must(htmltemplate.New("").Parse(`<a href="{{.}}">{{.}}</a><script>x={{.}}</script>`)), v)
+		const page = `<a href="{{.}}">{{.}}</a><script>x={{.}}</script>`
+		return executed(htmltemplate.Must(htmltemplate.New("").Parse(page)), v)
 	},
 	"expvar":     func(v any) string { return expvar.Func(func() any { return v }).String() },
 	"walk":       leak.Walk,
 	"deep equal": func(v any) string { return fmt.Sprint(reflect.DeepEqual(v, "x"), reflect.ValueOf(v)) },
 	"sprint":     func(v any) string { return fmt.Sprint(v, " ", v) + fmt.Sprintln(v) },
-	"json error": func(v any) string { // no text: a Value would hold it from then on, and the other exits find no canary
+	// no text: a Value would hold it from then on, and the other exits find no canary
+	"json error": func(v any) string {
 		return fmt.Sprint(json.Unmarshal([]byte(`5`), v), json.Unmarshal([]byte(`{"x":1}`), &v))
 	},
 	"json, key": func(v any) string {
@@ -158,9 +166,12 @@ func around(v secrets.Value) map[string]any {
 	ch <- v
 	p := &v
 	return map[string]any{
-		"value": v, "pointer": &v, "pointer to pointer": &p, "slice": []secrets.Value{v}, "array": [1]secrets.Value{v}, "map": map[string]secrets.Value{"k": v},
-		"any": []any{v, &v}, "exported": exported{v}, "exported pointer": &exported{v}, "unexported": unexported{v}, "unexported pointer": &unexported{v}, "embedded": embedded{v},
-		"channel": ch, "closure": func() string { return v.Reveal() }, "method": v.Reveal, "nested": map[string]any{"a": []any{unexported{v}, exported{v}}},
+		"value": v, "pointer": &v, "pointer to pointer": &p, "slice": []secrets.Value{v}, "array": [1]secrets.Value{v},
+		"map": map[string]secrets.Value{"k": v},
+		"any": []any{v, &v}, "exported": exported{v}, "exported pointer": &exported{v}, "unexported": unexported{v},
+		"unexported pointer": &unexported{v}, "embedded": embedded{v},
+		"channel": ch, "closure": func() string { return v.Reveal() }, "method": v.Reveal,
+		"nested": map[string]any{"a": []any{unexported{v}, exported{v}}},
 	}
 }
 
@@ -185,7 +196,8 @@ func TestLeak_Value(t *testing.T) {
 	if err := text.UnmarshalText([]byte(canary)); err != nil {
 		t.Fatal(err)
 	}
-	for kind, v := range map[string]secrets.Value{"value": secrets.NewValue(canary, "version"), "field": field, "unmarshaled": text} {
+	for kind, v := range map[string]secrets.Value{"value": secrets.NewValue(canary, "version"), "field": field,
+		"unmarshaled": text} {
 		for where, thing := range around(v) {
 			checkExits(t, kind+" as "+where, thing, canary)
 		}
@@ -193,7 +205,8 @@ func TestLeak_Value(t *testing.T) {
 	v := secrets.NewValue(canary, "")
 	_, missing := v.Field("nothing")
 	checkExits(t, "field error", missing, canary)
-	_, missing = secrets.NewValue(string(object), "").Field(canary) // a value used for a path by mistake is the caller's text, and still no leak of the value
+	// a value used for a path by mistake is the caller's text, and still no leak of the value
+	_, missing = secrets.NewValue(string(object), "").Field(canary)
 	checkExits(t, "other field error", missing, string(object))
 }
 
@@ -207,12 +220,15 @@ func TestLeak_Env(t *testing.T) {
 	st.PutParameter(endpoint.Parameter{Name: "/app/db", Type: "SecureString", Value: canary})
 	object, _ := json.Marshal(map[string]string{"password": canary})
 	st.PutSecret("prod/db", string(object))
-	environ := map[string]string{"P": "ssm:///app/db", "S": "sm://prod/db#password", "T": "ssm:///app/*", "K": kmsRef(blob), "L": declared,
-		"GONE": "sm://gone", "BAD": kmsRef([]byte(cipher)), "BARE": base64.StdEncoding.EncodeToString([]byte(cipher + cipher)), "F": "sm://prod/db#nothing"}
+	environ := map[string]string{"P": "ssm:///app/db", "S": "sm://prod/db#password", "T": "ssm:///app/*",
+		"K": kmsRef(blob), "L": declared,
+		"GONE": "sm://gone", "BAD": kmsRef([]byte(cipher)),
+		"BARE": base64.StdEncoding.EncodeToString([]byte(cipher + cipher)), "F": "sm://prod/db#nothing"}
 	var out bytes.Buffer
 	var mu sync.Mutex
 	log := slog.New(slog.NewJSONHandler(&locked{w: &out, mu: &mu}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	env := newEnv(t, cfg, environ, secrets.WithVars(secrets.Literal, "L"), secrets.WithVars(secrets.KMS, "BARE"), secrets.WithLogger(log), secrets.WithTTL(0))
+	env := newEnv(t, cfg, environ, secrets.WithVars(secrets.Literal, "L"), secrets.WithVars(secrets.KMS, "BARE"),
+		secrets.WithLogger(log), secrets.WithTTL(0))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	hidden := []string{canary, declared, cipher, string(blob)}
@@ -220,7 +236,8 @@ func TestLeak_Env(t *testing.T) {
 	see := func(name string, v any) {
 		t.Helper()
 		checkExits(t, name, v, canary)
-		for _, exit := range []string{"json", "slog text", "slog json", "%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "error", "panic"} {
+		for _, exit := range []string{"json", "slog text", "slog json", "%v", "%+v", "%#v", "%s", "%q", "%x", "%d",
+			"error", "panic"} {
 			if form := leak.In(exits[exit](v), hidden...); form != "" {
 				t.Errorf("%s through %s shows %q", name, exit, form)
 			}
@@ -251,7 +268,8 @@ func TestLeak_Env(t *testing.T) {
 		see("Derive", []any{pool.Do(ctx, func(int) error { return errors.New("x") }), pool})
 	}
 	good()
-	for _, bad := range []endpoint.Action{endpoint.Deny, endpoint.Throttle, endpoint.Truncated, endpoint.TruncatedJSON, endpoint.WrongTypes, endpoint.Missing, endpoint.CutRST} {
+	for _, bad := range []endpoint.Action{endpoint.Deny, endpoint.Throttle, endpoint.Truncated, endpoint.TruncatedJSON,
+		endpoint.WrongTypes, endpoint.Missing, endpoint.CutRST} {
 		fault := s.Fault(endpoint.Fault{Do: bad})
 		var cancelBad func()
 		ctx, cancelBad = context.WithTimeout(t.Context(), 80*time.Millisecond)
@@ -266,10 +284,14 @@ func TestLeak_Env(t *testing.T) {
 	see("after", env.Refresh(ctx))
 
 	for name, opts := range map[string][]secrets.Option{
-		"New, declared as ciphertext": {secrets.WithVars(secrets.KMS, "L")}, "New, declared as parameter": {secrets.WithVars(secrets.SSM, "L", "BARE")}, "New, declared as secret": {secrets.WithVars(secrets.SecretsManager, "K")},
-		"New, local values": {secrets.WithLocalValues(map[string]string{"P": canary})}, "New, refused": {secrets.WithCheck(func(string, secrets.Ref) error { return errors.New("no") })},
+		"New, declared as ciphertext": {secrets.WithVars(secrets.KMS, "L")}, "New, declared as " +
+			"parameter": {secrets.WithVars(secrets.SSM, "L", "BARE")},
+		"New, declared as secret": {secrets.WithVars(secrets.SecretsManager, "K")},
+		"New, local values":       {secrets.WithLocalValues(map[string]string{"P": canary})},
+		"New, refused":            {secrets.WithCheck(func(string, secrets.Ref) error { return errors.New("no") })},
 	} {
-		other := map[string]string{"L": declared + " ", "BARE": cipher + "!?", "K": "kms://" + cipher + "?!", "P": "ssm:///app/db"}
+		other := map[string]string{"L": declared + " ", "BARE": cipher + "!?", "K": "kms://" + cipher + "?!",
+			"P": "ssm:///app/db"}
 		_, err := secrets.New(append(opts, secrets.WithEnviron(other))...)
 		if err == nil {
 			t.Fatal(name, ": no error")
@@ -284,7 +306,8 @@ func TestLeak_Env(t *testing.T) {
 		defer func() { see("Reveal's panic", recover()) }()
 		secrets.Value{}.Reveal()
 	}()
-	local, err := secrets.New(secrets.WithEnviron(map[string]string{"P": "ssm:///app/db"}), secrets.WithLocalValues(map[string]string{"P": canary}))
+	local, err := secrets.New(secrets.WithEnviron(map[string]string{"P": "ssm:///app/db"}),
+		secrets.WithLocalValues(map[string]string{"P": canary}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -321,9 +344,15 @@ func (l *locked) Write(b []byte) (int, error) {
 func TestLeak_Provider(t *testing.T) {
 	t.Parallel()
 	for name, p := range map[string]secrets.Provider{
-		"panic":        secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) { panic(canary) }),
-		"panic, error": secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) { panic(errors.New(canary)) }),
-		"too many":     fetcher(func(refs []secrets.Ref) []secrets.Result { return make([]secrets.Result, len(refs)+1) }),
+		"panic": secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+			panic(canary)
+		}),
+		"panic, error": secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+			panic(errors.New(canary))
+		}),
+		"too many": fetcher(func(refs []secrets.Ref) []secrets.Result {
+			return make([]secrets.Result, len(refs)+1)
+		}),
 		"both": fetcher(func([]secrets.Ref) []secrets.Result {
 			return []secrets.Result{{Value: secrets.NewValue(canary, ""), Err: secrets.ErrNotFound}}
 		}),
@@ -336,7 +365,8 @@ func TestLeak_Provider(t *testing.T) {
 			t.Fatal(err)
 		}
 		var results []secrets.Result
-		// In a bubble, which ends when the last try of the flight has: the exits walk through the cache without its lock.
+		// In a bubble, which ends when the last try of the flight has: the exits walk through the cache without its
+		// lock.
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
@@ -365,12 +395,14 @@ func TestLeak_SDKLogging(t *testing.T) {
 	blob := st.Encrypt(key, []byte(canary), nil)
 	st.PutParameter(endpoint.Parameter{Name: "/app/db", Type: "SecureString", Value: canary})
 	st.PutSecret("prod/db", canary)
-	for _, action := range []endpoint.Action{"", endpoint.Truncated, endpoint.TruncatedJSON, endpoint.WrongTypes, endpoint.Throttle} {
+	for _, action := range []endpoint.Action{"", endpoint.Truncated, endpoint.TruncatedJSON, endpoint.WrongTypes,
+		endpoint.Throttle} {
 		fault := s.Fault(endpoint.Fault{Do: action})
 		if action == "" {
 			fault.Remove()
 		}
-		env := newEnv(t, cfg, map[string]string{"P": "ssm:///app/db", "T": "ssm:///app/*", "S": "sm://prod/db", "K": kmsRef(blob)}, secrets.WithBatchGetSecretValue(), secrets.WithLogger(slog.New(slog.DiscardHandler)))
+		env := newEnv(t, cfg, map[string]string{"P": "ssm:///app/db", "T": "ssm:///app/*", "S": "sm://prod/db",
+			"K": kmsRef(blob)}, secrets.WithBatchGetSecretValue(), secrets.WithLogger(slog.New(slog.DiscardHandler)))
 		patience := 300 * time.Millisecond
 		if action == "" {
 			patience = time.Minute
@@ -403,7 +435,8 @@ func TestWrites_NoSuchCalls(t *testing.T) {
 		"os":      {"Getenv", "LookupEnv", "Environ"},
 		"syscall": {"ECONNREFUSED", "ECONNRESET", "EMFILE", "ENFILE", "ENETUNREACH", "EHOSTUNREACH", "Errno"},
 	}
-	forbidden := []string{"os/exec", "io/ioutil", "unsafe", "plugin", "log", "net/http/httputil", "runtime/pprof", "runtime/trace"}
+	forbidden := []string{"os/exec", "io/ioutil", "unsafe", "plugin", "log", "net/http/httputil", "runtime/pprof",
+		"runtime/trace"}
 	files := 0
 	dirs := []string{"."} // and those of ours that they import
 	for i := 0; i < len(dirs); i++ {
@@ -426,13 +459,15 @@ func TestWrites_NoSuchCalls(t *testing.T) {
 				if slices.Contains(forbidden, path) {
 					t.Errorf("%s imports %s", name, path)
 				}
-				if ours, ok := strings.CutPrefix(path, "github.com/lambdasecrets/secrets/"); ok && !slices.Contains(dirs, ours) {
+				if ours, ok := strings.CutPrefix(path, "github.com/lambdasecrets/secrets/"); ok &&
+					!slices.Contains(dirs, ours) {
 					dirs = append(dirs, ours)
 				}
 			}
 			ast.Inspect(file, func(n ast.Node) bool {
 				if s, ok := n.(*ast.SelectorExpr); ok {
-					if x, ok := s.X.(*ast.Ident); ok && x.Obj == nil && allowed[x.Name] != nil && !slices.Contains(allowed[x.Name], s.Sel.Name) {
+					if x, ok := s.X.(*ast.Ident); ok && x.Obj == nil && allowed[x.Name] != nil &&
+						!slices.Contains(allowed[x.Name], s.Sel.Name) {
 						t.Errorf("%s uses %s.%s", name, x.Name, s.Sel.Name)
 					}
 				}
@@ -451,7 +486,8 @@ func TestWrites_NothingChanges(t *testing.T) {
 		before := os.Environ()
 		_, st, cfg := start(t)
 		env := newEnv(t, cfg, sixty(st))
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // a busy machine needs more than the 2 seconds of a warm
+		// a busy machine needs more than the 2 seconds of a warm
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		if err := env.Warm(ctx); err != nil {
 			t.Fatal(err)

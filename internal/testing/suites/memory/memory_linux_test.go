@@ -51,8 +51,8 @@ func function() {
 	runtime.KeepAlive(env)
 }
 
-// TestMemory_Copies counts what stands in memory after one Get and three runs of the collector, which frees memory and does
-// not erase it: how much is overwritten by then differs from run to run, so the worst of several counts. The value
+// TestMemory_Copies counts what stands in memory after one Get and three runs of the collector, which frees memory and
+// does not erase it: how much is overwritten by then differs from run to run, so the worst of several counts. The value
 // itself is one, the record as it came over TLS another; the SDK's decoder leaves up to three, unless runtime/secret
 // erases them (GOEXPERIMENT=runtimesecret go test ./internal/testing/suites/memory).
 func TestMemory_Copies(t *testing.T) {
@@ -74,7 +74,8 @@ func TestMemory_Copies(t *testing.T) {
 			padding := strings.Repeat("-", (size-len(canary))/2)
 			s.Region(region).PutSecret("db", padding+canary+padding)
 			environ := []string{
-				asFunction + "=1", "DB=sm://db", "AWS_REGION=" + region, "AWS_ENDPOINT_URL=" + url, "AWS_CA_BUNDLE=" + bundle,
+				asFunction + "=1", "DB=sm://db", "AWS_REGION=" + region, "AWS_ENDPOINT_URL=" + url,
+				"AWS_CA_BUNDLE=" + bundle,
 				"AWS_ACCESS_KEY_ID=AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY=secret-access-key",
 			}
 			var counts []int

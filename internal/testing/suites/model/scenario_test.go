@@ -746,17 +746,18 @@ func TestClock_PanicLeavesNoLock(t *testing.T) {
 			var mu sync.Mutex
 			armed, n := false, 0
 			b := newBackend(nil)
-			env := newEnv(t, b.parts(), single, secrets.WithTTL(0), secrets.WithClock(func() (time.Time, time.Duration) {
-				mu.Lock()
-				defer mu.Unlock()
-				stack := make([]byte, 1<<14)
-				if armed && bytes.Contains(stack[:runtime.Stack(stack, false)], []byte("secrets.(*Env).Get(")) {
-					if n++; n == reading+1 {
-						panic("the clock panics")
+			env := newEnv(t, b.parts(), single, secrets.WithTTL(0),
+				secrets.WithClock(func() (time.Time, time.Duration) {
+					mu.Lock()
+					defer mu.Unlock()
+					stack := make([]byte, 1<<14)
+					if armed && bytes.Contains(stack[:runtime.Stack(stack, false)], []byte("secrets.(*Env).Get(")) {
+						if n++; n == reading+1 {
+							panic("the clock panics")
+						}
 					}
-				}
-				return clock.now()
-			}))
+					return clock.now()
+				}))
 			get(t, env, "A", time.Second)
 			arm := func(on bool) {
 				mu.Lock()

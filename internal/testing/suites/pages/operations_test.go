@@ -142,7 +142,8 @@ func TestOperations_LinesAreThoseOfTheCode(t *testing.T) {
 	}
 	for line := range maps.Keys(code) {
 		if !maps.Equal(code[line], table[line]) {
-			t.Errorf("%s: the code logs %v, the table says %v", line, slices.Sorted(maps.Keys(code[line])), slices.Sorted(maps.Keys(table[line])))
+			t.Errorf("%s: the code logs %v, the table says %v", line, slices.Sorted(maps.Keys(code[line])),
+				slices.Sorted(maps.Keys(table[line])))
 		}
 	}
 	for line := range table {

@@ -15,7 +15,8 @@ import (
 func TestLicences_ShippedModules(t *testing.T) {
 	t.Parallel()
 	const format = "{{with .Module}}{{.Path}}\t{{.Version}}\t{{.Dir}}{{end}}"
-	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", format, ".", "./secretstest", "./secretsql", "./secrethttp")
+	cmd := exec.CommandContext(t.Context(), "go", "list", "-deps", "-f", format, ".", "./secretstest", "./secretsql",
+		"./secrethttp")
 	cmd.Dir = root
 	out, err := cmd.Output()
 	if err != nil {

@@ -115,7 +115,8 @@ func TestSecurity_EnvironmentIsNamed(t *testing.T) {
 	t.Parallel()
 	text := read(t, "SECURITY.md")
 	for _, name := range []string{
-		"AWS_ENDPOINT_URL", "HTTPS_PROXY", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE",
+		"AWS_ENDPOINT_URL", "HTTPS_PROXY", "AWS_CA_BUNDLE", "SSL_CERT_FILE", "AWS_CONFIG_FILE",
+		"AWS_SHARED_CREDENTIALS_FILE",
 		"AWS_PROFILE", "GODEBUG", "credential_process", "X-Amz-Security-Token", "otelhttptrace",
 	} {
 		if !strings.Contains(text, name) {

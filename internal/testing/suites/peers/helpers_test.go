@@ -24,8 +24,8 @@ var (
 	errOdd       = errors.New("an error of no known kind")
 )
 
-// A script is a Provider that a test directs: it takes delay for a call, unless ctx ends before, and then answers what answer
-// says, or else the name and the number of the call. It keeps what it was asked.
+// A script is a Provider that a test directs: it takes delay for a call, unless ctx ends before, and then answers what
+// answer says, or else the name and the number of the call. It keeps what it was asked.
 type script struct {
 	delay  time.Duration
 	answer func(ctx context.Context, call int, id string) (string, error) // called without the lock, once per reference
@@ -109,7 +109,8 @@ func (p *script) asked(n int) string {
 // env returns an Env over p. Each of vars is a name and a reference.
 func (p *script) env(t testing.TB, vars map[string]string, opts ...secrets.Option) *secrets.Env {
 	t.Helper()
-	env, err := secrets.New(append([]secrets.Option{secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet())}, opts...)...)
+	env, err := secrets.New(append([]secrets.Option{secrets.WithEnviron(vars), secrets.WithProvider(p),
+		secrets.WithLogger(quiet())}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,8 +13,9 @@ import (
 	"github.com/lambdasecrets/secrets"
 )
 
-// Bugs that were found in other Go libraries of this kind, each with a test that would catch it here. The bugs of parsers and backends have theirs where the
-// parsers and backends are tested: internal/refsyntax, and the tests of the three backends.
+// Bugs that were found in other Go libraries of this kind, each with a test that would catch it here. The bugs of
+// parsers and backends have theirs where the parsers and backends are tested: internal/refsyntax, and the tests of the
+// three backends.
 func TestPeers_Bugs(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -73,7 +74,8 @@ func TestPeers_Bugs(t *testing.T) {
 			leader := read(t.Context(), env, "A")
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if g := <-read(ctx, env, "A"); !errors.Is(g.err, context.DeadlineExceeded) || g.took != 750*time.Millisecond {
+			if g := <-read(ctx, env, "A"); !errors.Is(g.err, context.DeadlineExceeded) ||
+				g.took != 750*time.Millisecond {
 				t.Errorf("the waiter: %+v", g)
 			}
 			if g := <-leader; g.text != "a-1" {
@@ -116,7 +118,12 @@ func TestPeers_Bugs(t *testing.T) {
 			p.set(time.Hour, nil)
 			slow := read(t.Context(), env, "SLOW")
 			p.set(0, nil)
-			took(t, "a hit and a miss", 0, 0, func() { expect(t, env, "a-1"); mustGet(t, env, "B"); env.Refs(); env.Stats() })
+			took(t, "a hit and a miss", 0, 0, func() {
+				expect(t, env, "a-1")
+				mustGet(t, env, "B")
+				env.Refs()
+				env.Stats()
+			})
 			<-slow
 		}},
 		{"who gets a value can write into the cache", "the AWS caching client, brwse, setec", func(t *testing.T) {
@@ -141,9 +148,11 @@ func TestPeers_Bugs(t *testing.T) {
 			const canary = "correct-horse-battery"
 			p := &script{}
 			var log strings.Builder
-			env := p.env(t, map[string]string{"MISSING": "sm://a#missing", "NULL": "sm://a#null", "DUPLICATE": "sm://c#x", "TEXT": "sm://b#x", "DEEP": "sm://a#k.x"}, secrets.WithLogger(textLog(&log)))
+			env := p.env(t, map[string]string{"MISSING": "sm://a#missing", "NULL": "sm://a#null",
+				"DUPLICATE": "sm://c#x", "TEXT": "sm://b#x", "DEEP": "sm://a#k.x"}, secrets.WithLogger(textLog(&log)))
 			p.set(0, func(_ context.Context, _ int, id string) (string, error) {
-				return map[string]string{"a": `{"null":null,"k":"` + canary + `"}`, "b": canary + `{"x":`, "c": `{"x":"` + canary + `","x":"` + canary + `"}`}[id], nil
+				return map[string]string{"a": `{"null":null,"k":"` + canary + `"}`, "b": canary + `{"x":`,
+					"c": `{"x":"` + canary + `","x":"` + canary + `"}`}[id], nil
 			})
 			err := env.Warm(t.Context())
 			texts := []string{log.String(), secrets.Detail(err), fmt.Sprintf("%v %+v %#v %s", err, err, err, err)}
@@ -161,15 +170,19 @@ func TestPeers_Bugs(t *testing.T) {
 		{"every error becomes not found", "chamber, vals", func(t *testing.T) {
 			p := &script{}
 			p.set(0, func(_ context.Context, _ int, id string) (string, error) {
-				return "", map[string]error{"denied": errDenied, "none": secrets.ErrNotFound, "busy": errThrottled, "odd": errOdd}[id]
+				return "", map[string]error{"denied": errDenied, "none": secrets.ErrNotFound, "busy": errThrottled,
+					"odd": errOdd}[id]
 			})
-			env := p.env(t, map[string]string{"DENIED": "sm://denied", "NONE": "sm://none", "BUSY": "sm://busy", "ODD": "sm://odd"})
-			for name, kind := range map[string]error{"DENIED": secrets.ErrAccessDenied, "NONE": secrets.ErrNotFound, "BUSY": secrets.ErrThrottled, "ODD": secrets.ErrUnavailable} {
+			env := p.env(t, map[string]string{"DENIED": "sm://denied", "NONE": "sm://none", "BUSY": "sm://busy",
+				"ODD": "sm://odd"})
+			for name, kind := range map[string]error{"DENIED": secrets.ErrAccessDenied, "NONE": secrets.ErrNotFound,
+				"BUSY": secrets.ErrThrottled, "ODD": secrets.ErrUnavailable} {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 				_, err := env.Get(ctx, name)
 				cancel()
 				var e *secrets.ResolveError
-				if !errors.Is(err, kind) || !errors.As(err, &e) || e.Variable != name || kind != secrets.ErrNotFound && errors.Is(err, secrets.ErrNotFound) {
+				if !errors.Is(err, kind) || !errors.As(err, &e) || e.Variable != name || kind != secrets.ErrNotFound &&
+					errors.Is(err, secrets.ErrNotFound) {
 					t.Errorf("%s: %v", name, err)
 				}
 			}
@@ -200,7 +213,8 @@ func TestPeers_Bugs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r := c.Fetch(t.Context(), []secrets.Ref{secrets.Secret("a"), {}}); r[0].Err != nil || !errors.Is(r[1].Err, secrets.ErrInvalidReference) {
+			if r := c.Fetch(t.Context(), []secrets.Ref{secrets.Secret("a"), {}}); r[0].Err != nil ||
+				!errors.Is(r[1].Err, secrets.ErrInvalidReference) {
 				t.Errorf("%v, %v", r[0].Err, r[1].Err)
 			}
 			if r := c.Fetch(t.Context(), nil); len(r) != 0 {
@@ -219,7 +233,8 @@ func TestPeers_Bugs(t *testing.T) {
 		}},
 		{"a nil or unhashable provider panics", "brwse, ENS", func(t *testing.T) {
 			var none *script
-			for name, p := range map[string]secrets.Provider{"nil": nil, "a nil pointer": none, "a nil function": secrets.ProviderFunc(nil)} {
+			for name, p := range map[string]secrets.Provider{"nil": nil, "a nil pointer": none,
+				"a nil function": secrets.ProviderFunc(nil)} {
 				if _, err := secrets.NewCache(p); err == nil {
 					t.Errorf("NewCache takes %s", name)
 				}
@@ -227,7 +242,8 @@ func TestPeers_Bugs(t *testing.T) {
 					t.Errorf("WithProvider takes %s", name)
 				}
 			}
-			env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(unhashable{}), secrets.WithProvider(unhashable{}, secrets.SSM))
+			env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}),
+				secrets.WithProvider(unhashable{}), secrets.WithProvider(unhashable{}, secrets.SSM))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -245,7 +261,8 @@ func TestPeers_Bugs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, r := range outer.Fetch(t.Context(), []secrets.Ref{secrets.Secret("a"), secrets.Secret("b"), secrets.Secret("c"), secrets.Secret("a")}) {
+			for _, r := range outer.Fetch(t.Context(),
+				[]secrets.Ref{secrets.Secret("a"), secrets.Secret("b"), secrets.Secret("c"), secrets.Secret("a")}) {
 				if r.Err != nil {
 					t.Error(r.Err)
 				}
@@ -254,31 +271,42 @@ func TestPeers_Bugs(t *testing.T) {
 				t.Errorf("%d calls, the first for %s", p.count(), got)
 			}
 		}},
-		{"what is cached is found under another version, stage, key or context", "Powertools for TypeScript 5622", func(t *testing.T) {
-			vars := map[string]string{}
-			for i, ref := range []string{"sm://a", "sm://a?stage=AWSPREVIOUS", "sm://a?version=11111111-2222-3333-4444-555555555555", "sm://a?region=us-east-1", "sm://b",
-				"ssm:///a", "ssm:///a:1", "ssm:///a:2", "ssm:///a:label", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context.a=b", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context.a=c", "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context=none"} {
-				vars[fmt.Sprint("V", i)] = ref
-			}
-			seen := map[string]string{}
-			env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
-				return secrets.NewValue(ref.Text(), ""), nil
-			})))
-			if err != nil {
-				t.Fatal(err)
-			}
-			for name, ref := range vars {
-				got := mustGet(t, env, name).Reveal()
-				if other := seen[got]; other != "" {
-					t.Errorf("%s and %s share %s", ref, other, got)
+		{"what is cached is found under another version, stage, key or context", "Powertools for TypeScript 5622",
+			func(t *testing.T) {
+				vars := map[string]string{}
+				for i, ref := range []string{"sm://a", "sm://a?stage=AWSPREVIOUS",
+					"sm://a?version=11111111-2222-3333-4444-555555555555", "sm://a?region=us-east-1", "sm://b",
+					"ssm:///a", "ssm:///a:1", "ssm:///a:2", "ssm:///a:label",
+					"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA",
+					"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAB",
+					"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context.a=b",
+					"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context.a=c",
+					"kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA?context=none"} {
+					vars[fmt.Sprint("V", i)] = ref
 				}
-				seen[got] = ref
-			}
-		}},
+				seen := map[string]string{}
+				env, err := secrets.New(secrets.WithEnviron(vars),
+					secrets.WithProvider(secrets.ProviderFunc(func(_ context.Context,
+						ref secrets.Ref) (secrets.Value, error) {
+						return secrets.NewValue(ref.Text(), ""), nil
+					})))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for name, ref := range vars {
+					got := mustGet(t, env, name).Reveal()
+					if other := seen[got]; other != "" {
+						t.Errorf("%s and %s share %s", ref, other, got)
+					}
+					seen[got] = ref
+				}
+			}},
 		{"what the preload fetched is not what is read", "secretfetch", func(t *testing.T) {
 			p := &script{}
 			p.set(0, func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil })
-			vars := map[string]string{"A": "sm://a", "X": "secretsmanager://a#x", "P": "ssm:///p?ttl=1h", "K": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "BARE": "b", "AWS_REGION": region, "HOME_REGION": "sm://a?region=" + region}
+			vars := map[string]string{"A": "sm://a", "X": "secretsmanager://a#x", "P": "ssm:///p?ttl=1h",
+				"K": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "BARE": "b", "AWS_REGION": region,
+				"HOME_REGION": "sm://a?region=" + region}
 			env := p.env(t, vars, secrets.WithVars(secrets.SecretsManager, "BARE"))
 			if err := env.Warm(t.Context()); err != nil {
 				t.Fatal(err)
@@ -301,17 +329,20 @@ func TestPeers_Bugs(t *testing.T) {
 	}
 }
 
-// Maps and structs shared between goroutines without a lock, as in setec's GetVersion and awskms: every public method at once, for the race detector.
+// Maps and structs shared between goroutines without a lock, as in setec's GetVersion and awskms: every public method
+// at once, for the race detector.
 func TestPeers_EveryMethodAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{delay: time.Millisecond}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "P": "ssm:///p", "PLAIN": "x"}, secrets.WithTTL(5*time.Millisecond))
+		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "P": "ssm:///p", "PLAIN": "x"},
+			secrets.WithTTL(5*time.Millisecond))
 		c, err := secrets.NewCache(p, secrets.WithTTL(5*time.Millisecond), secrets.WithLogger(quiet()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		derived := secrets.Derive(env, "A", func(_ context.Context, v secrets.Value) (string, error) { return v.Reveal(), nil }, func(string) {})
+		derived := secrets.Derive(env, "A",
+			func(_ context.Context, v secrets.Value) (string, error) { return v.Reveal(), nil }, func(string) {})
 		ctx := t.Context()
 		must := func(err error) {
 			if err != nil {
@@ -343,7 +374,8 @@ func TestPeers_EveryMethodAtOnce(t *testing.T) {
 				must(err)
 				w, err := env.Get(ctx, "B")
 				must(err)
-				if v.Equal(w) || !v.EqualString(v.Reveal()) || v.IsZero() || v.String() != "[REDACTED]" || v.Version() == "" || v.FetchedAt().IsZero() || v.Stale() {
+				if v.Equal(w) || !v.EqualString(v.Reveal()) || v.IsZero() || v.String() != "[REDACTED]" ||
+					v.Version() == "" || v.FetchedAt().IsZero() || v.Stale() {
 					t.Error("a Value contradicts itself")
 				}
 			},

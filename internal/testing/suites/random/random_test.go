@@ -117,7 +117,8 @@ func (w *world) event(ids []string) {
 		w.trouble, w.until = errHang, span(5*time.Second, 30*time.Second)
 	case now.Before(t.until):
 	case n < 80:
-		t.gone, t.until = secrets.ErrAccessDenied, span(5*time.Second, 40*time.Second) // a policy that is being replaced
+		// a policy that is being replaced
+		t.gone, t.until = secrets.ErrAccessDenied, span(5*time.Second, 40*time.Second)
 	case n < 90:
 		t.gone, t.until = secrets.ErrAccessDenied, span(12*time.Minute, 25*time.Minute)
 	default:
@@ -125,12 +126,13 @@ func (w *world) event(ids []string) {
 	}
 }
 
-// Two hours of throttling, 5xx, cut connections, denials that blink and denials that stay, deletions, rotations, freezes and clocks that are set back, and every
-// read is checked.
+// Two hours of throttling, 5xx, cut connections, denials that blink and denials that stay, deletions, rotations,
+// freezes and clocks that are set back, and every read is checked.
 func TestRandom_TwoHours(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		const ttl, grace, bound = 5 * time.Minute, 5 * time.Minute, 20 * time.Minute // the defaults, and the stale bound of half of the references
+		// the defaults, and the stale bound of half of the references
+		const ttl, grace, bound = 5 * time.Minute, 5 * time.Minute, 20 * time.Minute
 		seed := rand.Uint64()
 		t.Log("seed", seed)
 		w := &world{rand: rand.New(rand.NewPCG(seed, 1)), things: map[string]*thing{}, clock: newClocks()}
@@ -150,7 +152,8 @@ func TestRandom_TwoHours(t *testing.T) {
 			w.store(id)
 		}
 		var log bytes.Buffer
-		env, err := secrets.New(secrets.WithEnviron(environ), secrets.WithProvider(w), secrets.WithClock(w.clock.now), secrets.WithLogger(slog.New(slog.NewJSONHandler(&locked{w: &log, mu: new(sync.Mutex)}, nil))))
+		env, err := secrets.New(secrets.WithEnviron(environ), secrets.WithProvider(w), secrets.WithClock(w.clock.now),
+			secrets.WithLogger(slog.New(slog.NewJSONHandler(&locked{w: &log, mu: new(sync.Mutex)}, nil))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -241,15 +244,17 @@ func TestRandom_TwoHours(t *testing.T) {
 			t.Error(secrets.Detail(err))
 		}
 		for i, name := range names {
-			if v, err := env.Get(t.Context(), name); err != nil || v.Reveal() != w.things[ids[i]].values[len(w.things[ids[i]].values)-1].plain {
+			if v, err := env.Get(t.Context(), name); err != nil ||
+				v.Reveal() != w.things[ids[i]].values[len(w.things[ids[i]].values)-1].plain {
 				t.Errorf("%s does not come back: %v", name, err)
 			}
 		}
 
 		synctest.Wait() // a flight logs after it has answered
 
-		// Within the backoff: at worst a reader fails in a flight of 3 s, with tries after 0.1, 0.2, 0.4, 0.8 and 1.6 s, and the next flight begins after 1, 2, 4 … 30 s, less a
-		// quarter. That is below 150 calls in ten minutes, where 4 readers would make thousands.
+		// Within the backoff: at worst a reader fails in a flight of 3 s, with tries after 0.1, 0.2, 0.4, 0.8 and 1.6
+		// s, and the next flight begins after 1, 2, 4 … 30 s, less a quarter. That is below 150 calls in ten minutes,
+		// where 4 readers would make thousands.
 		most := 0
 		for _, thing := range w.things {
 			for from := range thing.asked {
@@ -268,7 +273,8 @@ func TestRandom_TwoHours(t *testing.T) {
 				t.Errorf("the log has no %s: the two hours were too quiet", event)
 			}
 		}
-		t.Logf("%d reads served, %d of them stale, %d in spite of a refusal, %d failed; at most %d calls for a reference in ten minutes", served, stale, hidden, failed, most)
+		t.Logf("%d reads served, %d of them stale, %d in spite of a refusal, %d failed; at most %d calls for "+
+			"a reference in ten minutes", served, stale, hidden, failed, most)
 		if stale == 0 || failed == 0 || hidden == 0 {
 			t.Error("the two hours were too quiet")
 		}

@@ -113,7 +113,8 @@ func TestRelease_SameBytes(t *testing.T) {
 		}
 	}
 	command(t, filepath.Join(a.dir, "dist", "v0.1.0"), "sha256sum", "--check", "--strict", "SHA256SUMS")
-	if tags := command(t, a.bare, "git", "tag", "-n99"); !strings.Contains(tags, "v0.1.0") || !strings.Contains(tags, ".cdx.json") {
+	if tags := command(t, a.bare, "git", "tag", "-n99"); !strings.Contains(tags, "v0.1.0") ||
+		!strings.Contains(tags, ".cdx.json") {
 		t.Errorf("tags of the remote: %s", tags)
 	}
 	var bom struct {
@@ -142,7 +143,8 @@ func TestRelease_SameBytes(t *testing.T) {
 func TestRelease_Refused(t *testing.T) {
 	c := newClone(t)
 	probe := filepath.Join(c.dir, "probe.go")
-	if err := os.WriteFile(probe, []byte("package secrets\n\n// Probe is removed again.\nfunc Probe() {}\n"), 0o644); err != nil {
+	if err := os.WriteFile(probe, []byte("package secrets\n\n// Probe is removed again.\nfunc Probe() {}\n"),
+		0o644); err != nil {
 		t.Fatal(err)
 	}
 	refused := func(version, why string) {

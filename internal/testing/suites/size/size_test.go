@@ -65,7 +65,8 @@ func TestSize_LeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	binary := filepath.Join(dir, "sized")
-	build := exec.Command("go", "build", "-trimpath", "-overlay", write("overlay.json", string(overlay)), "-o", binary, "./sized")
+	build := exec.Command("go", "build", "-trimpath", "-overlay", write("overlay.json", string(overlay)), "-o",
+		binary, "./sized")
 	build.Dir = root
 	build.Env = append(os.Environ(), "GOOS=linux", "GOARCH=arm64", "CGO_ENABLED=0", "GOWORK=off")
 	if out, err := build.CombinedOutput(); err != nil {
@@ -80,7 +81,8 @@ func TestSize_LeftOut(t *testing.T) {
 		t.Fatalf("found %v", bytes)
 	}
 	total := uint64(0)
-	for _, file := range slices.SortedFunc(maps.Keys(bytes), func(a, b string) int { return cmp.Compare(bytes[b], bytes[a]) }) {
+	for _, file := range slices.SortedFunc(maps.Keys(bytes),
+		func(a, b string) int { return cmp.Compare(bytes[b], bytes[a]) }) {
 		total += bytes[file]
 		t.Logf("%8d  %s", bytes[file], file)
 		first, _, _ := strings.Cut(file, "/")

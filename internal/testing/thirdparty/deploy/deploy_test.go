@@ -129,7 +129,8 @@ func TestAlarms(t *testing.T) {
 			}
 			slices.Sort(metrics)
 			slices.Sort(d.alarms)
-			if !slices.Equal(metrics, []string{"orders/SecretsDenied", "orders/SecretsDropped"}) || !slices.Equal(metrics, d.alarms) {
+			if !slices.Equal(metrics, []string{"orders/SecretsDenied", "orders/SecretsDropped"}) ||
+				!slices.Equal(metrics, d.alarms) {
 				t.Errorf("metrics %v of %v, alarms %v", metrics, patterns, d.alarms)
 			}
 			var board struct {
@@ -169,7 +170,8 @@ func TestRole(t *testing.T) {
 					secrets.WithVars(secrets.KMS, "SIGNING_KEY"),
 					secrets.WithEnviron(environ(d)),
 					secrets.WithAWSConfig(aws.Config{
-						Region: region, BaseEndpoint: &url, Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}),
+						Region: region, BaseEndpoint: &url,
+						Credentials: credentials.NewStaticCredentialsProvider("AKIDEXAMPLE", "secret-access-key", "")}),
 				)
 				if err != nil {
 					t.Fatal(err)

@@ -51,7 +51,8 @@ func sam(t *testing.T, store *endpoint.Store) deployment {
 
 	d := deployment{underKey: map[string]string{}}
 	// In the order of their dependencies.
-	for _, kind := range []string{"AWS::KMS::Key", "AWS::KMS::Alias", "AWS::SecretsManager::Secret", "AWS::SSM::Parameter", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
+	for _, kind := range []string{"AWS::KMS::Key", "AWS::KMS::Alias", "AWS::SecretsManager::Secret",
+		"AWS::SSM::Parameter", "AWS::Logs::LogGroup", "AWS::Logs::MetricFilter",
 		"AWS::CloudWatch::Alarm", "AWS::CloudWatch::Dashboard", "AWS::Serverless::Function"} {
 		found := false
 		for name, r := range template.Resources {
@@ -111,7 +112,8 @@ func (s *stack) make(store *endpoint.Store, name, kind string, p map[string]any,
 	case "AWS::Logs::MetricFilter":
 		s.values[name] = name
 		to := p["MetricTransformations"].([]any)[0].(map[string]any)
-		d.filters = append(d.filters, filter{str("LogGroupName"), str("FilterPattern"), fmt.Sprint(to["MetricNamespace"], "/", to["MetricName"])})
+		d.filters = append(d.filters, filter{str("LogGroupName"), str("FilterPattern"),
+			fmt.Sprint(to["MetricNamespace"], "/", to["MetricName"])})
 	case "AWS::CloudWatch::Alarm":
 		s.values[name] = name
 		d.alarms = append(d.alarms, str("Namespace")+"/"+str("MetricName"))

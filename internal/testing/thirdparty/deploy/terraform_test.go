@@ -112,7 +112,8 @@ func terraform(t *testing.T, store *endpoint.Store) deployment {
 		t.Fatal(err)
 	}
 
-	if log := p.str("aws_iam_role_policy_attachment log", "policy_arn"); log != "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole" {
+	if log := p.str("aws_iam_role_policy_attachment log",
+		"policy_arn"); log != "arn:aws:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole" {
 		t.Errorf("for the log, the role has %s", log)
 	}
 

@@ -48,7 +48,8 @@ func emf(env *secrets.Env, before secrets.Stats, function string) (line []byte, 
 	line, _ = json.Marshal(m{
 		"_aws": m{"Timestamp": time.Now().UnixMilli(), "CloudWatchMetrics": []m{{
 			"Namespace": function, "Dimensions": [][]string{{}},
-			"Metrics": []m{{"Name": "SecretsFetches"}, {"Name": "SecretsStale"}, {"Name": "SecretsAge", "Unit": "Seconds"}},
+			"Metrics": []m{{"Name": "SecretsFetches"}, {"Name": "SecretsStale"},
+				{"Name": "SecretsAge", "Unit": "Seconds"}},
 		}}},
 		"SecretsFetches": now.Fetches - before.Fetches,
 		"SecretsStale":   now.Stale - before.Stale,

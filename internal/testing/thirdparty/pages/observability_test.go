@@ -54,7 +54,8 @@ func TestObservability_OpenTelemetry(t *testing.T) {
 	seen := map[string]bool{}
 	for _, m := range got.ScopeMetrics[0].Metrics {
 		seen[m.Name] = true
-		if sum, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == "secrets.fetches" && sum.DataPoints[0].Value != 1 {
+		if sum, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == "secrets.fetches" &&
+			sum.DataPoints[0].Value != 1 {
 			t.Errorf("%d fetches", sum.DataPoints[0].Value)
 		}
 	}

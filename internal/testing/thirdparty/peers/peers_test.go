@@ -136,113 +136,120 @@ func TestComparison(t *testing.T) {
 		name string
 		do   func(t *testing.T, open func(t *testing.T, cfg aws.Config, ttl time.Duration) reader) string
 	}{
-		{"a role that allows GetSecretValue only", func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
-			works := func(actions string) bool {
+		{"a role that allows GetSecretValue only",
+			func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
+				works := func(actions string) bool {
+					server, cfg := start(t)
+					if err := server.SetPolicy(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` +
+						actions + `],"Resource":"*"}]}`); err != nil {
+						t.Fatal(err)
+					}
+					ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+					defer cancel()
+					_, plain, err := open(t, cfg, time.Hour)(ctx)
+					return err == nil && plain == plaintext
+				}
+				switch {
+				case works(`"secretsmanager:GetSecretValue"`):
+					return "works"
+				case works(`"secretsmanager:GetSecretValue","secretsmanager:DescribeSecret"`):
+					return "fails: it wants DescribeSecret too"
+				}
+				return "fails"
+			}},
+		{"calls for 50 readers of a cold secret",
+			func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
 				server, cfg := start(t)
-				if err := server.SetPolicy(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":[` + actions + `],"Resource":"*"}]}`); err != nil {
+				server.SetLatency("*", 50*time.Millisecond)
+				read := open(t, cfg, time.Hour)
+				var wg sync.WaitGroup
+				for range 50 {
+					wg.Go(func() {
+						if _, plain, err := read(t.Context()); err != nil || plain != plaintext {
+							t.Errorf("got %v", err)
+						}
+					})
+				}
+				wg.Wait()
+				return fmt.Sprint(server.Count("*"))
+			}},
+		{"a reader with a deadline of 100 ms, while another's fetch takes 1 s",
+			func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
+				server, cfg := start(t)
+				server.SetLatency("*", time.Second)
+				read := open(t, cfg, time.Hour)
+				var wg sync.WaitGroup
+				defer wg.Wait()
+				wg.Go(func() { read(t.Context()) })
+				time.Sleep(50 * time.Millisecond)
+				ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				if _, _, err := read(ctx); err == nil {
+					return "gets the value late"
+				}
+				if time.Since(began) > 500*time.Millisecond {
+					return "returns late"
+				}
+				return "returns in time"
+			}},
+		{"a secret that was deleted, 20 times to live ago",
+			func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
+				server, cfg := start(t)
+				read := open(t, cfg, 100*time.Millisecond)
+				if _, _, err := read(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-				defer cancel()
-				_, plain, err := open(t, cfg, time.Hour)(ctx)
-				return err == nil && plain == plaintext
-			}
-			switch {
-			case works(`"secretsmanager:GetSecretValue"`):
-				return "works"
-			case works(`"secretsmanager:GetSecretValue","secretsmanager:DescribeSecret"`):
-				return "fails: it wants DescribeSecret too"
-			}
-			return "fails"
-		}},
-		{"calls for 50 readers of a cold secret", func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
-			server, cfg := start(t)
-			server.SetLatency("*", 50*time.Millisecond)
-			read := open(t, cfg, time.Hour)
-			var wg sync.WaitGroup
-			for range 50 {
-				wg.Go(func() {
-					if _, plain, err := read(t.Context()); err != nil || plain != plaintext {
-						t.Errorf("got %v", err)
-					}
-				})
-			}
-			wg.Wait()
-			return fmt.Sprint(server.Count("*"))
-		}},
-		{"a reader with a deadline of 100 ms, while another's fetch takes 1 s", func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
-			server, cfg := start(t)
-			server.SetLatency("*", time.Second)
-			read := open(t, cfg, time.Hour)
-			var wg sync.WaitGroup
-			defer wg.Wait()
-			wg.Go(func() { read(t.Context()) })
-			time.Sleep(50 * time.Millisecond)
-			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
-			defer cancel()
-			began := time.Now()
-			if _, _, err := read(ctx); err == nil {
-				return "gets the value late"
-			}
-			if time.Since(began) > 500*time.Millisecond {
-				return "returns late"
-			}
-			return "returns in time"
-		}},
-		{"a secret that was deleted, 20 times to live ago", func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
-			server, cfg := start(t)
-			read := open(t, cfg, 100*time.Millisecond)
-			if _, _, err := read(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			server.Region("eu-west-1").DeleteSecret("prod/db")
-			for range 20 {
-				time.Sleep(100 * time.Millisecond)
-				done := make(chan error, 1)
-				go func() {
-					_, _, err := read(t.Context())
-					done <- err
-				}()
-				select {
-				case err := <-done:
-					if err != nil {
-						return "an error"
-					}
-				case <-time.After(5 * time.Second):
-					return "does not return"
-				}
-			}
-			return "is still served"
-		}},
-		{"what was read, printed with `%+v`", func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
-			_, cfg := start(t)
-			form, _, err := open(t, cfg, time.Hour)(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.Contains(fmt.Sprintf("%+v", form), plaintext) {
-				return "shows the plaintext"
-			}
-			return "is redacted"
-		}},
-		{"goroutines of its own after a read", func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
-			_, cfg := start(t)
-			if _, _, err := open(t, cfg, time.Hour)(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			time.Sleep(50 * time.Millisecond)
-			stacks := make([]byte, 1<<20)
-			n := 0
-			for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
-				for _, of := range []string{"runtimevar.", "secretcache.", "lambdasecrets/secrets.("} {
-					if strings.Contains(stack, of) && !strings.Contains(stack, "compare.Test") {
-						n++
-						break
+				server.Region("eu-west-1").DeleteSecret("prod/db")
+				for range 20 {
+					time.Sleep(100 * time.Millisecond)
+					done := make(chan error, 1)
+					go func() {
+						_, _, err := read(t.Context())
+						done <- err
+					}()
+					select {
+					case err := <-done:
+						if err != nil {
+							return "an error"
+						}
+					case <-time.After(5 * time.Second):
+						return "does not return"
 					}
 				}
-			}
-			return fmt.Sprint(n)
-		}},
+				return "is still served"
+			}},
+		{"what was read, printed with `%+v`",
+			func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
+				_, cfg := start(t)
+				form, _, err := open(t, cfg, time.Hour)(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if strings.Contains(fmt.Sprintf("%+v", form), plaintext) {
+					return "shows the plaintext"
+				}
+				return "is redacted"
+			}},
+		{"goroutines of its own after a read",
+			func(t *testing.T, open func(*testing.T, aws.Config, time.Duration) reader) string {
+				_, cfg := start(t)
+				if _, _, err := open(t, cfg, time.Hour)(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(50 * time.Millisecond)
+				stacks := make([]byte, 1<<20)
+				n := 0
+				for stack := range strings.SplitSeq(string(stacks[:runtime.Stack(stacks, true)]), "\n\n") {
+					for _, of := range []string{"runtimevar.", "secretcache.", "lambdasecrets/secrets.("} {
+						if strings.Contains(stack, of) && !strings.Contains(stack, "compare.Test") {
+							n++
+							break
+						}
+					}
+				}
+				return fmt.Sprint(n)
+			}},
 	} {
 		seen++
 		t.Run(row.name, func(t *testing.T) {

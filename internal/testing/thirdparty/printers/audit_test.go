@@ -39,7 +39,8 @@ func TestAudit(t *testing.T) {
 	if failed == nil {
 		t.Fatal("nothing was denied: the test is void")
 	}
-	local, err := secrets.New(quiet, secrets.WithEnviron(nil), secrets.WithLocalValues(map[string]string{"LOCAL": canary}))
+	local, err := secrets.New(quiet, secrets.WithEnviron(nil),
+		secrets.WithLocalValues(map[string]string{"LOCAL": canary}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,8 @@ const canary = "Canary-7f3a\"<&>\n-end"
 // shows returns the form in which text shows the canary, or "".
 func shows(text string) string {
 	quoted := strconv.Quote(canary)
-	for _, form := range []string{canary, quoted[1 : len(quoted)-1], "Canary-7f3a", hex.EncodeToString([]byte(canary)), "43 61 6e 61 72 79", strings.Trim(fmt.Sprint([]byte(canary)), "[]")} {
+	for _, form := range []string{canary, quoted[1 : len(quoted)-1], "Canary-7f3a", hex.EncodeToString([]byte(canary)),
+		"43 61 6e 61 72 79", strings.Trim(fmt.Sprint([]byte(canary)), "[]")} {
 		if strings.Contains(text, form) {
 			return form
 		}
@@ -65,9 +66,13 @@ func TestLibraries(t *testing.T) {
 			"cmp without types": func() string {
 				return cmp.Diff(pair[0], pair[1], cmpopts.IgnoreUnexported(exported{}, unexported{}, secrets.Result{}))
 			},
-			"testify's Equal":    func() string { var x text; assert.Equal(&x, pair[0], pair[1]); return x.b.String() },
-			"testify's Contains": func() string { var x text; assert.Contains(&x, []any{pair[0]}, pair[1]); return x.b.String() },
-			"testify's Nil":      func() string { var x text; assert.Nil(&x, pair[0]); return x.b.String() },
+			"testify's Equal": func() string { var x text; assert.Equal(&x, pair[0], pair[1]); return x.b.String() },
+			"testify's Contains": func() string {
+				var x text
+				assert.Contains(&x, []any{pair[0]}, pair[1])
+				return x.b.String()
+			},
+			"testify's Nil": func() string { var x text; assert.Nil(&x, pair[0]); return x.b.String() },
 			"testify's ElementsOf": func() string {
 				var x text
 				assert.ElementsMatch(&x, []any{pair[0]}, []any{pair[1]})

@@ -62,7 +62,8 @@ func TestEncoders_RoundTrip(t *testing.T) {
 			return codec.NewDecoderBytes(b, handle).Decode(out)
 		},
 		"mapstructure": func(out *state) error {
-			d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: out, DecodeHook: mapstructure.TextUnmarshallerHookFunc()})
+			d, err := mapstructure.NewDecoder(&mapstructure.DecoderConfig{Result: out,
+				DecodeHook: mapstructure.TextUnmarshallerHookFunc()})
 			if err != nil {
 				return err
 			}
@@ -116,7 +117,8 @@ func TestComposed_Parsers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if c, err := pgx.ParseConfig(all["PGX"]); err != nil || c.Password != password || c.User != "app" || c.Host != "db.example.com" {
+		if c, err := pgx.ParseConfig(all["PGX"]); err != nil || c.Password != password || c.User != "app" ||
+			c.Host != "db.example.com" {
 			t.Errorf("pgx reads %q: %v", password, err)
 		}
 		u, err := url.Parse(all["PGX"])
@@ -125,7 +127,8 @@ func TestComposed_Parsers(t *testing.T) {
 		} else if got, _ := u.User.Password(); got != password {
 			t.Errorf("net/url reads %q of %q", got, password)
 		}
-		if c, err := mysql.ParseDSN(all["SQL"]); err != nil || c.Passwd != password || c.User != "app" || c.Addr != "db.example.com:3306" {
+		if c, err := mysql.ParseDSN(all["SQL"]); err != nil || c.Passwd != password || c.User != "app" ||
+			c.Addr != "db.example.com:3306" {
 			t.Errorf("go-sql-driver reads %q: %v", password, err)
 		}
 	}
@@ -142,7 +145,8 @@ func TestSpew_Ref(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	printed := spew.Sdump(ref, &ref, env, env.Refs(), map[secrets.Ref]int{ref: 1}) + fmt.Sprintf("%+v %#v", ref, env.Refs())
+	printed := spew.Sdump(ref, &ref, env, env.Refs(), map[secrets.Ref]int{ref: 1}) +
+		fmt.Sprintf("%+v %#v", ref, env.Refs())
 	if bytes.Contains([]byte(printed), []byte("hunter2")) {
 		t.Error(printed)
 	}
