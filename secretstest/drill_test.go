@@ -2,461 +2,336 @@ package secretstest_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"database/sql"
+	"database/sql/driver"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"log"
+	"io"
 	"log/slog"
-	"os"
-	"os/exec"
-	"regexp"
+	"net/http"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/secrethttp"
+	"github.com/lambdasecrets/secrets/secretsql"
 	"github.com/lambdasecrets/secrets/secretstest"
 )
 
-type function func(context.Context, *secrets.Env) (string, error)
+type (
+	instance = secretstest.Instance
+	handler  = secretstest.Handler
+)
 
-func good(ctx context.Context, env *secrets.Env) (string, error) {
-	v, err := env.Get(ctx, "DB_PASSWORD")
+// A planned handler is one that Drill is given.
+type planned struct {
+	start func(*instance) handler
+	vars  []string
+}
+
+// each makes a start of a handler that needs no set-up.
+func each(f func(ctx context.Context, in *instance) (any, error)) func(*instance) handler {
+	return func(in *instance) handler {
+		return func(ctx context.Context) (any, error) { return f(ctx, in) }
+	}
+}
+
+// get reads a variable and uses it.
+func get(ctx context.Context, in *instance, name string) error {
+	v, err := in.Env.Get(ctx, name)
 	if err != nil {
-		return "", fmt.Errorf("connecting: %w", err)
+		return fmt.Errorf("connecting: %w", err)
 	}
 	slog.Info("connecting", "password", v)
-	return v.Reveal(), nil
+	return in.Use(v.Reveal())
 }
 
-func TestDrill(t *testing.T) { secretstest.Drill(t, good) }
+func good(ctx context.Context, in *instance) (any, error) {
+	return "done", get(ctx, in, "DB_PASSWORD")
+}
 
-func TestDrillFindsEveryVariable(t *testing.T) {
-	secretstest.Drill(t, func(ctx context.Context, env *secrets.Env) (string, error) {
-		user, err := env.Get(ctx, "DB_USER")
-		if err != nil {
-			return "", err
-		}
-		password, err := env.Get(ctx, "DB_PASSWORD")
-		if err != nil {
-			return "", err
-		}
-		if user.Reveal() != password.Reveal() {
-			return "", errors.New("the variables hold different values")
-		}
-		return password.Reveal(), nil
+// A server stands in for a database: a login is a use.
+type server struct{ in *instance }
+
+func (s server) connect(_ context.Context, v secrets.Value) (driver.Conn, error) {
+	if err := s.in.Use(v.Reveal()); err != nil {
+		return nil, err
+	}
+	return conn{}, nil
+}
+
+type conn struct{}
+
+func (conn) Ping(context.Context) error          { return nil }
+func (conn) Prepare(string) (driver.Stmt, error) { return nil, errors.New("not here") }
+func (conn) Begin() (driver.Tx, error)           { return nil, errors.New("not here") }
+func (conn) Close() error                        { return nil }
+
+// A doConnector is the connector of docs/rotation.md.
+type doConnector struct{ in *instance }
+
+func (c doConnector) Connect(ctx context.Context) (conn driver.Conn, err error) {
+	err = c.in.Env.Do(ctx, "DB", func(v secrets.Value) error {
+		conn, err = server{c.in}.connect(ctx, v)
+		return err
 	})
+	return conn, err
 }
 
-// A credential that is tried: Do retries within the invocation.
-func TestDrillDo(t *testing.T) {
-	secretstest.Drill(t, func(ctx context.Context, env *secrets.Env) (used string, err error) {
-		err = env.Do(ctx, "DB_PASSWORD", func(v secrets.Value) error {
-			used = v.Reveal()
+func (doConnector) Driver() driver.Driver { return nil }
+
+// pinging is a handler that queries a pool of database/sql.
+func pinging(connector func(*instance) driver.Connector, set func(*sql.DB)) func(*instance) handler {
+	return func(in *instance) handler {
+		db := sql.OpenDB(connector(in))
+		set(db)
+		in.Cleanup(func() { db.Close() })
+		return func(ctx context.Context) (any, error) { return nil, db.PingContext(ctx) }
+	}
+}
+
+func closeIdle(db *sql.DB)     { db.SetMaxIdleConns(0) }
+func closeOld(db *sql.DB)      { db.SetConnMaxLifetime(30 * time.Minute) }
+func closeUnwanted(db *sql.DB) { db.SetConnMaxIdleTime(time.Second) }
+func fromValue(in *instance) func(secrets.Value) (driver.Connector, error) {
+	return func(v secrets.Value) (driver.Connector, error) { return fixed{in, v}, nil }
+}
+
+// A fixed connector logs in with one password for ever, as that of a driver does.
+type fixed struct {
+	in *instance
+	v  secrets.Value
+}
+
+func (c fixed) Connect(ctx context.Context) (driver.Conn, error) {
+	return server{c.in}.connect(ctx, c.v)
+}
+func (fixed) Driver() driver.Driver { return nil }
+
+// A pool is one as of pgxpool: it logs in when it is made, and checks its connections by a goroutine
+// of its own until it is closed.
+type pool struct {
+	stop chan struct{}
+	done chan struct{}
+}
+
+func newPool(ctx context.Context, in *instance, v secrets.Value) (*pool, error) {
+	if _, err := (server{in}).connect(ctx, v); err != nil {
+		return nil, err
+	}
+	p := &pool{make(chan struct{}), make(chan struct{})}
+	go func() {
+		defer close(p.done)
+		for tick := time.NewTicker(time.Minute); ; {
+			select {
+			case <-tick.C:
+			case <-p.stop:
+				tick.Stop()
+				return
+			}
+		}
+	}()
+	return p, nil
+}
+
+func (p *pool) close() {
+	close(p.stop)
+	<-p.done
+}
+
+// A connConfig is what a pool's BeforeConnect changes.
+type connConfig struct {
+	password string
+	refused  func(error)
+}
+
+// A roundTripper is a server that takes a bearer token.
+type roundTripper struct{ in *instance }
+
+func (s roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
+	status := http.StatusOK
+	if s.in.Use(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")) != nil {
+		status = http.StatusUnauthorized
+	}
+	return &http.Response{StatusCode: status, Request: req, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("ok"))}, nil
+}
+
+// The handler of README.md, with its package variable.
+var readmeEnv *secrets.Env
+
+func readmeHandle(ctx context.Context, order string) (string, error) {
+	key, err := readmeEnv.Get(ctx, "SIGNING_KEY")
+	if err != nil {
+		return "", err
+	}
+	return sign(order, key.RevealBytes()), nil
+}
+
+func sign(order string, key []byte) string {
+	mac := hmac.New(sha256.New, key)
+	mac.Write([]byte(order))
+	return hex.EncodeToString(mac.Sum(nil))
+}
+
+// healthy are handlers as the pages recommend them.
+var healthy = map[string]planned{
+	"Get": {start: each(good)},
+	"Get, two of them": {start: each(func(ctx context.Context, in *instance) (any, error) {
+		return nil, errors.Join(get(ctx, in, "USER"), get(ctx, in, "PASSWORD"))
+	})},
+	"Get, two of them, one after the other": {start: each(func(ctx context.Context, in *instance) (any, error) {
+		if err := get(ctx, in, "USER"); err != nil {
+			return nil, err
+		}
+		return nil, get(ctx, in, "PASSWORD")
+	})},
+	"the handler of README.md": {start: func(in *instance) handler {
+		readmeEnv = in.Env
+		return func(ctx context.Context) (any, error) {
+			signature, err := readmeHandle(ctx, "42")
+			if err != nil {
+				return nil, err
+			}
+			return signature, in.Match(func(key string) bool { return signature == sign("42", []byte(key)) })
+		}
+	}},
+	"Do": {start: each(func(ctx context.Context, in *instance) (any, error) {
+		return nil, in.Env.Do(ctx, "DB_PASSWORD", func(v secrets.Value) error { return in.Use(v.Reveal()) })
+	})},
+	"Do in a connector of database/sql":      {start: pinging(func(in *instance) driver.Connector { return doConnector{in} }, closeIdle)},
+	"Do in a connector, idle for a second":   {start: pinging(func(in *instance) driver.Connector { return doConnector{in} }, closeUnwanted)},
+	"Do in a connector, open for 30 minutes": {start: pinging(func(in *instance) driver.Connector { return doConnector{in} }, closeOld)},
+	"secretsql.Connector": {start: pinging(func(in *instance) driver.Connector {
+		return secretsql.Connector(in.Env, "DB", server{in}.connect)
+	}, closeIdle)},
+	"secretsql.ConnectorFrom": {start: pinging(func(in *instance) driver.Connector {
+		return secretsql.ConnectorFrom(in.Env, "DB", fromValue(in))
+	}, closeIdle)},
+	"secretsql.BeforeConnect": {start: func(in *instance) handler {
+		before := secretsql.BeforeConnect(in.Env, "DB", func(c *connConfig, v secrets.Value, refused func(error)) error {
+			c.password, c.refused = v.Reveal(), refused
 			return nil
 		})
-		return used, err
-	})
-}
-
-func TestDrillShaped(t *testing.T) {
-	secretstest.Drill(t, func(ctx context.Context, env *secrets.Env) (string, error) {
-		v, err := env.Get(ctx, "DB")
+		return func(ctx context.Context) (any, error) {
+			var c connConfig
+			if err := before(ctx, &c); err != nil {
+				return nil, err
+			}
+			err := in.Use(c.password)
+			c.refused(err)
+			return nil, err
+		}
+	}},
+	"a pool in Derive": {start: func(in *instance) handler {
+		pools := secrets.Derive(in.Env, "DB", func(ctx context.Context, v secrets.Value) (*pool, error) { return newPool(ctx, in, v) }, (*pool).close)
+		in.Cleanup(pools.Close)
+		return func(ctx context.Context) (any, error) { return nil, pools.Do(ctx, func(*pool) error { return nil }) }
+	}},
+	"secrethttp.Transport": {start: func(in *instance) handler {
+		client := &http.Client{Transport: &secrethttp.Transport{
+			Env: in.Env, Name: "TOKEN", Origin: "https://api.example.com", Base: roundTripper{in},
+		}}
+		return func(ctx context.Context) (any, error) {
+			req, err := http.NewRequestWithContext(ctx, "GET", "https://api.example.com/orders", nil)
+			if err != nil {
+				return nil, err
+			}
+			resp, err := client.Do(req)
+			if err != nil {
+				return nil, err
+			}
+			defer resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				return nil, errors.New(resp.Status)
+			}
+			return io.ReadAll(resp.Body)
+		}
+	}},
+	"Snapshot": {start: each(func(ctx context.Context, in *instance) (any, error) {
+		v, err := in.Env.Snapshot(ctx).Get("DB_PASSWORD")
 		if err != nil {
-			return "", err
+			return nil, err
+		}
+		return nil, in.Use(v.Reveal())
+	})},
+	"RevealAll": {vars: []string{"DB_PASSWORD"}, start: each(func(ctx context.Context, in *instance) (any, error) {
+		all, err := in.Env.RevealAll(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return nil, in.Use(all["DB_PASSWORD"])
+	})},
+	"a warm that panics for what no retry cures": {vars: []string{"DB_PASSWORD"}, start: func(in *instance) handler {
+		if err := in.Env.Warm(context.Background()); err != nil && !secrets.Retryable(err) {
+			panic(secrets.Detail(err))
+		}
+		return func(ctx context.Context) (any, error) { return good(ctx, in) }
+	}},
+	"a warm in each invocation": {vars: []string{"DB_PASSWORD"}, start: each(func(ctx context.Context, in *instance) (any, error) {
+		if err := in.Env.Warm(ctx); err != nil && !secrets.Retryable(err) {
+			return nil, err
+		}
+		return good(ctx, in)
+	})},
+	"goroutines that it waits for": {start: each(func(ctx context.Context, in *instance) (any, error) {
+		errs := make([]error, 8)
+		var wg sync.WaitGroup
+		for i := range errs {
+			wg.Go(func() { _, errs[i] = good(ctx, in) })
+		}
+		wg.Wait()
+		return nil, errors.Join(errs...)
+	})},
+	"a field": {vars: []string{`DB={"user":"app","password":"%s"}`}, start: each(func(ctx context.Context, in *instance) (any, error) {
+		v, err := in.Env.Get(ctx, "DB")
+		if err != nil {
+			return nil, err
 		}
 		if v, err = v.Field("password"); err != nil {
-			return "", err
+			return nil, err
 		}
-		return v.Reveal(), nil
-	}, `DB={"user":"app","password":"%s"}`)
-}
-
-// Handlers that do it right in other ways.
-func TestDrillPasses(t *testing.T) {
-	signers := map[*secrets.Env]*secrets.Derived[string]{}
-	for name, d := range map[string]struct {
-		f    function
-		vars []string
-	}{
-		"Derive": {f: func(ctx context.Context, env *secrets.Env) (used string, err error) {
-			if signers[env] == nil {
-				signers[env] = secrets.Derive(env, "DB_PASSWORD", func(_ context.Context, v secrets.Value) (string, error) { return v.Reveal(), nil }, nil)
-			}
-			err = signers[env].Do(ctx, func(s string) error {
-				used = s
-				return nil
-			})
-			return used, err
-		}},
-		"Snapshot": {f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			v, err := env.Snapshot(ctx).Get("DB_PASSWORD")
-			if err != nil {
-				return "", err
-			}
-			return v.Reveal(), nil
-		}},
-		"RevealAll": {vars: []string{"DB_PASSWORD"}, f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			all, err := env.RevealAll(ctx)
-			return all["DB_PASSWORD"], err
-		}},
-		"warms by itself": {vars: []string{"DB_PASSWORD"}, f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			if err := env.Warm(ctx); err != nil && !secrets.Retryable(err) {
-				return "", err
-			}
-			return good(ctx, env)
-		}},
-		"goroutines that it waits for": {f: func(ctx context.Context, env *secrets.Env) (used string, err error) {
-			var wg sync.WaitGroup
-			for i := range 8 {
-				wg.Go(func() {
-					if s, e := good(ctx, env); i == 0 {
-						used, err = s, e
-					}
-				})
-			}
-			wg.Wait()
-			return used, err
-		}},
-		"a variable with a constant": {vars: []string{"DB_PORT=5432", "DB_PASSWORD"}, f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			port, err := env.Get(ctx, "DB_PORT")
-			if err != nil {
-				return "", err
-			}
-			if !port.EqualString("5432") {
-				return "", errors.New("not the port")
-			}
-			return good(ctx, env)
-		}},
-	} {
-		t.Run(name, func(t *testing.T) { secretstest.Drill(t, d.f, d.vars...) })
-	}
-}
-
-// planted are handlers with a bug, and what Drill has to say of it, subtest by subtest.
-var planted = map[string]struct {
-	f     function
-	named bool // the variable, because it cannot be found
-	want  map[string]string
-}{
-	"keeps the string in a global": {
-		f: kept(), named: true, want: map[string]string{"rotation": "it uses the old value", "freeze": "never gave it"},
-	},
-	"keeps the string in a global, variable not named": {
-		f: kept(), want: map[string]string{"rotation": "kept from an earlier environment", "absence": "though there is no value"},
-	},
-	"keeps it per environment": {
-		f: keptPerEnv(), want: map[string]string{"rotation": "it uses the old value", "freeze": "it uses the old value", "denial": "goes on with a value that it kept", "throttling": "in which the secret was rotated: it uses the old value"},
-	},
-	"ignores the error": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			v, _ := env.Get(ctx, "DB_PASSWORD")
-			if v.IsZero() {
-				return "", nil
-			}
-			return v.Reveal(), nil
-		},
-		named: true,
-		want:  map[string]string{"absence": "ignores the error", "denial": "ignores the error", "cold_start": "ignores the error"},
-	},
-	"ignores the error and reveals": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			v, _ := env.Get(ctx, "DB_PASSWORD")
-			return v.Reveal(), nil
-		},
-		named: true,
-		want:  map[string]string{"absence": "it panics", "denial": "it panics"},
-	},
-	"ignores the error unnamed": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			v, _ := env.Get(ctx, "DB_PASSWORD")
-			return v.Reveal(), nil
-		},
-		want: map[string]string{"": "Name them"},
-	},
-	"logs the value": {
-		f: printing(func(s string) { log.Printf("connecting with %s", s) }), want: map[string]string{"rotation": "prints the plaintext"},
-	},
-	"logs the value with slog": {
-		f: printing(func(s string) { slog.Debug("connecting", "password", s) }), want: map[string]string{"rotation": "prints the plaintext"},
-	},
-	"prints the value": {
-		f: printing(func(s string) { fmt.Println(s) }), want: map[string]string{"rotation": "prints the plaintext"},
-	},
-	"prints the value to standard error": {
-		f: printing(func(s string) { fmt.Fprintln(os.Stderr, s) }), want: map[string]string{"freeze": "prints the plaintext"},
-	},
-	"puts the value into its error": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			v, err := env.Get(ctx, "DB_PASSWORD")
-			if err != nil {
-				return "", err
-			}
-			return "", fmt.Errorf("cannot connect with %s", v.Reveal())
-		},
-		want: map[string]string{"rotation": "prints the plaintext"},
-	},
-	"panics with the value": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			v, err := env.Get(ctx, "DB_PASSWORD")
-			if err != nil {
-				return "", err
-			}
-			panic("cannot connect with " + v.Reveal())
-		},
-		named: true,
-		want:  map[string]string{"rotation": "prints the plaintext", "freeze": "it panics"},
-	},
-	"retries by itself": {
-		f: func(_ context.Context, env *secrets.Env) (string, error) {
-			var err error
-			for range 10 {
-				var v secrets.Value
-				if v, err = env.Get(context.Background(), "DB_PASSWORD"); err == nil {
-					return v.Reveal(), nil
-				}
-				time.Sleep(time.Second)
-			}
-			return "", err
-		},
-		named: true,
-		want:  map[string]string{"absence": "does not heed its context", "cold_start": "does not heed its context"},
-	},
-	"waits for ever": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			if v, err := env.Get(ctx, "DB_PASSWORD"); err == nil {
-				return v.Reveal(), nil
-			}
-			select {}
-		},
-		named: true,
-		want:  map[string]string{"denial": "it takes for ever"},
-	},
-	"leaves a goroutine": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			go func() {
-				for range time.Tick(time.Minute) {
-				}
-			}()
-			return good(ctx, env)
-		},
-		want: map[string]string{"": "leaves a goroutine behind"},
-	},
-	"logs the value with a logger of its package": {
-		f: printing(func(s string) { packageLogger.Info("connecting", "password", s) }), want: map[string]string{"rotation": "prints the plaintext"},
-	},
-	"refreshes in every invocation": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			env.Refresh(ctx)
-			return good(ctx, env)
-		},
-		want: map[string]string{"rotation": "it fetches in every invocation"},
-	},
-	"takes stale for failed": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			v, err := env.Get(ctx, "DB_PASSWORD")
-			switch {
-			case err != nil:
-				return "", err
-			case v.Stale():
-				return "", errors.New("the value is stale")
-			}
-			return v.Reveal(), nil
-		},
-		want: map[string]string{"throttling": "though there is a good value", "denial": "though there is a good value"},
-	},
-	"keeps the Value": {
-		f: keptValue(), want: map[string]string{"rotation": "kept from an earlier environment"},
-	},
-	"keeps the Env": {
-		f: keptEnv(), want: map[string]string{"rotation": "another Env than the one it is given"},
-	},
-	"goes on with the last value when denied": {
-		f: keptForDenial(), want: map[string]string{"denial": "goes on with a value that it kept"},
-	},
-	"has a default": {
-		f: fallingBack(func(*secrets.Env) string { return "changeme" }), named: true, want: map[string]string{"absence": "though there is no value, and uses a value that this Env never gave it: a default", "cold_start": "a default"},
-	},
-	"uses the reference": {
-		f:     fallingBack(func(env *secrets.Env) string { return env.Refs()[0].Ref.Text() }),
-		named: true,
-		want:  map[string]string{"absence": "uses the reference itself"},
-	},
-	"formats the Value": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			v, err := env.Get(ctx, "DB_PASSWORD")
-			if err != nil {
-				return "", err
-			}
-			return fmt.Sprint(v), nil
-		},
-		want: map[string]string{"rotation": "uses [REDACTED] as the value"},
-	},
-	"returns a DSN": {
-		f: func(ctx context.Context, env *secrets.Env) (string, error) {
-			password, err := good(ctx, env)
-			return "postgres://app:" + password + "@db.internal/app", err
-		},
-		named: true,
-		want:  map[string]string{"rotation": "a text with the plaintext in it"},
-	},
-	"remembers its first failure": {
-		f: rememberingFailure(), want: map[string]string{"absence": "it fails, though there is a good value"},
-	},
-}
-
-// A logger that holds os.Stdout from before the drill, as most handlers have one.
-var packageLogger = slog.New(slog.NewJSONHandler(os.Stdout, nil))
-
-func kept() function {
-	var password string
-	return func(ctx context.Context, env *secrets.Env) (string, error) {
-		if password == "" {
-			v, err := env.Get(ctx, "DB_PASSWORD")
-			if err != nil {
-				return "", err
-			}
-			password = v.Reveal()
-		}
-		return password, nil
-	}
-}
-
-func keptPerEnv() function {
-	passwords := map[*secrets.Env]string{}
-	return func(ctx context.Context, env *secrets.Env) (string, error) {
-		if passwords[env] == "" {
-			v, err := env.Get(ctx, "DB_PASSWORD")
-			if err != nil {
-				return "", err
-			}
-			passwords[env] = v.Reveal()
-		}
-		return passwords[env], nil
-	}
-}
-
-func keptValue() function {
-	var value secrets.Value
-	return func(ctx context.Context, env *secrets.Env) (_ string, err error) {
-		if value.IsZero() {
-			if value, err = env.Get(ctx, "DB_PASSWORD"); err != nil {
-				return "", err
-			}
-		}
-		return value.Reveal(), nil
-	}
-}
-
-func keptEnv() function {
-	var first *secrets.Env
-	return func(ctx context.Context, env *secrets.Env) (string, error) {
-		if first == nil {
-			first = env
-		}
-		return good(ctx, first)
-	}
-}
-
-func keptForDenial() function {
-	var last string
-	return func(ctx context.Context, env *secrets.Env) (string, error) {
-		password, err := good(ctx, env)
-		if errors.Is(err, secrets.ErrAccessDenied) {
-			return last, nil
-		}
-		last = password
-		return password, err
-	}
-}
-
-func fallingBack(to func(*secrets.Env) string) function {
-	return func(ctx context.Context, env *secrets.Env) (string, error) {
-		if password, err := good(ctx, env); err == nil {
-			return password, nil
-		}
-		return to(env), nil
-	}
-}
-
-func rememberingFailure() function {
-	failed := map[*secrets.Env]error{}
-	return func(ctx context.Context, env *secrets.Env) (string, error) {
-		if err := failed[env]; err != nil {
-			return "", err
-		}
-		v, err := env.Get(ctx, "DB_PASSWORD")
+		return nil, in.Use(v.Reveal())
+	})},
+	"a connection string": {vars: []string{"DSN=postgres://app:%s@db.internal/app"}, start: each(func(ctx context.Context, in *instance) (any, error) { return nil, get(ctx, in, "DSN") })},
+	"a variable with a constant": {vars: []string{"DB_PORT=5432", "DB_PASSWORD"}, start: each(func(ctx context.Context, in *instance) (any, error) {
+		port, err := in.Env.Get(ctx, "DB_PORT")
 		if err != nil {
-			failed[env] = err
-			return "", err
+			return nil, err
 		}
-		return v.Reveal(), nil
-	}
-}
-
-func printing(show func(string)) function {
-	return func(ctx context.Context, env *secrets.Env) (string, error) {
-		v, err := env.Get(ctx, "DB_PASSWORD")
-		if err != nil {
-			return "", err
+		if !port.EqualString("5432") {
+			return nil, errors.New("not the port")
 		}
-		show(v.Reveal())
-		return v.Reveal(), nil
-	}
-}
-
-// TestPlanted runs a planted bug where TestDrillFindsPlantedBugs says so: in a process of its own, because it fails.
-func TestPlanted(t *testing.T) {
-	p, ok := planted[os.Getenv("SECRETSTEST_PLANTED")]
-	switch {
-	case !ok:
-		t.Skip("run by TestDrillFindsPlantedBugs")
-	case p.named:
-		secretstest.Drill(t, p.f, "DB_PASSWORD")
-	default:
-		secretstest.Drill(t, p.f)
-	}
-}
-
-func TestDrillFindsPlantedBugs(t *testing.T) {
-	t.Parallel()
-	for name, p := range planted {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			cmd := exec.Command(os.Args[0], "-test.run=^TestPlanted$", "-test.v")
-			cmd.Env = append(os.Environ(), "SECRETSTEST_PLANTED="+name)
-			out, err := cmd.CombinedOutput()
-			if err == nil {
-				t.Fatalf("the drill passes:\n%s", out)
-			}
-			for subtest, want := range p.want {
-				section := string(out)
-				if subtest != "" {
-					section = sectionOf(section, "TestPlanted/"+subtest)
-				}
-				if !strings.Contains(section, want) {
-					t.Errorf("%s does not say %q:\n%s", subtest, want, out)
+		return good(ctx, in)
+	})},
+	"an optional variable": {vars: []string{"API_KEY?optional", "DB_PASSWORD"}, start: each(func(ctx context.Context, in *instance) (any, error) {
+		err := get(ctx, in, "API_KEY")
+		if err != nil && !errors.Is(err, secrets.ErrNotFound) {
+			return nil, err
+		}
+		return good(ctx, in)
+	})},
+	"a background goroutine that ends with the environment": {start: func(in *instance) handler {
+		ctx, cancel := context.WithCancel(context.Background())
+		in.Cleanup(cancel)
+		go func() {
+			for ctx.Err() == nil {
+				select {
+				case <-time.After(time.Minute):
+				case <-ctx.Done():
 				}
 			}
-			for line := range strings.Lines(string(out)) {
-				if strings.Contains(line, "    drill.go") && strings.Contains(line, "-Xq7") {
-					t.Errorf("Drill itself prints a plaintext: %s", line)
-				}
-			}
-		})
-	}
+		}()
+		return func(ctx context.Context) (any, error) { return good(ctx, in) }
+	}},
 }
 
-// sectionOf returns what a verbose test run prints for one subtest.
-func sectionOf(out, name string) string {
-	run := regexp.MustCompile(`(?m)^=== RUN +` + regexp.QuoteMeta(name))
-	at := run.FindStringIndex(out)
-	if at == nil {
-		return ""
+func TestDrill_Healthy(t *testing.T) {
+	for name, p := range healthy {
+		t.Run(name, func(t *testing.T) { secretstest.Drill(t, p.start, p.vars...) })
 	}
-	rest := out[at[1]:]
-	if next := strings.Index(rest, "=== RUN"); next >= 0 {
-		rest = rest[:next]
-	}
-	return rest
 }

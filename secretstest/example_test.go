@@ -41,7 +41,7 @@ func ExampleFake() {
 	env := fake.Env(map[string]string{"GREETING": "sm://prod/greeting"})
 	fmt.Println(greet(ctx, env))
 
-	fake.Fail("sm://prod/greeting", secrets.ErrAccessDenied, 0)
+	fake.Fail("sm://prod/greeting", secrets.ErrAccessDenied)
 	fmt.Println(greet(ctx, env)) // from the cache
 	fmt.Println("denied:", errors.Is(env.Refresh(ctx), secrets.ErrAccessDenied))
 	fmt.Println("fetched:", fake.Fetched("sm://prod/greeting"))
@@ -107,18 +107,4 @@ func ExampleStartEndpoint() {
 	fmt.Println(key, key.Reveal(), ep.Calls("secretsmanager:*"), ep.Calls("kms:Decrypt"))
 	// Output: <nil>
 	// [REDACTED] xyzzy 1 1
-}
-
-func ExampleDrill() {
-	// In a file that ends in _test.go:
-	_ = func(t *testing.T) {
-		secretstest.Drill(t, func(ctx context.Context, env *secrets.Env) (used string, err error) {
-			password, err := env.Get(ctx, "DB_PASSWORD")
-			if err != nil {
-				return "", err
-			}
-			// … connect …
-			return password.Reveal(), nil
-		})
-	}
 }

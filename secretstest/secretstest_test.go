@@ -3,8 +3,10 @@ package secretstest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -114,7 +116,7 @@ func TestFake(t *testing.T) {
 		},
 		"failures": func(t *testing.T, fake *secretstest.Fake, env *secrets.Env, clock *secretstest.Clock) {
 			for _, kind := range []error{secrets.ErrNotFound, secrets.ErrAccessDenied, secrets.ErrThrottled, secrets.ErrUnavailable, secrets.ErrDecrypt, secrets.ErrField, secrets.ErrInvalidReference} {
-				fake.Fail("sm://prod/db", kind, 0)
+				fake.Fail("sm://prod/db", kind)
 				if _, err := env.Get(t.Context(), "DB"); !errors.Is(err, kind) {
 					t.Errorf("told %v, got %v", kind, err)
 				}
@@ -122,7 +124,7 @@ func TestFake(t *testing.T) {
 				fake.Heal()
 				clock.Advance(time.Minute)
 			}
-			fake.Fail("", errors.New("of an unknown kind"), 1)
+			fake.FailNext("", errors.New("of an unknown kind"), 1)
 			if got := reveal(t, env, "DB"); got != "one" {
 				t.Errorf("after one passing failure: %q", got)
 			}
@@ -159,7 +161,7 @@ func TestFake(t *testing.T) {
 			}
 		},
 		"one version fails": func(t *testing.T, fake *secretstest.Fake, env *secrets.Env, _ *secretstest.Clock) {
-			fake.Fail("ssm:///app/url:1", secrets.ErrNotFound, 0) // versions vanish
+			fake.Fail("ssm:///app/url:1", secrets.ErrNotFound) // versions vanish
 			if _, err := env.Resolve(t.Context(), secrets.SSMParameter("/app/url").With("version", "1")); !errors.Is(err, secrets.ErrNotFound) {
 				t.Errorf("version 1: %v", err)
 			}
@@ -169,7 +171,7 @@ func TestFake(t *testing.T) {
 			}
 		},
 		"one stage fails": func(t *testing.T, fake *secretstest.Fake, env *secrets.Env, _ *secretstest.Clock) {
-			fake.Fail("sm://prod/db?stage=AWSPREVIOUS", secrets.ErrAccessDenied, 0)
+			fake.Fail("sm://prod/db?stage=AWSPREVIOUS", secrets.ErrAccessDenied)
 			if _, err := env.Resolve(t.Context(), secrets.Secret("prod/db").With("stage", "AWSPREVIOUS")); !errors.Is(err, secrets.ErrAccessDenied) {
 				t.Errorf("AWSPREVIOUS: %v", err)
 			}
@@ -191,7 +193,7 @@ func TestFake(t *testing.T) {
 			for range 8 {
 				wg.Go(func() {
 					for range 20 {
-						fake.Fail("sm://prod/db", secrets.ErrThrottled, 1)
+						fake.FailNext("sm://prod/db", secrets.ErrThrottled, 1)
 						fake.Set("sm://prod/db", `{"password":"two"}`)
 						fake.Heal()
 						env.Refresh(t.Context(), "DB")
@@ -340,7 +342,7 @@ func TestRefusesLambda(t *testing.T) {
 		"NewFake":       func() { secretstest.NewFake(t, nil) },
 		"NewClock":      func() { secretstest.NewClock() },
 		"StartEndpoint": func() { secretstest.StartEndpoint(t) },
-		"Drill":         func() { secretstest.Drill(t, good) },
+		"Drill":         func() { secretstest.Drill(t, each(good)) },
 	} {
 		func() {
 			defer func() {
@@ -362,5 +364,138 @@ func TestImportsNoAWS(t *testing.T) {
 	}
 	if strings.Contains(string(out), "aws") {
 		t.Errorf("these tests import AWS packages:\n%s", out)
+	}
+}
+
+// A fatalTB keeps what ends the test.
+type fatalTB struct {
+	testing.TB
+	said string
+}
+
+func (*fatalTB) Helper()          {}
+func (t *fatalTB) Fatal(a ...any) { t.said = fmt.Sprint(a...); runtime.Goexit() }
+func (t *fatalTB) Fatalf(format string, a ...any) {
+	t.said = fmt.Sprintf(format, a...)
+	runtime.Goexit()
+}
+
+// fatal returns what ends a test that calls f with a Fake, or "".
+func fatal(values, environ map[string]string, f func(*secretstest.Fake)) string {
+	tb := &fatalTB{}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		fake := secretstest.NewFake(tb, values)
+		fake.Env(environ)
+		f(fake)
+	}()
+	<-done
+	return tb.said
+}
+
+// A reference that the Fake does not know ends the test: a typo must not leave it green.
+func TestFake_UnknownReference(t *testing.T) {
+	t.Parallel()
+	ciphertext := "kms://Y2lwaGVydGV4dGNpcGhlcnRleHRjaXBoZXJ0ZXh0Y2lwaGVydGV4dA=="
+	values := map[string]string{
+		"sm://prod/db": "one", "ssm:///app/url": "two", ciphertext: "three", "sm://far?region=eu-west-3": "four",
+	}
+	environ := map[string]string{"ABSENT": "ssm:///app/absent#field"}
+	fail := func(ref string) func(*secretstest.Fake) {
+		return func(f *secretstest.Fake) { f.Fail(ref, secrets.ErrAccessDenied) }
+	}
+	for name, c := range map[string]struct {
+		do    func(*secretstest.Fake)
+		known bool
+	}{
+		"Fail":                          {do: fail("sm://prod/bd")},
+		"FailNext":                      {do: func(f *secretstest.Fake) { f.FailNext("sm://prod/bd", secrets.ErrThrottled, 1) }},
+		"Fetched":                       {do: func(f *secretstest.Fake) { f.Fetched("sm://prod/bd") }},
+		"Delete":                        {do: func(f *secretstest.Fake) { f.Delete("sm://prod/bd") }},
+		"of another scheme":             {do: fail("ssm:///prod/db")},
+		"of another Region":             {do: fail("sm://far?region=eu-west-1")},
+		"of another stage":              {do: fail("sm://prod/db?stage=BLUE")},
+		"of a version that is not":      {do: fail("ssm:///app/url:2")},
+		"another ciphertext":            {do: fail("kms://YW5vdGhlcmNpcGhlcnRleHRhbm90aGVyY2lwaGVydGV4dGFub3RoZXI=")},
+		"Delete of what is declared":    {do: func(f *secretstest.Fake) { f.Delete("ssm:///app/absent") }},
+		"what was given":                {do: fail("sm://prod/db"), known: true},
+		"a field of it":                 {do: fail("sm://prod/db#password"), known: true},
+		"a version of it":               {do: fail("ssm:///app/url:1"), known: true},
+		"in any Region":                 {do: fail("sm://far"), known: true},
+		"in a Region of its own":        {do: fail("sm://prod/db?region=eu-west-3"), known: true},
+		"the version of a rotation":     {do: fail("sm://prod/db?stage=AWSPENDING"), known: true},
+		"ciphertext":                    {do: fail(ciphertext), known: true},
+		"what an environment declares":  {do: fail("ssm:///app/absent"), known: true},
+		"Fetched of what is declared":   {do: func(f *secretstest.Fake) { f.Fetched("ssm:///app/absent") }, known: true},
+		"everything":                    {do: fail(""), known: true},
+		"what was deleted":              {do: func(f *secretstest.Fake) { f.Delete("sm://prod/db"); f.Fetched("sm://prod/db") }, known: true},
+		"what was deleted, once more":   {do: func(f *secretstest.Fake) { f.Delete("sm://prod/db"); f.Delete("sm://prod/db") }, known: true},
+		"a value that Set gave":         {do: func(f *secretstest.Fake) { f.Set("sm://new", "x"); f.Delete("sm://new") }, known: true},
+		"a value that Set gave a stage": {do: func(f *secretstest.Fake) { f.Set("sm://new?stage=BLUE", "x"); f.Fetched("sm://new?stage=BLUE") }, known: true},
+	} {
+		said := fatal(values, environ, c.do)
+		if c.known {
+			if said != "" {
+				t.Errorf("%s: it ends the test: %s", name, said)
+			}
+			continue
+		}
+		list := "It knows kms://…, sm://far?region=eu-west-3, sm://prod/db, ssm:///app/absent, ssm:///app/url"
+		if !strings.Contains(said, list) {
+			t.Errorf("%s: it ends the test with %q, want a list of what is known", name, said)
+		}
+	}
+	if said := fatal(nil, nil, fail("sm://prod/db")); !strings.Contains(said, "It knows none: give it values by NewFake or Set") {
+		t.Errorf("an empty Fake ends the test with %q", said)
+	}
+}
+
+// Where waiting would take real time, the Fake ends the test, and says how it takes none.
+func TestFake_OutsideABubble(t *testing.T) {
+	t.Parallel()
+	values := map[string]string{"sm://prod/db": "one"}
+	for name, c := range map[string]struct {
+		do      func(*secretstest.Fake)
+		refused bool
+	}{
+		"throttled":           {func(f *secretstest.Fake) { f.Fail("sm://prod/db", secrets.ErrThrottled) }, true},
+		"unavailable":         {func(f *secretstest.Fake) { f.Fail("", fmt.Errorf("down: %w", secrets.ErrUnavailable)) }, true},
+		"of no kind":          {func(f *secretstest.Fake) { f.Fail("", errors.New("down")) }, true},
+		"denied":              {func(f *secretstest.Fake) { f.Fail("", secrets.ErrAccessDenied) }, false},
+		"throttled for a try": {func(f *secretstest.Fake) { f.FailNext("", secrets.ErrThrottled, 1) }, false},
+		"a minute":            {func(f *secretstest.Fake) { f.Delay(time.Minute) }, true},
+		"a millisecond":       {func(f *secretstest.Fake) { f.Delay(time.Millisecond) }, false},
+	} {
+		if said := fatal(values, nil, c.do); strings.Contains(said, "synctest.Test(t, func(t *testing.T) {") != c.refused {
+			t.Errorf("%s: it ends the test with %q", name, said)
+		}
+		synctest.Test(t, func(t *testing.T) {
+			time.Sleep(30 * 365 * 24 * time.Hour) // a bubble begins in the year 2000
+			if said := fatal(values, nil, c.do); said != "" {
+				t.Errorf("%s, in a bubble: it ends the test with %q", name, said)
+			}
+		})
+	}
+}
+
+func TestFake_Misused(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		do   func(*secretstest.Fake)
+		want string
+	}{
+		"Fail without an error":     {func(f *secretstest.Fake) { f.Fail("", nil) }, "the error is nil; Heal ends failures"},
+		"FailNext without an error": {func(f *secretstest.Fake) { f.FailNext("", nil, 1) }, "the error is nil"},
+		"FailNext of none":          {func(f *secretstest.Fake) { f.FailNext("", secrets.ErrThrottled, 0) }, "at least 1; Fail fails until Heal"},
+		"Set of a version":          {func(f *secretstest.Fake) { f.Set("ssm:///a:1", "x") }, "versions are counted"},
+		"Delete of a version":       {func(f *secretstest.Fake) { f.Delete("ssm:///a:1") }, "Delete(\"ssm:///a:1\"): name"},
+		"Delete of everything":      {func(f *secretstest.Fake) { f.Delete("") }, "name the parameter"},
+		"Set of everything":         {func(f *secretstest.Fake) { f.Set("", "x") }, "versions are counted"},
+		"no reference":              {func(f *secretstest.Fake) { f.Fetched("prod/db") }, "prod/db"},
+	} {
+		if said := fatal(nil, nil, c.do); !strings.Contains(said, c.want) {
+			t.Errorf("%s: it ends the test with %q, want %q", name, said, c.want)
+		}
 	}
 }

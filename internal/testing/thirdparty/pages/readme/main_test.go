@@ -22,7 +22,7 @@ func TestHandle(t *testing.T) {
 func TestHandle_Denied(t *testing.T) {
 	fake := secretstest.NewFake(t, map[string]string{"sm://prod/orders": `{"signing_key":"test"}`})
 	env = fake.Env(map[string]string{"SIGNING_KEY": "sm://prod/orders#signing_key"})
-	fake.Fail("sm://prod/orders", secrets.ErrAccessDenied, 0)
+	fake.Fail("sm://prod/orders", secrets.ErrAccessDenied)
 	if _, err := handle(t.Context(), Order{ID: "42"}); !errors.Is(err, secrets.ErrAccessDenied) {
 		t.Errorf("got %v", err)
 	}
@@ -32,13 +32,18 @@ func TestHandle_Denied(t *testing.T) {
 
 // region: drill
 
-func TestSigningKey_Drill(t *testing.T) {
-	secretstest.Drill(t, func(ctx context.Context, env *secrets.Env) (used string, err error) {
-		key, err := env.Get(ctx, "SIGNING_KEY") // the part of the handler that uses a secret
-		if err != nil {
-			return "", err
+func TestHandle_Drill(t *testing.T) {
+	secretstest.Drill(t, func(in *secretstest.Instance) secretstest.Handler {
+		env = in.Env // what main does
+		return func(ctx context.Context) (any, error) {
+			order := Order{ID: "42"}
+			signature, err := handle(ctx, order)
+			if err != nil {
+				return nil, err
+			}
+			// Which key was used? The one that makes the same signature.
+			return signature, in.Match(func(key string) bool { return signature == sign(order, []byte(key)) })
 		}
-		return key.Reveal(), nil // the plaintext that it used
 	})
 }
 
