@@ -98,3 +98,22 @@ func IsKey(text string) bool {
 	located := a.Region != "" && a.Account != ""
 	return located && id != ""
 }
+
+// CutDomain cuts the domain of AWS's own endpoints off a host's name: what is left is
+// SERVICE.REGION, or what somebody put below the domain.
+func CutDomain(host string) (rest string, ok bool) {
+	for _, domain := range []string{ // of each partition, for IPv4 and for both
+		".amazonaws.com", ".api.aws",
+		".amazonaws.com.cn", ".api.amazonwebservices.com.cn",
+		".amazonaws.eu", ".api.amazonwebservices.eu",
+		".c2s.ic.gov", ".api.aws.ic.gov",
+		".sc2s.sgov.gov", ".api.aws.scloud",
+		".cloud.adc-e.uk", ".api.cloud-aws.adc-e.uk",
+		".csp.hci.ic.gov", ".api.aws.hci.ic.gov",
+	} {
+		if rest, ok = strings.CutSuffix(host, domain); ok {
+			return rest, true
+		}
+	}
+	return "", false
+}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"net"
 	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 
+	"github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/lambdaenv"
 )
 
@@ -41,17 +41,6 @@ func (s *Source) checkEndpoint(ctx context.Context, u *url.URL) error {
 	}
 }
 
-// suffixes holds the domains of AWS's partitions, for IPv4 and for both.
-var suffixes = []string{
-	"amazonaws.com", "api.aws",
-	"amazonaws.com.cn", "api.amazonwebservices.com.cn",
-	"amazonaws.eu", "api.amazonwebservices.eu",
-	"c2s.ic.gov", "api.aws.ic.gov",
-	"sc2s.sgov.gov", "api.aws.scloud",
-	"cloud.adc-e.uk", "api.cloud-aws.adc-e.uk",
-	"csp.hci.ic.gov", "api.aws.hci.ic.gov",
-}
-
 // isAWS reports whether a host is the public endpoint of a service in a Region, with FIPS or
 // without. Others below the same domains are not: anybody can have an API Gateway there.
 func isAWS(service, region, host, port string) bool {
@@ -61,12 +50,8 @@ func isAWS(service, region, host, port string) bool {
 	if host == "sts.amazonaws.com" {
 		return service == "sts" // which has one for all Regions, too
 	}
-	rest, ok := strings.CutPrefix(host, service)
-	if !ok {
-		return false
-	}
-	suffix, ok := strings.CutPrefix(strings.TrimPrefix(rest, "-fips"), "."+region+".")
-	return ok && slices.Contains(suffixes, suffix)
+	name, ok := arn.CutDomain(host)
+	return ok && strings.Replace(name, service+"-fips.", service+".", 1) == service+"."+region
 }
 
 func isLoopback(host string) bool {
