@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"strings"
 
+	"github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/iam"
 )
 
@@ -20,7 +21,12 @@ type Case struct {
 	Host    string // that was asked
 }
 
-const retried = "it is retried automatically"
+const (
+	retried   = "it is retried automatically"
+	elsewhere = "see whether HTTPS_PROXY or AWS_ENDPOINT_URL leads elsewhere"
+	malformed = "the name is malformed: one with a slash begins with a slash " +
+		"(ssm:///app/db), and has letters, digits and .-_ only"
+)
 
 // Next returns what to do, in a line, or "" where nothing better is known than AWS's
 // own words.
@@ -46,35 +52,26 @@ func (c Case) Next() string {
 	case Invalid:
 		return c.invalid()
 	}
-	return c.odd()
-}
-
-// odd is the advice for an answer that no class explains.
-func (c Case) odd() string {
 	switch {
 	case c.Status >= 500:
 		return retried + "; if it stays, see the AWS Health Dashboard for " + c.Region
 	case c.Code != "":
-		return retried + "; if it stays, look the code up, or give AWS Support the " +
-			"request id"
+		return retried + "; if it stays, look the code up, or give AWS Support the request id"
 	}
 	// AWS answered, and the answer makes no sense.
-	return retried + "; if it stays, see whether HTTPS_PROXY or AWS_ENDPOINT_URL " +
-		"leads elsewhere, and who answers there"
+	return retried + "; if it stays, " + elsewhere + ", and who answers there"
 }
 
 // credentials is the advice where the service refused the credentials or the
 // signature's time.
 func (c Case) credentials() string {
-	if c.Region == "" {
+	switch {
+	case c.Region == "":
 		return setRegion // with an endpoint of one's own the SDK signs for no Region
+	case c.says("Signature expired"), c.says("not yet current"):
+		return skewed
 	}
-	for _, clock := range []string{"Signature expired", "not yet current"} {
-		if strings.Contains(c.Message, clock) {
-			return skewed
-		}
-	}
-	return credentials[c.Code]
+	return credentialAdvice(c.Code)
 }
 
 func (c Case) service() string {
@@ -84,35 +81,30 @@ func (c Case) service() string {
 
 // missing is the advice for what does not exist.
 func (c Case) missing() string {
-	region := ""
-	if !strings.HasPrefix(c.ID, "arn:") && c.Region != "" {
-		region = "; " + c.Region + " was asked, and ?region= asks another Region"
+	name := "check the name"
+	if !arn.Is(c.ID) && c.Region != "" {
+		name += "; " + c.Region + " was asked, and ?region= asks another Region"
 	}
+	secretARN := c.service() == "secretsmanager" && arn.Is(c.ID)
 	switch {
-	case strings.Contains(c.Message, "marked for deletion"):
-		return "restore it (aws secretsmanager restore-secret), or refer to what " +
-			"replaces it"
-	case strings.Contains(c.Message, "staging label: AWSCURRENT"):
+	case c.says("marked for deletion"):
+		return "restore it (aws secretsmanager restore-secret), or refer to what replaces it"
+	case c.says("staging label: AWSCURRENT"):
 		return "the secret exists and has no value yet: store one"
-	case strings.Contains(c.Message, "staging label:"), strings.Contains(c.Message, "VersionId:"):
+	case c.says("staging label:"), c.says("VersionId:"):
 		return "the secret exists without that version or stage; AWSPENDING is there " +
 			"only during a rotation, versions without a stage are removed in time"
 	case c.service() == "ssm" && c.Version != "":
-		return "check the name" + region + "; of a parameter 100 versions are kept, " +
-			"and none of those before it was deleted and made again"
-	case c.service() == "secretsmanager" && strings.HasPrefix(c.ID, "arn:"):
-		return c.missingARN()
-	}
-	return "check the name" + region
-}
-
-func (c Case) missingARN() string {
-	if !iam.FullSecretARN(c.ID) {
+		return name + "; of a parameter 100 versions are kept, and none of those before it " +
+			"was deleted and made again"
+	case secretARN && iam.FullSecretARN(c.ID):
+		return "check the ARN: its last six characters change when a secret is deleted " +
+			"and made again; a name would not; " + c.sixCharacters()
+	case secretARN:
 		return "check the ARN; a partial one, without the six characters at its end, " +
 			"must be the name's"
 	}
-	return "check the ARN: its last six characters change when a secret is deleted " +
-		"and made again; a name would not; " + c.sixCharacters()
+	return name
 }
 
 // sixCharacters explains an ARN whose end may be part of the secret's own name: AWS
@@ -134,11 +126,10 @@ func (c Case) undecryptable() string {
 	case c.Code == "InvalidKeyUsageException":
 		return "the key is not a symmetric one for encryption; ciphertext of " +
 			"asymmetric keys is not supported"
-	case strings.Contains(c.Message, "pending deletion"):
-		return "take the deletion back while it is pending (aws kms " +
-			"cancel-key-deletion, then enable-key): afterwards nothing can decrypt " +
-			"this value"
-	case strings.Contains(c.Message, "is disabled"):
+	case c.says("pending deletion"):
+		return "take the deletion back while it is pending (aws kms cancel-key-deletion, " +
+			"then enable-key): afterwards nothing can decrypt this value"
+	case c.says("is disabled"):
 		return "enable the key (aws kms enable-key)"
 	case strings.HasPrefix(c.Message, "Invalid arn"), c.Code == "NotFoundException":
 		return "no such key in Region " + c.Region + " of the account asked: a key " +
@@ -154,16 +145,16 @@ func (c Case) undecryptable() string {
 // its format and may change it: this picks words, and decides nothing.
 func (c Case) ciphertext() string {
 	b := c.ID
+	begins := func(start string) bool { return strings.HasPrefix(b, start) }
 	_, twice := base64.StdEncoding.DecodeString(b)
 	switch {
 	case len(b) > 16 && twice == nil:
-		return "the bytes are base64 text again: it was encoded twice; store it " +
-			"decoded once"
-	case sdkMessage(b):
+		return "the bytes are base64 text again: it was encoded twice; store it decoded once"
+	case begins("\x01\x80"), begins("\x02\x05\x78"), begins("\x02\x04\x78"):
 		return "it is an AWS Encryption SDK message, such as the raw value of an " +
 			"advanced-tier parameter, which KMS alone cannot decrypt: refer to the " +
 			"parameter, ssm:///NAME"
-	case strings.HasPrefix(b, "\x01") && strings.HasPrefix(b[min(3, len(b)):], "\x00\x78"):
+	case begins("\x01") && strings.HasPrefix(b[min(3, len(b)):], "\x00\x78"):
 		return "the encryption context is not among those tried, or the text was " +
 			"damaged: the Lambda console binds a value to its function's name, so in " +
 			"a renamed or cloned function encrypt it again or state " +
@@ -180,20 +171,10 @@ func (c Case) ciphertext() string {
 		"CiphertextBlob that Encrypt returned, in base64"
 }
 
-// sdkMessage reports whether b begins as the AWS Encryption SDK's messages do.
-func sdkMessage(b string) bool {
-	for _, start := range []string{"\x01\x80", "\x02\x05\x78", "\x02\x04\x78"} {
-		if strings.HasPrefix(b, start) {
-			return true
-		}
-	}
-	return false
-}
-
 // invalid is the advice for a request that AWS does not accept.
 func (c Case) invalid() string {
 	switch {
-	case c.Code == "InvalidRequestException" && strings.Contains(c.Message, "VersionStage"):
+	case c.Code == "InvalidRequestException" && c.says("VersionStage"):
 		return "the version does not have that stage: state one of the two"
 	case c.service() == "ssm":
 		return malformed
@@ -204,6 +185,3 @@ func (c Case) invalid() string {
 	return "KMS refused the form of the request, before it looked at the ciphertext: " +
 		"check ?key= and the ?context.NAME= pairs"
 }
-
-const malformed = "the name is malformed: one with a slash begins with a slash " +
-	"(ssm:///app/db), and has letters, digits and .-_ only"

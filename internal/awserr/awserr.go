@@ -92,17 +92,14 @@ func (e *Error) Unanswered() bool {
 	return true
 }
 
-// Copy makes an Error of an SDK's error. The operation is "ssm:GetParameters". What is
+// Copy makes an Error of an SDK's error. The operation is "ssm:GetParameter". What is
 // in blob, a ciphertext, is taken out of the message should an endpoint echo it.
 func Copy(operation, blob string, err error) *Error {
 	e := &Error{}
 	if inner := credentialError(err); inner != nil {
 		e.credentialStep(blob, inner)
-	} else {
-		e.answered(blob, err)
-		if e.Code == "" {
-			e.locally(err)
-		}
+	} else if e.answer(blob, err); e.Code == "" {
+		e.locally(err)
 	}
 	e.Class = e.classify(operation)
 	return e
@@ -110,22 +107,24 @@ func Copy(operation, blob string, err error) *Error {
 
 // classify returns the class of e. A failed credential step says nothing of the value.
 func (e *Error) classify(operation string) Class {
-	switch {
-	case e.Reason.ofConfiguration():
+	switch e.Reason {
+	case NoRegion, BadRegion, NoEndpoint, ProxyURL: // until the configuration changes
 		return Configuration
-	case e.Step != "":
-		if Classify(e.Step, e.Code, "", 0) == Throttled {
-			return Throttled
-		}
-		return Unavailable
-	case e.Reason != "" && e.Reason != Foreign:
+	case "", Foreign:
+	default:
 		return Unavailable
 	}
-	return Classify(operation, e.Code, e.Message, e.Status)
+	if e.Step == "" {
+		return Classify(operation, e.Code, e.Message, e.Status)
+	}
+	if Classify(e.Step, e.Code, "", 0) == Throttled {
+		return Throttled
+	}
+	return Unavailable
 }
 
-// answered takes over what AWS, or who answers in its place, says in err.
-func (e *Error) answered(blob string, err error) {
+// answer takes over what AWS, or who answers in its place, says in err.
+func (e *Error) answer(blob string, err error) {
 	var status interface{ HTTPStatusCode() int }
 	if errors.As(err, &status) {
 		e.Status = status.HTTPStatusCode()
@@ -140,11 +139,9 @@ func (e *Error) answered(blob string, err error) {
 	}
 	// UnknownError is the SDK's own word for an answer without a code, or without a
 	// message.
-	if e.Code = Identifier(api.ErrorCode(), 100); e.Code == "UnknownError" {
-		e.Code = ""
-	}
-	if e.Code != "" {
-		e.Fault = api.ErrorFault()
+	code := Identifier(api.ErrorCode(), 100)
+	if code != "" && code != "UnknownError" {
+		e.Code, e.Fault = code, api.ErrorFault()
 		e.Message = scrub(blob, strings.TrimPrefix(api.ErrorMessage(), "UnknownError"), 1000)
 	}
 }
@@ -165,14 +162,12 @@ func Identifier(s string, n int) string {
 func scrub(blob, said string, n int) string {
 	if len(blob) > 15 { // shorter ones are in every other word
 		raw := []byte(blob)
-		for _, form := range []string{
-			blob,
-			base64.StdEncoding.EncodeToString(raw),
-			base64.RawStdEncoding.EncodeToString(raw),
-			base64.RawURLEncoding.EncodeToString(raw),
-		} {
-			said = strings.ReplaceAll(said, form, "(ciphertext)")
-		}
+		said = strings.NewReplacer(
+			blob, "(ciphertext)",
+			base64.StdEncoding.EncodeToString(raw), "(ciphertext)",
+			base64.RawStdEncoding.EncodeToString(raw), "(ciphertext)",
+			base64.RawURLEncoding.EncodeToString(raw), "(ciphertext)",
+		).Replace(said)
 	}
 	return Clip(said, n)
 }

@@ -1,29 +1,21 @@
 package awserr
 
 import (
-	"fmt"
-	"regexp"
+	"cmp"
 	"strings"
-	"sync"
 
+	"github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/iam"
 )
 
-var (
-	resourceIn = onUse(`on resource: (\S+)`)
-	actionIn   = onUse(`to perform: ([a-z]+:[A-Za-z]+)`)
-	roleIn     = onUse(`arn:[a-z-]+:sts::([0-9]{12}):assumed-role/([^/\s]+)/`)
-	userIn     = onUse(`arn:[a-z-]+:(?:iam|sts)::([0-9]{12}):`)
-	clauseIn   = onUse(`(because no|with an explicit deny in an?) (` +
-		`(?:identity-based|resource-based|service control|resource control|session|VPC endpoint)` +
-		` policy|permissions boundary)`)
-)
-
-// onUse compiles an expression when it is first needed: most cold starts see no error,
-// and should not pay for them.
-func onUse(expr string) func() *regexp.Regexp {
-	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+// after returns the word that follows mark in AWS's message, or "".
+func (e *Error) after(mark string) string {
+	_, rest, _ := strings.Cut(e.Message, mark)
+	word, _, _ := strings.Cut(rest, " ")
+	return word
 }
+
+func (e *Error) says(words string) bool { return strings.Contains(e.Message, words) }
 
 // Account returns the account of the caller as AWS's message names it, or "". So does a
 // nil e.
@@ -31,120 +23,117 @@ func (e *Error) Account() string {
 	if e == nil {
 		return ""
 	}
-	if m := userIn().FindStringSubmatch(e.Message); m != nil {
-		return m[1]
-	}
-	return ""
+	caller, _ := arn.Parse(e.after("User: "))
+	return caller.Account
 }
 
 // Resource returns the resource that AWS's message denies, an ARN, or "".
 func (e *Error) Resource() string {
-	m := resourceIn().FindStringSubmatch(e.Message)
-	if m == nil || !strings.HasPrefix(m[1], "arn:") {
-		return ""
+	if resource := e.after("on resource: "); arn.Is(resource) {
+		return resource
 	}
-	return m[1]
+	return ""
 }
 
 // Names reports whether AWS's message denies the very id that was sent, which is a
 // name.
-func (e *Error) Names(id string) bool {
-	m := resourceIn().FindStringSubmatch(e.Message)
-	return m != nil && m[1] == id
+func (e *Error) Names(id string) bool { return e.after("on resource: ") == id }
+
+// action is what was denied: an encrypted value takes more than the operation that was
+// called.
+func (c Case) action() string { return cmp.Or(c.after("to perform: "), c.Operation) }
+
+// role is who was denied.
+func (c Case) role() string {
+	if role, _, ok := strings.Cut(c.after(":assumed-role/"), "/"); ok {
+		return "role " + role
+	}
+	return "the function's role"
 }
 
-// denied is the advice for a denial. AWS often says whose policy decided; where that is
-// not the role's own, an Allow there would not help.
+// policy returns the kind of policy that decided, where AWS's message says so, and whether
+// that one denies, rather than lacks an Allow.
+func (e *Error) policy() (kind string, denies bool) {
+	for _, kind := range []string{
+		"identity-based policy", "resource-based policy", "service control policy",
+		"resource control policy", "session policy", "VPC endpoint policy",
+		"permissions boundary",
+	} {
+		denies := e.says("explicit deny in a "+kind) || e.says("explicit deny in an "+kind)
+		if denies || e.says("because no "+kind) {
+			return kind, denies
+		}
+	}
+	return "", false
+}
+
+// denied is the advice for a denial. Where another policy than the role's own decided, an
+// Allow there would not help.
 func (c Case) denied() string {
-	if strings.Contains(c.Message, "different AWS account") {
+	policy, denies := c.policy()
+	switch {
+	case c.says("different AWS account"):
 		return "a secret that is read from another account must be encrypted under a " +
 			"customer managed key that allows this role kms:Decrypt"
-	}
-	if c.service() == "ssm" && strings.HasSuffix(c.Resource(), ":*") { // no name ends so
+	case c.service() == "ssm" && strings.HasSuffix(c.Resource(), ":*"): // no name ends so
 		return malformed + "; AWS denies such names on …:*"
-	}
-	action, who := c.Operation, "the function's role"
-	if m := actionIn().FindStringSubmatch(c.Message); m != nil {
-		action = m[1]
-	}
-	if m := roleIn().FindStringSubmatch(c.Message); m != nil {
-		who = "role " + m[2]
-	}
-	if clause := clauseIn().FindStringSubmatch(c.Message); clause != nil {
-		return c.byClause(clause[1] != "because no", clause[2], action, who)
-	}
-	if strings.Contains(c.Message, "explicit deny") {
-		return "a Deny in some policy matches " + who + ", its own or one above it " +
+	case policy != "":
+		return c.byPolicy(policy, denies)
+	case c.says("explicit deny"):
+		return "a Deny in some policy matches " + c.role() + ", its own or one above it " +
 			"(resource, boundary, session, organization, VPC endpoint): find it and " +
 			"narrow it; another Allow does not help"
-	}
-	allow := c.allow(action, who)
-	switch {
-	case action == "kms:Decrypt":
-		return allow + ", in its policy and in the key's; KMS says the same where " +
+	case c.action() == "kms:Decrypt":
+		return c.allow() + ", in its policy and in the key's; KMS says the same where " +
 			"the key is in another Region or account, or gone, and where a policy " +
 			"asks for an encryption context"
-	case strings.Contains(c.Message, "KMS") || strings.Contains(c.Message, "customer master key"):
-		return fmt.Sprintf("allow %s kms:Decrypt on %s (the key it is encrypted "+
-			"under), in its policy "+
-			"and in the key's", who, c.scope().KeyARN("KEY-ID"))
+	case c.says("KMS"), c.says("customer master key"):
+		return "allow " + c.role() + " kms:Decrypt on " + c.scope().KeyARN("KEY-ID") +
+			" (the key it is encrypted under), in its policy and in the key's"
 	}
-	return allow + c.absent() + c.besides(action)
+	return c.allow() + c.absent() + c.besides()
 }
 
-// byClause is the advice where AWS says whose policy decided.
-func (c Case) byClause(denies bool, policy, action, who string) string {
+func (c Case) byPolicy(policy string, denies bool) string {
 	switch {
 	case policy == "identity-based policy" && denies:
-		return "a Deny in the policies of " + who + " matches: narrow it; another " +
+		return "a Deny in the policies of " + c.role() + " matches: narrow it; another " +
 			"Allow does not help"
 	case policy == "identity-based policy":
-		return c.allow(action, who) + c.absent() + c.besides(action)
+		return c.allow() + c.absent() + c.besides()
 	case policy == "resource-based policy" && !denies:
-		return c.byResource(action, who)
+		return c.byResource()
 	case policy == "VPC endpoint policy":
 		return "change the policy of the VPC endpoint " + c.vpcEndpoint() +
 			"; an Allow in the role's policy does not help"
 	}
-	return "ask who manages the " + policy + "; an Allow in the role's policy does " +
-		"not help"
+	return "ask who manages the " + policy + "; an Allow in the role's policy does not help"
 }
 
-func (c Case) allow(action, who string) string {
-	return fmt.Sprintf("allow %s %s on %s", who, c.actions(action), c.resource(action))
+// byResource is the advice where the resource's own policy lacks an Allow.
+func (c Case) byResource() string {
+	switch service, _, _ := strings.Cut(c.action(), ":"); service {
+	case "kms":
+		return "allow " + c.role() + " kms:Decrypt in the key's policy (or let that " +
+			"policy delegate to IAM, by its account's root), and in the role's"
+	case "ssm":
+		return "share the parameter with this account by AWS RAM (advanced tier, full ARN), " +
+			"and allow " + c.role() + " " + c.actions() + " on that ARN"
+	}
+	return "allow " + c.role() + " " + c.action() + " in the secret's resource policy, and " +
+		"kms:Decrypt in the policy of its key"
 }
 
-// scope is where the value is, and its key: in the account of its ARN, else in the
-// caller's.
-func (c Case) scope() iam.Scope {
-	s := iam.Scope{Region: c.Region, Account: c.Account()}
-	if arn := strings.SplitN(c.ID, ":", 6); c.service() != "kms" && len(arn) == 6 {
-		s.Account = arn[4]
-	}
-	if s.Region == "" {
-		s.Region = "REGION"
-	}
-	if s.Account == "" {
-		s.Account = "ACCOUNT"
-	}
-	return s
-}
-
-// actions names what a policy should allow where action was denied: a parameter is read
-// by GetParameters together with others, and by GetParameter alone.
-func (c Case) actions(action string) string {
-	if action == "ssm:GetParameter" || action == "ssm:GetParameters" {
-		return "ssm:GetParameter and ssm:GetParameters"
-	}
-	return action
-}
-
-// resource is the ARN to allow action on.
-func (c Case) resource(action string) string {
+// allow says what a policy should allow.
+func (c Case) allow() string {
 	id := c.ID
-	switch {
+	switch action := c.action(); {
+	case action == "kms:Decrypt" && strings.Contains(c.Resource(), ":key/"):
+		id = c.Resource()
 	case action == "kms:Decrypt":
-		id = c.deniedKey()
+		if id = c.Key; id == "" || strings.Contains(id, "alias/") {
+			id = "KEY-ID"
+		}
 	case action == "ssm:GetParametersByPath":
 		id = strings.TrimSuffix(id, "*")
 	case strings.HasPrefix(action, "secretsmanager:"):
@@ -152,39 +141,47 @@ func (c Case) resource(action string) string {
 			id = name
 		}
 	}
-	// The last is the narrowest: BatchGetSecretValue needs its own action on * first.
-	needs := c.scope().Needs(action, id)
-	for _, n := range needs {
-		if n.Action == action {
-			return n.Resource
-		}
+	resource := "*"
+	if needs := c.scope().Needs(c.action(), id); len(needs) > 0 {
+		resource = needs[0].Resource
 	}
-	return "*"
+	return "allow " + c.role() + " " + c.actions() + " on " + resource
 }
 
-// deniedKey is the key of a denied kms:Decrypt as far as it is known.
-func (c Case) deniedKey() string {
-	if strings.Contains(c.Resource(), ":key/") {
-		return c.Resource()
+// actions names what a policy should allow: a parameter is read by GetParameters
+// together with others, and by GetParameter alone.
+func (c Case) actions() string {
+	action := c.action()
+	if action == "ssm:GetParameter" || action == "ssm:GetParameters" {
+		return "ssm:GetParameter and ssm:GetParameters"
 	}
-	if c.Key == "" || strings.Contains(c.Key, "alias/") {
-		return "KEY-ID"
+	return action
+}
+
+// scope is where the value is, and its key: in the account of its ARN, else in the
+// caller's.
+func (c Case) scope() iam.Scope {
+	account := ""
+	if id, ok := arn.Parse(c.ID); ok && c.service() != "kms" {
+		account = id.Account
 	}
-	return c.Key
+	return iam.Scope{
+		Region:  cmp.Or(c.Region, "REGION"),
+		Account: cmp.Or(account, c.Account(), "ACCOUNT"),
+	}
 }
 
 // absent adds that a secret may not exist. Of an absent one AWS says that it is denied
 // unless a policy covers its bare name, which …:secret:NAME-?????? does not. AWS
 // repeats the id as it was sent, so nothing in the message tells the two apart.
 func (c Case) absent() string {
-	if c.service() != "secretsmanager" {
+	switch {
+	case c.service() != "secretsmanager":
 		return ""
-	}
-	if !strings.HasPrefix(c.ID, "arn:") {
+	case !arn.Is(c.ID):
 		return "; or there is no such secret in " + c.Region + ": AWS denies an " +
 			"absent name too"
-	}
-	if iam.FullSecretARN(c.ID) {
+	case iam.FullSecretARN(c.ID):
 		return "; or there is no such secret; " + c.sixCharacters()
 	}
 	return "; or there is no such secret, or the ARN is not the name's: AWS denies " +
@@ -192,34 +189,18 @@ func (c Case) absent() string {
 }
 
 // besides adds what an encrypted value takes.
-func (c Case) besides(action string) string {
-	key := "; under a customer managed key also kms:Decrypt " +
-		"on " + c.scope().KeyARN("KEY-ID") +
+func (c Case) besides() string {
+	action, scope := c.action(), c.scope()
+	key := "; under a customer managed key also kms:Decrypt on " + scope.KeyARN("KEY-ID") +
 		", in the key's policy too"
 	secret, ok := iam.ReferenceSecret(c.ID)
 	switch {
 	case action == "kms:Decrypt":
 		return ", and in the key's policy"
 	case strings.HasPrefix(action, "ssm:Get") && ok:
-		return "; and secretsmanager:GetSecretValue " +
-			"on " + c.scope().SecretARN(secret) + key
+		return "; and secretsmanager:GetSecretValue on " + scope.SecretARN(secret) + key
 	case strings.HasPrefix(action, "ssm:Get"), action == "secretsmanager:GetSecretValue":
 		return key
 	}
 	return ""
-}
-
-// byResource is the advice where the resource's own policy decides.
-func (c Case) byResource(action, who string) string {
-	switch service, _, _ := strings.Cut(action, ":"); service {
-	case "kms":
-		return "allow " + who + " kms:Decrypt in the key's policy (or let that " +
-			"policy delegate to IAM, by its account's root), and in the role's"
-	case "ssm":
-		return "share the parameter with this account by AWS RAM (advanced tier, " +
-			"full ARN), and allow " +
-			who + " " + c.actions(action) + " on that ARN"
-	}
-	return "allow " + who + " " + action + " in the secret's resource policy, and " +
-		"kms:Decrypt in the policy of its key"
 }

@@ -10,8 +10,9 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
-	"net/url"
+	"regexp"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/aws/smithy-go"
@@ -56,6 +57,29 @@ const (
 	CredentialsFile Reason = "a file that the credentials come from cannot be read"
 )
 
+// phrases are the SDK's words for failures that it has no types for.
+var phrases = [...]struct {
+	words string
+	means Reason
+}{
+	{"SSO token", LoginExpired},
+	{"SSO session", LoginExpired},
+	{"please reauthenticate", LoginExpired},
+	{"credential_process", CommandFailed},
+	{"process provider error", CommandFailed},
+	{"unable to read file", CredentialsFile},
+	{"failed to read authorization token", CredentialsFile},
+	{"issing Region", NoRegion},
+	{"invalid input region", BadRegion},
+	{"valid host label", BadRegion},
+	{"unsupported protocol scheme", NoEndpoint},
+	{"Failed to parse uri", NoEndpoint},
+	{"no Host in request URL", NoEndpoint},
+	{"invalid proxy address", ProxyURL},
+	{"unknown proxy scheme", ProxyURL},
+	{"invalid proxy URL port", ProxyURL},
+}
+
 // Config makes an Error of a configuration that does not load. The files are those that
 // were read, or "". Nothing was called, and the next try would read the same: it is
 // permanent, but for a context that ended and for what this process lacks at the
@@ -77,10 +101,13 @@ func Config(err error, files string) *Error {
 
 // locally says why err is no answer of the API, and keeps its words.
 func (e *Error) locally(err error) {
-	if e.Code != "" {
-		return
+	text := err.Error()
+	for _, p := range phrases {
+		if e.Reason == "" && strings.Contains(text, p.words) {
+			e.Reason = p.means
+		}
 	}
-	if e.Reason = configured(err); e.Reason == "" {
+	if e.Reason == "" {
 		e.Reason = e.fromProxy(err)
 	}
 	if e.Reason == "" {
@@ -97,34 +124,6 @@ func (e *Error) locally(err error) {
 		e.local = errors.Join(e.local, syscall.EMFILE)
 		e.Words = syscall.EMFILE.Error()
 	}
-}
-
-// ofConfiguration reports whether r lasts until the configuration changes.
-func (r Reason) ofConfiguration() bool {
-	switch r {
-	case NoRegion, BadRegion, NoEndpoint, ProxyURL:
-		return true
-	}
-	return false
-}
-
-// configured tells what the SDK says of a request that it cannot make. It has no types
-// for these.
-func configured(err error) Reason {
-	text := err.Error()
-	has := func(s string) bool { return strings.Contains(text, s) }
-	switch {
-	case has("issing Region"):
-		return NoRegion
-	case has("invalid input region"), has("valid host label"):
-		return BadRegion
-	case has("unsupported protocol " +
-		"scheme"), has("Failed to parse uri"), has("no Host in request URL"):
-		return NoEndpoint
-	case has("invalid proxy address"), has("unknown proxy scheme"), has("invalid proxy URL port"):
-		return ProxyURL
-	}
-	return ""
 }
 
 // network sorts an error that is no answer, by type.
@@ -154,7 +153,8 @@ func (e *Error) network(err error) Reason {
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return NoRoute
 	}
-	return certificate(err)
+	reason, _ := certificate(err)
+	return reason
 }
 
 // blindResolver reports whether the resolver says that there is no such host because
@@ -182,29 +182,37 @@ func resolver(dns *net.DNSError) Reason {
 }
 
 // certificate sorts what a TLS handshake fails with, and calls everything else broken.
-func certificate(err error) Reason {
-	var unverified *tls.CertificateVerificationError
+// It returns the outermost certificate error, too: those of package x509 hold
+// certificates, which are public.
+func certificate(err error) (reason Reason, found error) {
+	reason = Broken
 	var authority x509.UnknownAuthorityError
 	var invalid x509.CertificateInvalidError
 	var host x509.HostnameError
-	switch {
-	case errors.As(err, &host):
-		return CertificateHost
-	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
-		return CertificateTime
-	case errors.As(err, &authority) && noSystemRoots():
-		return NoRoots
-	case errors.As(err, &unverified), errors.As(err, &authority), errors.As(err, &invalid):
-		return Certificate
+	var unverified *tls.CertificateVerificationError
+	if errors.As(err, &authority) {
+		reason, found = Certificate, authority
+		// An image made from scratch. This reads what the TLS package has read already.
+		if pool, err := x509.SystemCertPool(); err != nil || pool.Equal(x509.NewCertPool()) {
+			reason = NoRoots
+		}
 	}
-	return Broken
-}
-
-// noSystemRoots reports whether this machine has no CA certificates, as a container
-// image made from scratch. It reads what the TLS package has read already.
-func noSystemRoots() bool {
-	pool, err := x509.SystemCertPool()
-	return err != nil || pool.Equal(x509.NewCertPool())
+	if errors.As(err, &invalid) {
+		reason, found = Certificate, invalid
+		if invalid.Reason == x509.Expired {
+			reason = CertificateTime
+		}
+	}
+	if errors.As(err, &host) {
+		reason, found = CertificateHost, host
+	}
+	if errors.As(err, &unverified) {
+		found = unverified
+		if reason == Broken {
+			reason = Certificate
+		}
+	}
+	return reason, found
 }
 
 // tooManyFiles returns EMFILE or ENFILE if err is one, else 0. The resolver keeps their
@@ -223,7 +231,10 @@ func tooManyFiles(err error) syscall.Errno {
 func (e *Error) fromProxy(err error) Reason {
 	for inner := err; inner != nil; inner = errors.Unwrap(inner) {
 		op, ok := inner.(*net.OpError)
-		if !ok || !ofProxy(op) {
+		if !ok {
+			continue
+		}
+		if op.Op != "proxyconnect" && !strings.HasPrefix(op.Op, "socks") {
 			continue
 		}
 		var dns *net.DNSError
@@ -239,25 +250,13 @@ func (e *Error) fromProxy(err error) Reason {
 		return ProxyFailed
 	}
 	// net/http returns the words of the proxy's status line, without a type.
-	if e.Status == 0 && proxyStatus(innermost(err).Error()) {
-		return ProxyRefused
-	}
-	return ""
-}
-
-func ofProxy(op *net.OpError) bool {
-	return op.Op == "proxyconnect" || strings.HasPrefix(op.Op, "socks")
-}
-
-// proxyStatus reports whether text is all that stands in a status line of a proxy that
-// refuses.
-func proxyStatus(text string) bool {
-	for code := 400; code < 600; code++ {
-		if s := http.StatusText(code); s != "" && s == text {
-			return true
+	said := innermost(err).Error()
+	for code := 400; e.Status == 0 && code < 600; code++ {
+		if said != "" && said == http.StatusText(code) {
+			return ProxyRefused
 		}
 	}
-	return false
+	return ""
 }
 
 // Through notes that the request went through a proxy: what fails without a word of
@@ -273,6 +272,22 @@ func (e *Error) Through(proxy string) {
 	case GivenUp, Broken, ProxyFailed, ProxyRefused, Certificate, Refused, NoRoute:
 		e.Host = Clip(proxy, 200)
 	}
+}
+
+// Regional reports whether another Region may answer where this one did not: it
+// failed with a 5xx, or was not reached. An answer of 4xx, a throttle among them, and
+// what is wrong on this machine, in its configuration or with its credentials would
+// be the same elsewhere.
+func (e *Error) Regional() bool {
+	if e.Step != "" {
+		return false
+	}
+	switch e.Reason {
+	case UnknownHost, DNSTimeout, DNSFailed, Timeout, Refused, NoRoute, Broken,
+		Certificate, CertificateTime, CertificateHost, ProxyRefused, ProxyTimeout:
+		return true
+	}
+	return e.Status >= http.StatusInternalServerError && e.Class != Throttled
 }
 
 // words returns the innermost words of err that say something: a file's error with its
@@ -292,14 +307,12 @@ func words(err error) string {
 // clean takes out of a local error's text the user and password of URLs, and the port
 // that a connection happened to have on this side: the same failure is to read the same
 // every time.
-func clean(text string) string {
-	return userInfo().ReplaceAllString(ownAddress().ReplaceAllString(text, ""), "//")
-}
+func clean(text string) string { return unclean().ReplaceAllString(text, "$1") }
 
-var (
-	userInfo   = onUse(`//[^\s"]*@`)
-	ownAddress = onUse(`\S+:[0-9]+->`)
-)
+// Compiled when it is first needed: most cold starts see no error.
+var unclean = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`(//)[^\s"]*@|\S+:[0-9]+->`)
+})
 
 // innermost returns the error in the chain of err whose text says enough.
 func innermost(err error) error {
@@ -308,40 +321,32 @@ func innermost(err error) error {
 		case *fs.PathError, *net.DNSError, *tls.CertificateVerificationError:
 			return err
 		case *net.OpError:
-			if _, more := e.Err.(*net.OpError); !more && !isDNS(e.Err) {
+			var dns *net.DNSError
+			if _, more := e.Err.(*net.OpError); !more && !errors.As(e.Err, &dns) {
 				return err
 			}
-		case *url.Error:
 		}
 		next := unwrap(err)
-		if next == nil {
-			return err
-		}
-		if _, bare := next.(syscall.Errno); bare {
+		if _, bare := next.(syscall.Errno); next == nil || bare {
 			return err // "connection refused" alone does not say by whom
 		}
 		err = next
 	}
 }
 
-func isDNS(err error) bool {
-	var dns *net.DNSError
-	return errors.As(err, &dns)
-}
-
 // unwrap returns the next error in the chain of err: of several, the last that there
 // is.
-func unwrap(err error) error {
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
-		var last error
-		for _, e := range several.Unwrap() {
-			if e != nil {
-				last = e
-			}
-		}
-		return last
+func unwrap(err error) (next error) {
+	several, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return errors.Unwrap(err)
 	}
-	return errors.Unwrap(err)
+	for _, e := range several.Unwrap() {
+		if e != nil {
+			next = e
+		}
+	}
+	return next
 }
 
 // reachable returns what programs look for in the chain of a failure on this machine,
@@ -362,29 +367,6 @@ func reachable(err error) error {
 	} else if errors.As(err, &errno) {
 		found = append(found, errno)
 	}
-	found = append(found, certificates(err)...)
-	if len(found) == 0 {
-		return nil
-	}
-	return errors.Join(found...)
-}
-
-// certificates returns the outermost certificate error of err. Those of package x509
-// hold certificates, which are public.
-func certificates(err error) []error {
-	var unverified *tls.CertificateVerificationError
-	var authority x509.UnknownAuthorityError
-	var invalid x509.CertificateInvalidError
-	var host x509.HostnameError
-	switch {
-	case errors.As(err, &unverified):
-		return []error{unverified}
-	case errors.As(err, &host):
-		return []error{host}
-	case errors.As(err, &invalid):
-		return []error{invalid}
-	case errors.As(err, &authority):
-		return []error{authority}
-	}
-	return nil
+	_, certificate := certificate(err)
+	return errors.Join(append(found, certificate)...)
 }

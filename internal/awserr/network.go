@@ -1,8 +1,11 @@
 package awserr
 
 import (
+	"cmp"
 	"net"
 	"strings"
+
+	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
 // What to do where no answer of the service's API came.
@@ -15,82 +18,80 @@ const (
 )
 
 // byReason is the advice that depends on nothing else.
-var byReason = map[Reason]string{
-	NoRegion: setRegion,
-	BadRegion: "write AWS_REGION as in eu-west-1, without blanks or quotes; it is " +
-		"read as it stands",
-	NoEndpoint: "write AWS_ENDPOINT_URL, or BaseEndpoint in the aws.Config, as " +
-		"http://HOST:PORT",
-	NotLoaded: "mend the file or the variable that is named; AWS_PROFILE names a " +
-		"profile in AWS_CONFIG_FILE (~/.aws/config), AWS_CA_BUNDLE a file of " +
-		"certificates; on Lambda leave them unset",
-	NoCredentials: "on Lambda the function's role provides them; elsewhere set " +
-		"AWS_PROFILE, or AWS_ACCESS_KEY_ID and its like",
-	LoginExpired: login,
-	CommandFailed: "run the credential_process of the profile by hand: it must print " +
-		"JSON and exit with 0; what it wrote to standard error is on this process's",
-	CredentialsFile: "see AWS_WEB_IDENTITY_TOKEN_FILE, " +
-		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE and the profile: the file must be " +
-		"there and readable for this process's user",
-	OpenFiles: "the limit is RLIMIT_NOFILE (ulimit -n; 1,024 on Lambda): look for " +
-		"connections or files that are not closed; neither DNS nor AWS is at fault",
-	NoRoots: "this image has no CA certificates: install ca-certificates, or name a " +
-		"file of them in AWS_CA_BUNDLE",
-	CertificateTime: "set this machine's clock by NTP (a container takes its " +
-		"host's), or renew the certificate if it is your own endpoint's",
-	CertificateHost: "something else answers under that name: see the DNS, " +
-		"HTTPS_PROXY and AWS_ENDPOINT_URL; a VPC endpoint needs its own DNS name",
-	ProxyFailed: proxies + ", and whether the proxy is up",
-	ProxyRefused: proxies + "; 407 (authentication required) asks for " +
-		"http://USER:PASSWORD@HOST:PORT",
-	ProxyTimeout: proxies + ", and whether the proxy lets this function through",
-	ProxyURL: "write HTTPS_PROXY as http://HOST:PORT; special characters in a " +
-		"password are percent-encoded",
-	DNSTimeout: "see the DNS server that is named: in a VPC the resolver is at the " +
-		"second address of its range, and enableDnsSupport must be on",
-	DNSFailed: "see the DNS server that is named, and the rules of the resolver that " +
-		"it forwards to; the name may well exist",
+var byReason = [...]struct {
+	reason Reason
+	advice string
+}{
+	{NoRegion, setRegion},
+	{BadRegion, "write AWS_REGION as in eu-west-1, without blanks or quotes; it is read as " +
+		"it stands"},
+	{NoEndpoint, "write AWS_ENDPOINT_URL, or BaseEndpoint in the aws.Config, as " +
+		"http://HOST:PORT"},
+	{NotLoaded, "mend the file or the variable that is named; AWS_PROFILE names a profile " +
+		"in AWS_CONFIG_FILE (~/.aws/config), AWS_CA_BUNDLE a file of certificates; on " +
+		"Lambda leave them unset"},
+	{NoCredentials, "on Lambda the function's role provides them; elsewhere set " +
+		"AWS_PROFILE, or AWS_ACCESS_KEY_ID and its like"},
+	{LoginExpired, login},
+	{CommandFailed, "run the credential_process of the profile by hand: it must print JSON " +
+		"and exit with 0; what it wrote to standard error is on this process's"},
+	{CredentialsFile, "see AWS_WEB_IDENTITY_TOKEN_FILE, " +
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE and the profile: the file must be there " +
+		"and readable for this process's user"},
+	{OpenFiles, "the limit is RLIMIT_NOFILE (ulimit -n; 1,024 on Lambda): look for " +
+		"connections or files that are not closed; neither DNS nor AWS is at fault"},
+	{NoRoots, "this image has no CA certificates: install ca-certificates, or name a file " +
+		"of them in AWS_CA_BUNDLE"},
+	{CertificateTime, "set this machine's clock by NTP (a container takes its host's), or " +
+		"renew the certificate if it is your own endpoint's"},
+	{CertificateHost, "something else answers under that name: see the DNS, HTTPS_PROXY " +
+		"and AWS_ENDPOINT_URL; a VPC endpoint needs its own DNS name"},
+	{ProxyFailed, proxies + ", and whether the proxy is up"},
+	{ProxyRefused, proxies + "; 407 (authentication required) asks for " +
+		"http://USER:PASSWORD@HOST:PORT"},
+	{ProxyTimeout, proxies + ", and whether the proxy lets this function through"},
+	{ProxyURL, "write HTTPS_PROXY as http://HOST:PORT; special characters in a password " +
+		"are percent-encoded"},
+	{DNSTimeout, "see the DNS server that is named: in a VPC the resolver is at the second " +
+		"address of its range, and enableDnsSupport must be on"},
+	{DNSFailed, "see the DNS server that is named, and the rules of the resolver that it " +
+		"forwards to; the name may well exist"},
 }
 
 // unanswered is the advice where there was no answer of the service's API.
 func (c Case) unanswered() string {
-	if advice := byReason[c.Reason]; advice != "" {
-		return advice
+	for _, r := range byReason {
+		if r.reason == c.Reason {
+			return r.advice
+		}
 	}
 	if c.Step == "" && !c.awsHost() {
 		return c.ownEndpoint()
 	}
-	if c.Reason == Timeout && c.Status != 0 {
-		return retried // the way to AWS is open
-	}
-	endpoint := c.vpcEndpoint()
 	switch c.Reason {
 	case Broken:
 		return retried + "; if it stays, see whether anything between here and AWS " +
 			"cuts connections, such as a NAT gateway or a proxy"
 	case Timeout, GivenUp, Refused, NoRoute:
+		if c.Reason == Timeout && c.Status != 0 {
+			break // the way to AWS is open
+		}
 		return "a function in a VPC needs a way to AWS: a NAT gateway, or the VPC " +
-			"endpoint " + endpoint +
+			"endpoint " + c.vpcEndpoint() +
 			" with private DNS and a security group that lets in 443 from the function's"
 	case UnknownHost:
 		return "check that Region " + c.Region + " exists, and the VPC's DNS: " +
-			"enableDnsSupport, and private DNS on the endpoint " + endpoint
+			"enableDnsSupport, and private DNS on the endpoint " + c.vpcEndpoint()
 	case Certificate:
 		return "something between here and AWS answers with a certificate of its " +
 			"own: name its CA in AWS_CA_BUNDLE, or keep the proxy out (NO_PROXY)"
 	case Foreign:
-		return c.foreign()
+		if c.Status >= 500 {
+			return retried + "; if it stays, " + elsewhere
+		}
+		return elsewhere + ", and who answers there"
 	}
 	return retried
-}
-
-func (c Case) foreign() string {
-	if c.Status >= 500 {
-		return retried + "; if it stays, see whether HTTPS_PROXY or AWS_ENDPOINT_URL " +
-			"leads elsewhere"
-	}
-	return "see whether HTTPS_PROXY or AWS_ENDPOINT_URL leads elsewhere, and who " +
-		"answers there"
 }
 
 // ownEndpoint is the advice where an endpoint was configured and it is not AWS's.
@@ -103,25 +104,10 @@ func (c Case) ownEndpoint() string {
 	return own + "whether it is up"
 }
 
-// awsSuffixes end the names of AWS's hosts in all partitions.
-var awsSuffixes = []string{
-	".amazonaws.com", ".api.aws", ".amazonaws.com.cn", ".amazonwebservices.com.cn", ".amazonaws.eu",
-	".amazonwebservices.eu", ".c2s.ic.gov", ".sc2s.sgov.gov", ".cloud.adc-e.uk", ".csp.hci.ic.gov",
-	".aws.ic.gov", ".aws.scloud", ".cloud-aws.adc-e.uk", ".aws.hci.ic.gov",
-}
-
 // awsHost reports whether the host that was asked is AWS's, or not known.
 func (c Case) awsHost() bool {
-	host := c.hostname()
-	if host == "" {
-		return true
-	}
-	for _, suffix := range awsSuffixes {
-		if strings.HasSuffix(host, suffix) {
-			return true
-		}
-	}
-	return false
+	_, ok := arn.CutDomain(c.hostname())
+	return ok || c.Host == ""
 }
 
 func (c Case) hostname() string {
@@ -133,10 +119,7 @@ func (c Case) hostname() string {
 
 // vpcEndpoint names the VPC endpoint of the service that did not answer.
 func (c Case) vpcEndpoint() string {
-	service, _, _ := strings.Cut(c.Step, ":")
-	if service == "" {
-		service = c.service()
-	}
+	service, _, _ := strings.Cut(cmp.Or(c.Step, c.Operation), ":")
 	if strings.Contains(c.hostname(), "-fips.") {
 		service += "-fips"
 	}
@@ -146,17 +129,18 @@ func (c Case) vpcEndpoint() string {
 // step is the advice where a service that gives credentials refused them.
 func (c Case) step() string {
 	service, _, _ := strings.Cut(c.Step, ":")
+	class := Classify(c.Step, c.Code, "", 0)
 	switch {
-	case Classify(c.Step, c.Code, "", 0) == Throttled:
+	case class == Throttled:
 		return "this is " + strings.ToUpper(service) + "'s own quota, per account " +
 			"and Region, not the secret's: let processes share and keep their " +
 			"credentials; it is retried automatically"
 	case service != "sts":
 		return login
-	case Classify(c.Step, c.Code, "", 0) == AccessDenied:
+	case class == AccessDenied:
 		return c.assumeRole()
 	case Credentials(c.Code):
-		return "the credentials to assume the role with: " + credentials[c.Code]
+		return "the credentials to assume the role with: " + credentialAdvice(c.Code)
 	}
 	return "see the role and the token that the profile, or AWS_ROLE_ARN and " +
 		"AWS_WEB_IDENTITY_TOKEN_FILE, name"
@@ -165,21 +149,12 @@ func (c Case) step() string {
 // assumeRole is the advice where STS denies a role. It says the same whether the
 // caller's policy or the role's trust policy lacks the permission.
 func (c Case) assumeRole() string {
-	role := c.Resource()
-	if role == "" {
-		role = "the role"
-	}
+	role := cmp.Or(c.Resource(), "the role")
 	if !strings.HasSuffix(c.Step, ":AssumeRole") {
 		return "let the trust policy of " + role + " allow " + c.Step +
-			" to the token's provider, and " +
-			"check its conditions (aud, sub)"
+			" to the token's provider, and check its conditions (aud, sub)"
 	}
-	caller := "the caller"
-	if m := callerIn().FindStringSubmatch(c.Message); m != nil {
-		caller = m[1]
-	}
-	return "both are needed: allow " + caller + " sts:AssumeRole on " + role +
+	return "both are needed: allow " + cmp.Or(c.after("User: "), "the caller") +
+		" sts:AssumeRole on " + role +
 		" in its own policy, and name it as Principal in the role's trust policy"
 }
-
-var callerIn = onUse(`User: (arn:\S+) is not authorized`)
