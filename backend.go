@@ -22,30 +22,39 @@ type backendConfig struct {
 
 // ownConfig is what a backend takes that stands alone, without an Env.
 func ownConfig(cfg aws.Config) backendConfig {
-	b := backendConfig{source: awsclient.Fixed(cfg)}
-	b.function = os.Getenv("AWS_LAMBDA_FUNCTION_NAME")
-	b.source.Function = b.function
-	return b
+	function := os.Getenv("AWS_LAMBDA_FUNCTION_NAME")
+	source := awsclient.Fixed(cfg)
+	source.Function = function
+	return backendConfig{source: source, function: function}
 }
 
-// invoke makes one SDK call with the client of ref's Region, and turns its error into
-// one that is safe to print. Where the credentials were refused that worked before, it
-// tries once more with clients built anew.
-func invoke[C, Out any](
-	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
-	call func(context.Context, C) (*Out, error),
+// invoke makes one SDK call with the client of ref's Region and role, and turns its error
+// into one that is safe to print. Where the credentials were refused that worked before,
+// it tries once more with clients built anew.
+func invoke[C, In, Out, Opt any](
+	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref, in *In,
+	call func(C, context.Context, *In, ...func(*Opt)) (*Out, error),
 ) (*Out, *ResolveError) {
 	if err := wrongProvider(operation, ref); err != nil {
 		return nil, err
 	}
-	out, number, err := attempt(ctx, clients, operation, ref, call)
-	if err == nil || !awserr.Credentials(err.Code) {
-		return out, err
+	for again := false; ; again = true {
+		client, region, seq, err := clients.Get(ctx, ref.Region(), ref.data().Role)
+		if err != nil {
+			return nil, configError(ref, err, awsclient.FilesRead(err))
+		}
+		watched, watch := awsclient.NewWatch(ctx)
+		var out *Out
+		awsclient.Erasing(func() { out, err = call(client, watched, in) })
+		if err == nil {
+			clients.Proven(seq)
+			return out, nil
+		}
+		e := callError(operation, ref, region, watch, err)
+		if again || !awserr.Credentials(e.Code) || !clients.Renew(seq) {
+			return nil, e
+		}
 	}
-	if clients.Source.Renew(number) {
-		out, _, err = attempt(ctx, clients, operation, ref, call)
-	}
-	return out, err
 }
 
 // wrongProvider refuses an invalid reference, and one of another scheme: WithProvider
@@ -62,26 +71,6 @@ func wrongProvider(operation string, ref Ref) *ResolveError {
 		return nil
 	}
 	return &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: d.problem, hint: d.hint}
-}
-
-// attempt makes one SDK call, and returns the number of the configuration that it was
-// made with.
-func attempt[C, Out any](
-	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
-	call func(context.Context, C) (*Out, error),
-) (*Out, int, *ResolveError) {
-	client, region, number, err := clients.Get(ctx, ref.Region(), ref.data().Role)
-	if err != nil {
-		return nil, 0, configError(ref, err, awsclient.FilesRead(err))
-	}
-	watched, watch := awsclient.NewWatch(ctx)
-	var out *Out
-	awsclient.Erasing(func() { out, err = call(watched, client) })
-	if err == nil {
-		clients.Source.Proven(number)
-		return out, number, nil
-	}
-	return nil, number, callError(operation, ref, region, watch, err)
 }
 
 // callError is awsError with what the watch saw of the call.
@@ -131,6 +120,11 @@ func (b *byRole[T]) of(ref Ref) *T {
 
 // failed returns err as the result of ref.
 func failed(ref Ref, err *ResolveError) Result { return Result{Err: err.forVariable("", ref)} }
+
+// garbled is the result of an answer that makes no sense.
+func garbled(operation string, ref Ref, problem string) Result {
+	return failed(ref, garbledError(operation, ref, problem))
+}
 
 // failedCall returns the transient err of one call for refs as the result of each.
 // Where it may come from one of them alone, which AWS often does not say, it is marked

@@ -167,6 +167,10 @@ func (e *ResolveError) interrupted() bool {
 	return errors.Is(e.cause, context.DeadlineExceeded) || errors.Is(e.cause, context.Canceled)
 }
 
+// denied reports whether the call itself was denied, rather than the role that the
+// reference states, which comes before any call.
+func (e *ResolveError) denied() bool { return e.kind == ErrAccessDenied && !e.interrupted() }
+
 // givenUp reports whether e says only that the call was cancelled.
 func (e *ResolveError) givenUp() bool {
 	var apiErr *awserr.Error

@@ -14,7 +14,7 @@ import (
 )
 
 type kmsProvider struct {
-	clients  awsclient.Clients[*kms.Client]
+	clients  *awsclient.Clients[*kms.Client]
 	function string
 	keys     []string
 }
@@ -30,14 +30,9 @@ func NewKMS(cfg aws.Config, optFns ...func(*kms.Options)) Provider {
 }
 
 func newKMS(b backendConfig, optFns ...func(*kms.Options)) Provider {
-	// Last, so that no option of the caller turns the logging of bodies on again:
-	// they hold the plaintext, and the headers the session token.
-	optFns = append(slices.Clip(optFns), func(o *kms.Options) {
-		o.ClientLogMode &^= awsclient.Unlogged
-	})
 	p := &kmsProvider{function: b.function, keys: b.keys}
-	p.clients.Source = b.source
-	p.clients.New = func(cfg aws.Config) *kms.Client { return kms.NewFromConfig(cfg, optFns...) }
+	p.clients = awsclient.NewClients(b.source, kms.NewFromConfig, optFns,
+		func(o *kms.Options) *aws.ClientLogMode { return &o.ClientLogMode })
 	return &streamer{p.stream}
 }
 
@@ -73,13 +68,9 @@ func (p *kmsProvider) fetch(ctx context.Context, ref Ref) Result {
 // otherContextMayFit reports whether another encryption context may do. A condition
 // on the context in a policy turns the wrong try into a denial, as KMS's own check
 // into an invalid ciphertext. Nothing else says so, and each try is a call in the
-// customer's CloudTrail and bill. A denial of the role that the reference states came
-// before any call of KMS.
+// customer's CloudTrail and bill.
 func otherContextMayFit(err *ResolveError) bool {
-	if err.interrupted() {
-		return false
-	}
-	return err.Code == "InvalidCiphertextException" || err.kind == ErrAccessDenied
+	return err.denied() || err.Code == "InvalidCiphertextException" && !err.interrupted()
 }
 
 // worse reports whether err of a later try tells more than before: a retry may cure
@@ -104,35 +95,26 @@ func (p *kmsProvider) decrypt(
 	if key := ref.data().Key; key != "" {
 		in.KeyId = &key
 	}
-	out, err := invoke(ctx, &p.clients, operation, ref,
-		func(ctx context.Context, c *kms.Client) (*kms.DecryptOutput, error) {
-			return c.Decrypt(ctx, in)
-		})
+	out, err := invoke(ctx, p.clients, operation, ref, in, (*kms.Client).Decrypt)
 	if err != nil {
 		return Result{}, err
 	}
+	if out.Plaintext == nil {
+		return garbled(operation, ref, "the answer has no Plaintext"), nil
+	}
 	key := aws.ToString(out.KeyId)
-	switch {
-	case out.Plaintext == nil:
-		return failed(ref, garbledError(operation, ref, "the answer has no Plaintext")), nil
-	case len(p.keys) > 0 && !slices.Contains(p.keys, key):
-		// KMS finds the key by the ciphertext: who can set the variable could have
-		// put one there that was encrypted under a key of another account, which
-		// allows this role to decrypt.
-		return failed(ref, p.notPinned(ref, key)), nil
+	// KMS finds the key by the ciphertext: who can set the variable could have put one
+	// there that was encrypted under a key of another account, which allows this role to
+	// decrypt.
+	if len(p.keys) > 0 && !slices.Contains(p.keys, key) {
+		return failed(ref, &ResolveError{
+			Operation: operation, kind: ErrDecrypt, region: ref.Region(),
+			problem: "it was encrypted under " + clip(key, 200) +
+				", which is not among the keys of WithKMSKeys",
+			hint: "encrypt the value under a pinned key, or add this key if it is yours",
+		}), nil
 	}
 	plain := string(out.Plaintext)
 	clear(out.Plaintext) // one copy less
 	return Result{Value: NewValue(plain, ""), ARN: key}, nil
-}
-
-// notPinned is the error for a ciphertext under a key that is not among those of
-// WithKMSKeys.
-func (p *kmsProvider) notPinned(ref Ref, key string) *ResolveError {
-	return &ResolveError{
-		Ref: ref, Operation: "kms:Decrypt", kind: ErrDecrypt, region: ref.Region(),
-		problem: "it was encrypted under " + clip(key, 200) +
-			", which is not among the keys of WithKMSKeys",
-		hint: "encrypt the value under a pinned key, or add this key if it is yours",
-	}
 }

@@ -3,12 +3,12 @@
 package secrets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,7 +34,7 @@ const (
 )
 
 type smProvider struct {
-	clients awsclient.Clients[*secretsmanager.Client]
+	clients *awsclient.Clients[*secretsmanager.Client]
 	batches bool // WithBatchGetSecretValue
 
 	// noBatch is by role, and not by Region: roles are the same in every Region, and
@@ -42,35 +42,25 @@ type smProvider struct {
 	noBatch byRole[refusal]
 }
 
-// A refusal remembers that an operation is not to be had, for a while or for good.
-// For good is until the environment ends: a role that is given the action later goes
+// A refusal remembers until when an operation is not to be had. The time stands still
+// while the sandbox is frozen: the operation is then found out about a little later, and
+// nothing is lost meanwhile.
+type refusal struct{ until atomic.Pointer[time.Time] }
+
+// forGood is longer than an environment lives: a role that is given the action later goes
 // on with single calls, which it was given before, and no value is late for it.
-type refusal struct {
-	mu    sync.Mutex
-	good  bool
-	until time.Time
-}
+const forGood = 365 * 24 * time.Hour
 
-func (r *refusal) forGood() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.good = true
-}
-
-// forWhile remembers it for d. The time stands still while the sandbox is frozen: the
-// operation is then found out about a little later, and nothing is lost meanwhile.
-func (r *refusal) forWhile(d time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.until = time.Now().Add(d)
+func (r *refusal) remember(d time.Duration) {
+	until := time.Now().Add(d)
+	r.until.Store(&until)
 }
 
 // holds reports whether it is better not to try. Who finds out anew needs no turn: a few calls
 // that are refused at the same time say the same.
 func (r *refusal) holds() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.good || time.Now().Before(r.until)
+	until := r.until.Load()
+	return until != nil && time.Now().Before(*until)
 }
 
 // NewSecretsManager returns a [Provider] for secretsmanager:// references: a
@@ -82,16 +72,9 @@ func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) 
 }
 
 func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
-	// Last, so that no option of the caller turns the logging of bodies on again:
-	// they hold the plaintext, and the headers the session token.
-	optFns = append(slices.Clip(optFns), func(o *secretsmanager.Options) {
-		o.ClientLogMode &^= awsclient.Unlogged
-	})
 	p := &smProvider{batches: b.batch}
-	p.clients.Source = b.source
-	p.clients.New = func(cfg aws.Config) *secretsmanager.Client {
-		return secretsmanager.NewFromConfig(cfg, optFns...)
-	}
+	p.clients = awsclient.NewClients(b.source, secretsmanager.NewFromConfig, optFns,
+		func(o *secretsmanager.Options) *aws.ClientLogMode { return &o.ClientLogMode })
 	return &streamer{p.stream}
 }
 
@@ -196,19 +179,16 @@ func (p *smProvider) fallBack(
 			deliverAll(failedCall(refs, refused), deliver)
 			return
 		}
-		noBatch.forWhile(throttleMemory)
-	case refused.interrupted(): // not even asked, or not answered
+		noBatch.remember(throttleMemory)
+	case refused.interrupted(), refused.transient() && !unknownOperation(refused):
+		// It was not even asked, or not answered. After a 5xx or an unknown code one
+		// secret may be to blame, and the cache finds out by one call.
 		deliverAll(failedCall(refs, refused), deliver)
 		return
 	case refused.kind == ErrAccessDenied, unknownOperation(refused):
 		// BatchGetSecretValue is an action of its own, which takes Resource "*":
 		// neither SAM's policy template nor CDK's grantRead gives it.
-		noBatch.forGood()
-	case refused.transient():
-		// A 5xx, an unknown code: one secret may be to blame, and the cache finds out
-		// by one call.
-		deliverAll(failedCall(refs, refused), deliver)
-		return
+		noBatch.remember(forGood)
 	}
 	deliverEach(ctx, refs, deliver, p.getSecretValue)
 }
@@ -236,42 +216,34 @@ func unknownOperation(err *ResolveError) bool {
 func (p *smProvider) getSecretValue(ctx context.Context, ref Ref) Result {
 	in := &secretsmanager.GetSecretValueInput{SecretId: aws.String(ref.ID())}
 	// Both may be stated: AWS then answers only if the version has that stage.
-	if v := ref.Version(); v != "" {
-		in.VersionId = &v
+	version, stage := ref.Version(), ref.Stage()
+	if version != "" {
+		in.VersionId = &version
 	}
-	if s := ref.Stage(); s != "" {
-		in.VersionStage = &s
-	} else if in.VersionId == nil {
+	if stage != "" {
+		in.VersionStage = &stage
+	} else if version == "" {
 		// It is the default; but some endpoints answer the newest version where none
 		// is stated.
 		in.VersionStage = aws.String(current)
 	}
-	out, err := invoke(ctx, &p.clients, getSecretValue, ref,
-		func(ctx context.Context, c *secretsmanager.Client) (
-			*secretsmanager.GetSecretValueOutput, error) {
-			return c.GetSecretValue(ctx, in)
-		})
+	out, err := invoke(ctx, p.clients, getSecretValue, ref, in,
+		(*secretsmanager.Client).GetSecretValue)
 	if err != nil {
 		return failed(ref, err)
 	}
 	other := ref.data().Another(aws.ToString(out.Name), aws.ToString(out.ARN))
-	if other || otherVersion(in.VersionId, out.VersionId) {
-		problem := "the answer is for another secret or version"
-		return failed(ref, garbledError(getSecretValue, ref, problem))
+	// A stand-in for AWS may not say which version came.
+	if came := cmp.Or(aws.ToString(out.VersionId), version); version != "" && came != version {
+		other = true
+	}
+	if other {
+		return garbled(getSecretValue, ref, "the answer is for another secret or version")
 	}
 	return secret(ref, getSecretValue, types.SecretValueEntry{
 		SecretString: out.SecretString, SecretBinary: out.SecretBinary,
 		VersionId: out.VersionId, ARN: out.ARN,
 	})
-}
-
-// otherVersion reports whether the version that came is not the one asked for. A
-// stand-in for AWS may not say which came: then it is taken for the one.
-func otherVersion(asked, came *string) bool {
-	if asked == nil || came == nil {
-		return false
-	}
-	return *asked != *came
 }
 
 // batchGetSecretValue makes one BatchGetSecretValue call: one page of the answer for
@@ -285,11 +257,8 @@ func (p *smProvider) batchGetSecretValue(
 	for _, ref := range refs {
 		in.SecretIdList = append(in.SecretIdList, ref.ID())
 	}
-	out, err := invoke(ctx, &p.clients, batchGetSecretValue, refs[0],
-		func(ctx context.Context, c *secretsmanager.Client) (
-			*secretsmanager.BatchGetSecretValueOutput, error) {
-			return c.BatchGetSecretValue(ctx, in)
-		})
+	out, err := invoke(ctx, p.clients, batchGetSecretValue, refs[0], in,
+		(*secretsmanager.Client).BatchGetSecretValue)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -331,8 +300,7 @@ func secret(ref Ref, operation string, s types.SecretValueEntry) Result {
 	if s.SecretString != nil {
 		plain = *s.SecretString
 	} else if s.SecretBinary == nil {
-		problem := "the answer has neither SecretString nor SecretBinary"
-		return failed(ref, garbledError(operation, ref, problem))
+		return garbled(operation, ref, "the answer has neither SecretString nor SecretBinary")
 	}
 	version := awserr.Identifier(aws.ToString(s.VersionId), 64)
 	return Result{Value: NewValue(plain, version), ARN: aws.ToString(s.ARN)}

@@ -27,7 +27,7 @@ import (
 const ssmBatch = 10
 
 type ssmProvider struct {
-	clients awsclient.Clients[*ssm.Client]
+	clients *awsclient.Clients[*ssm.Client]
 	actions byRole[ssmActions]
 }
 
@@ -52,14 +52,9 @@ func NewSSM(cfg aws.Config, optFns ...func(*ssm.Options)) Provider {
 }
 
 func newSSM(b backendConfig, optFns ...func(*ssm.Options)) Provider {
-	// Last, so that no option of the caller turns the logging of bodies on again:
-	// they hold the plaintext, and the headers the session token.
-	optFns = append(slices.Clip(optFns), func(o *ssm.Options) {
-		o.ClientLogMode &^= awsclient.Unlogged
-	})
 	p := &ssmProvider{}
-	p.clients.Source = b.source
-	p.clients.New = func(cfg aws.Config) *ssm.Client { return ssm.NewFromConfig(cfg, optFns...) }
+	p.clients = awsclient.NewClients(b.source, ssm.NewFromConfig, optFns,
+		func(o *ssm.Options) *aws.ClientLogMode { return &o.ClientLogMode })
 	return &streamer{p.stream}
 }
 
@@ -116,8 +111,8 @@ func (p *ssmProvider) together(ctx context.Context, refs []Ref, deliver func(i i
 	}
 	arns, deliverARN := pick(refs, deliver, unknown)
 	parallel.Do(ctx, len(arns), func(k int) {
-		r, err := p.getParameter(ctx, arns[k])
-		if err != nil || r.Err != nil {
+		r := p.getParameter(ctx, arns[k])
+		if r.Err != nil {
 			// It is missing still. The role may lack GetParameter: a denial now would
 			// tell nothing, and would keep an optional parameter from being forgiven.
 			r = results[unknown[k]]
@@ -132,52 +127,42 @@ func (p *ssmProvider) together(ctx context.Context, refs []Ref, deliver func(i i
 func (p *ssmProvider) takeApart(
 	ctx context.Context, refs []Ref, refused *ResolveError, deliver func(i int, r Result),
 ) {
-	var failures atomic.Int32
-	counted := func(i int, r Result) {
+	var failed, batched atomic.Bool
+	single := func(ctx context.Context, ref Ref) Result {
+		r := p.getParameter(ctx, ref)
 		if r.Err != nil {
-			failures.Add(1)
+			failed.Store(true)
 		}
-		deliver(i, r)
+		return r
 	}
-	// The bad one and the others are asked for at the same time: a warm has 2 s for
-	// both.
-	var batched atomic.Bool // the others came by one call after all
-	if bad := refusedName(refs, refused); bad >= 0 && len(refs) > 2 {
+	bad := refusedName(refs, refused)
+	if bad < 0 || len(refs) == 2 {
+		deliverEach(ctx, refs, deliver, single)
+	} else {
+		// At the same time: a warm has 2 s for both.
 		parallel.Do(ctx, 2, func(k int) {
 			if k == 0 {
-				counted(bad, p.single(ctx, refs[bad]))
+				deliver(bad, single(ctx, refs[bad]))
 				return
 			}
-			batched.Store(p.others(ctx, refs, bad, counted))
+			others, deliver := allBut(refs, deliver, bad)
+			if results, refused := p.getParameters(ctx, others); refused == nil {
+				batched.Store(true)
+				deliverAll(results, deliver)
+				return
+			}
+			// The call for the bad one counts against the width too.
+			width := max(1, parallel.WidthOf(ctx)-1)
+			deliverEach(parallel.WithWidth(ctx, width), others, deliver, single)
 		})
-	} else {
-		deliverEach(ctx, refs, counted, p.single)
 	}
 	// Only if none is denied alone: a role may allow one action for some names, and
 	// the other for the rest. A batch that AWS finds invalid says nothing of the
 	// role.
-	singly := !batched.Load() && failures.Load() == 0
+	singly := !batched.Load() && !failed.Load()
 	if singly && refused.kind == ErrAccessDenied {
 		p.actions.of(refs[0]).noBatch.Store(true)
 	}
-}
-
-// others fetches all but one name by one call, and each alone if that is refused too.
-// It reports whether one call did.
-func (p *ssmProvider) others(
-	ctx context.Context, refs []Ref, but int, deliver func(i int, r Result),
-) (batched bool) {
-	refs, deliver = allBut(refs, deliver, but)
-	results, refused := p.getParameters(ctx, refs)
-	if refused != nil {
-		// The one that is left out has a call under way, which counts against the
-		// width too.
-		width := max(1, parallel.WidthOf(ctx)-1)
-		deliverEach(parallel.WithWidth(ctx, width), refs, deliver, p.single)
-		return false
-	}
-	deliverAll(results, deliver)
-	return true
 }
 
 // refusedName returns the index of the reference that AWS's message names, or -1. Of
@@ -192,16 +177,6 @@ func refusedName(refs []Ref, err *ResolveError) int {
 	return slices.IndexFunc(refs, func(ref Ref) bool {
 		return refsyntax.BaseName(ref.ID()) == refsyntax.BaseName(apiErr.Resource())
 	})
-}
-
-// single fetches one name by GetParameter, and by nothing else: GetParameters has
-// refused it just now, or a batch that it was in.
-func (p *ssmProvider) single(ctx context.Context, ref Ref) Result {
-	r, err := p.getParameter(ctx, ref)
-	if err != nil {
-		return failed(ref, err)
-	}
-	return r
 }
 
 // alone fetches one name by GetParameters, for a role that has turned out to lack
@@ -222,23 +197,18 @@ func (p *ssmProvider) alone(ctx context.Context, ref Ref) Result {
 // name would cost two calls at each; one that the role gets later is found out by
 // either.
 func (p *ssmProvider) either(ctx context.Context, ref Ref) Result {
-	r, err := p.getParameter(ctx, ref)
-	switch {
-	case err == nil:
+	r := p.getParameter(ctx, ref)
+	if err, ok := r.Err.(*ResolveError); !ok || !err.denied() {
 		return r
-	case err.kind != ErrAccessDenied, err.interrupted():
-		// It may be a denial all the same: that of the role which the reference
-		// states.
-		return failed(ref, err)
 	}
 	actions := p.actions.of(ref)
 	if _, both := actions.denied.LoadAndDelete(ref); both {
-		return failed(ref, err)
+		return r
 	}
 	results, refused := p.getParameters(ctx, []Ref{ref})
 	if refused != nil {
 		actions.remember(ref)
-		return failed(ref, err)
+		return r
 	}
 	if results[0].Err == nil {
 		actions.noSingle.Store(true)
@@ -256,8 +226,8 @@ func (a *ssmActions) remember(ref Ref) {
 	a.denied.Store(ref, struct{}{})
 }
 
-// getParameter makes one GetParameter call. It returns an error where AWS refused it.
-func (p *ssmProvider) getParameter(ctx context.Context, ref Ref) (Result, *ResolveError) {
+// getParameter makes one GetParameter call.
+func (p *ssmProvider) getParameter(ctx context.Context, ref Ref) Result {
 	const operation = "ssm:GetParameter"
 	// Decryption is asked for whatever the type: for a plain String AWS ignores it,
 	// and without it a SecureString comes back as ciphertext, which would pass for
@@ -265,27 +235,23 @@ func (p *ssmProvider) getParameter(ctx context.Context, ref Ref) (Result, *Resol
 	in := &ssm.GetParameterInput{
 		Name: aws.String(ref.data().WireName()), WithDecryption: aws.Bool(true),
 	}
-	out, err := invoke(ctx, &p.clients, operation, ref,
-		func(ctx context.Context, c *ssm.Client) (*ssm.GetParameterOutput, error) {
-			return c.GetParameter(ctx, in)
-		})
+	out, err := invoke(ctx, p.clients, operation, ref, in, (*ssm.Client).GetParameter)
 	if err != nil {
 		if err.kind == ErrNotFound {
 			err.problem = ref.data().Missing()
 		}
-		return Result{}, err
+		return failed(ref, err)
 	}
 	q := out.Parameter
-	switch {
-	case q == nil:
-		return failed(ref, garbledError(operation, ref, "the answer has no Parameter")), nil
+	if q == nil {
+		return garbled(operation, ref, "the answer has no Parameter")
+	}
 	// One that names nothing, as those of a stand-in for AWS may not, is for what was
 	// asked.
-	case aws.ToString(q.Name)+aws.ToString(q.ARN) != "" && !answers(q, ref):
-		problem := "the answer is for another parameter"
-		return failed(ref, garbledError(operation, ref, problem)), nil
+	if aws.ToString(q.Name)+aws.ToString(q.ARN) != "" && !answers(q, ref) {
+		return garbled(operation, ref, "the answer is for another parameter")
 	}
-	return parameter(q, ref, operation), nil
+	return parameter(q, ref, operation)
 }
 
 // getParameters makes one GetParameters call for up to ten names. It returns an error
@@ -298,10 +264,7 @@ func (p *ssmProvider) getParameters(ctx context.Context, refs []Ref) ([]Result, 
 	for _, ref := range refs {
 		in.Names = append(in.Names, ref.data().WireName())
 	}
-	out, err := invoke(ctx, &p.clients, operation, refs[0],
-		func(ctx context.Context, c *ssm.Client) (*ssm.GetParametersOutput, error) {
-			return c.GetParameters(ctx, in)
-		})
+	out, err := invoke(ctx, p.clients, operation, refs[0], in, (*ssm.Client).GetParameters)
 	switch {
 	case err != nil && noRefusal(err):
 		return failedCall(refs, err), nil
@@ -335,8 +298,7 @@ func parameterAmong(out *ssm.GetParametersOutput, ref Ref, operation string) Res
 	if slices.ContainsFunc(out.InvalidParameters, ref.data().Named) {
 		return failed(ref, missingParameter(operation, ref))
 	}
-	problem := "the answer says nothing of this parameter"
-	return failed(ref, garbledError(operation, ref, problem))
+	return garbled(operation, ref, "the answer says nothing of this parameter")
 }
 
 // missingParameter is the error where a 200 says that there is no such parameter.
@@ -364,7 +326,7 @@ func parameter(q *types.Parameter, ref Ref, operation string) Result {
 	if q.Value == nil {
 		// Not the empty text: no parameter is empty, and an empty key would open
 		// doors elsewhere.
-		return failed(ref, garbledError(operation, ref, "the answer has no Value"))
+		return garbled(operation, ref, "the answer has no Value")
 	}
 	return Result{Value: NewValue(*q.Value, parameterVersion(q)), ARN: aws.ToString(q.ARN)}
 }

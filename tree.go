@@ -40,7 +40,7 @@ func (p *ssmProvider) tree(ctx context.Context, ref Ref) Result {
 			return t.result(ref)
 		}
 	}
-	return failed(ref, garbledError(byPath, ref, "the pages do not end"))
+	return garbled(byPath, ref, "the pages do not end")
 }
 
 const byPath = "ssm:GetParametersByPath"
@@ -61,10 +61,7 @@ func (p *ssmProvider) getParametersByPath(
 			{Key: aws.String("Label"), Values: []string{label}},
 		}
 	}
-	out, err := invoke(ctx, &p.clients, byPath, ref,
-		func(ctx context.Context, c *ssm.Client) (*ssm.GetParametersByPathOutput, error) {
-			return c.GetParametersByPath(ctx, in)
-		})
+	out, err := invoke(ctx, p.clients, byPath, ref, in, (*ssm.Client).GetParametersByPath)
 	// A page may be empty, and not be the last. But AWS never leaves the list out: a
 	// 200 of {} or of no bytes, as a proxy may make of it, must not pass as the end
 	// of the tree.

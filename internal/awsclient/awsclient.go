@@ -28,9 +28,9 @@ const (
 	Width = parallel.Width
 )
 
-// Unlogged is what the SDK does not log on our calls, whatever ClientLogMode says: bodies,
+// unlogged is what the SDK does not log on our calls, whatever ClientLogMode says: bodies,
 // which hold the secrets, and requests, whose headers hold the session token.
-const Unlogged = aws.LogRequestWithBody | aws.LogResponseWithBody | aws.LogRequest | aws.LogSigning
+const unlogged = aws.LogRequestWithBody | aws.LogResponseWithBody | aws.LogRequest | aws.LogSigning
 
 // UserAgent and Version make the token that CloudTrail shows in userAgent.
 const (

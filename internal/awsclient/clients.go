@@ -3,6 +3,7 @@ package awsclient
 import (
 	"cmp"
 	"context"
+	"slices"
 	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -10,8 +11,8 @@ import (
 
 // Clients makes one client per Region and role, on first need.
 type Clients[C any] struct {
-	Source *Source
-	New    func(cfg aws.Config) C
+	*Source
+	New func(cfg aws.Config) C
 
 	mu   sync.Mutex
 	seq  int // of the configuration that made was made with
@@ -19,6 +20,18 @@ type Clients[C any] struct {
 }
 
 type clientKey struct{ region, role string }
+
+// NewClients returns the clients of one service, whose package has newFromConfig. Bodies are
+// not logged, whatever optFns say: mode is where the service's options have their ClientLogMode.
+func NewClients[C, O any](
+	source *Source, newFromConfig func(aws.Config, ...func(*O)) C, optFns []func(*O),
+	mode func(*O) *aws.ClientLogMode,
+) *Clients[C] {
+	optFns = append(slices.Clip(optFns), func(o *O) { *mode(o) &^= unlogged })
+	return &Clients[C]{Source: source, New: func(cfg aws.Config) C {
+		return newFromConfig(cfg, optFns...)
+	}}
+}
 
 // Get returns the client of a Region ("" for the configuration's own) and a role (""
 // for the program's own credentials), the Region, and the configuration's sequence

@@ -36,7 +36,7 @@ func (s *Source) assume(cfg aws.Config, seq int, role string) aws.CredentialsPro
 		s.rolesOf, s.roles = seq, map[string]aws.CredentialsProvider{}
 	}
 	if s.roles[role] == nil {
-		client := sts.NewFromConfig(cfg, func(o *sts.Options) { o.ClientLogMode &^= Unlogged })
+		client := sts.NewFromConfig(cfg, func(o *sts.Options) { o.ClientLogMode &^= unlogged })
 		session := func(o *stscreds.AssumeRoleOptions) {
 			o.RoleSessionName, o.Duration = sessionName(s.Function), roleDuration
 		}
