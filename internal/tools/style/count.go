@@ -53,6 +53,25 @@ func over(counts []count, bound int) (largest int, where []string) {
 }
 
 func widths(files []*file) []figure {
+	counts := lineWidths(files)
+	longest, where := over(counts, widthLongest)
+	// over has sorted them, the longest first.
+	at95 := counts[len(counts)-1-min(len(counts)-1, len(counts)*95/100)].n
+	return []figure{
+		{"line width, 95th percentile", fmt.Sprint(at95), fmt.Sprint("<= ", widthP95), at95 <= widthP95, nil},
+		{"line width, longest", fmt.Sprint(longest), fmt.Sprint("<= ", widthLongest), longest <= widthLongest, where},
+	}
+}
+
+// testWidth is the width of what does not ship.
+func testWidth(files []*file) figure {
+	longest, where := over(lineWidths(files), widthTests)
+	return figure{"line width, tests and examples", fmt.Sprint(longest), fmt.Sprint("<= ", widthTests),
+		longest <= widthTests, where}
+}
+
+// lineWidths returns the width of each line that is not blank.
+func lineWidths(files []*file) []count {
 	var counts []count
 	for _, f := range files {
 		i := 0
@@ -64,13 +83,7 @@ func widths(files []*file) []figure {
 			}
 		}
 	}
-	longest, where := over(counts, widthLongest)
-	// over has sorted them, the longest first.
-	at95 := counts[len(counts)-1-min(len(counts)-1, len(counts)*95/100)].n
-	return []figure{
-		{"line width, 95th percentile", fmt.Sprint(at95), fmt.Sprint("<= ", widthP95), at95 <= widthP95, nil},
-		{"line width, longest", fmt.Sprint(longest), fmt.Sprint("<= ", widthLongest), longest <= widthLongest, where},
-	}
+	return counts
 }
 
 func lengths(files []*file) figure {

@@ -36,6 +36,7 @@ func TestFigures_Count(t *testing.T) {
 	}{
 		{width[0], "72"}, // the longest of nine lines is also their 95th percentile
 		{width[1], "72"},
+		{testWidth(files), "72"},
 		{lengths(files), "6"},
 		{cyclomatics(files), "5"}, // one, an if, two && and an ||
 		{conditions(files), "1"},

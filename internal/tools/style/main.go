@@ -30,6 +30,7 @@ import (
 const (
 	widthP95       = 90
 	widthLongest   = 100
+	widthTests     = 120 // of all other Go: tests, their helpers, examples
 	functionLines  = 60
 	cyclomatic     = 15
 	longConditions = 20 // of three and more terms
@@ -107,7 +108,11 @@ func measure() ([]figure, error) {
 			size += len(f.source)
 		}
 	}
-	figures := append(widths(files), lengths(files), cyclomatics(files), conditions(files))
+	others, err := unshipped(files)
+	if err != nil {
+		return nil, err
+	}
+	figures := append(widths(files), testWidth(others), lengths(files), cyclomatics(files), conditions(files))
 	figures = append(figures, comments(files)...)
 	tests, err := testNames()
 	if err != nil {
@@ -173,6 +178,33 @@ func shipped() ([]pkg, error) {
 		}
 		packages = append(packages, one)
 	}
+}
+
+// unshipped returns the repository's other files of Go: tests, their helpers, examples, tools.
+func unshipped(ships []*file) ([]*file, error) {
+	shipped := map[string]bool{}
+	for _, f := range ships {
+		shipped[filepath.ToSlash(f.name)] = true
+	}
+	out, err := exec.Command("git", "ls-files", "--cached", "--others", "--exclude-standard", "*.go").Output()
+	if err != nil {
+		return nil, fmt.Errorf("git ls-files: %w", err)
+	}
+	var files []*file
+	for name := range strings.Lines(string(out)) {
+		name = strings.TrimSpace(name)
+		if shipped[name] || strings.Contains(name, "testdata/") {
+			continue
+		}
+		source, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // removed, and not yet committed
+		} else if err != nil {
+			return nil, err
+		}
+		files = append(files, &file{name: name, source: source})
+	}
+	return files, nil
 }
 
 // testNames checks that a root test file is named after the source file that it tests.

@@ -79,7 +79,8 @@ func TestSAMTransform(t *testing.T) {
 		t.Fatal(err)
 	}
 	function, role := template.Resources["Function"], template.Resources["FunctionRole"]
-	if function.Type != "AWS::Lambda::Function" || role.Type != "AWS::IAM::Role" || function.Condition != role.Condition {
+	if function.Type != "AWS::Lambda::Function" || role.Type != "AWS::IAM::Role" ||
+		function.Condition != role.Condition {
 		t.Fatalf("SAM makes of the function %v, with %v", function, role)
 	}
 	policies := convert[[]struct {
@@ -126,6 +127,7 @@ func TestTFLint(t *testing.T) {
 	t.Parallel()
 	tflint := program(t, "tflint", "tflint of main.tf")
 	clean(t, example, tflint)
-	clean(t, example, tflint, "--enable-rule=terraform_documented_variables", "--enable-rule=terraform_documented_outputs",
+	clean(t, example, tflint, "--enable-rule=terraform_documented_variables",
+		"--enable-rule=terraform_documented_outputs",
 		"--enable-rule=terraform_naming_convention", "--enable-rule=terraform_unused_declarations")
 }
