@@ -239,6 +239,7 @@ type failure struct {
 	// them.
 	retryAt time.Time
 	tries   int // that failed one after the other
+	probes  int // of single names, for this one or its neighbours, that failed
 
 	permanent bool         // some failure was; since is the first
 	since     clock.Moment // see permanent
@@ -260,6 +261,11 @@ func (f *failure) spoken() bool { return f != nil && f.silence == 0 }
 // fresh reports whether a try has said so lately: not before a freeze of hours.
 func (f *failure) fresh(now clock.Moment) bool {
 	return f.spoken() && now.Within(2*maxWindow, f.said)
+}
+
+// sharedWith reports whether f is the failure of a whole call, which other failed of, too.
+func (f *failure) sharedWith(other *failure) bool {
+	return f.nature.whole && f.seq == other.seq
 }
 
 // open reports whether the window is open.

@@ -519,6 +519,12 @@ func TestSuspicion_Steps(t *testing.T) {
 		"4xx,probe answered,4xx,own": "probing at once,cleared,apart at once,apart",
 		"5xx,4xx,probe answered,5xx": "failedOnce,probing,cleared,apart at once",
 		"4xx,probe answered,5xx,5xx": "probing at once,cleared,apart at once,apart",
+
+		"5xx,5xx,probe fails,probe fails":             "failedOnce,probing,probing,outage",
+		"4xx,probe fails,probe fails,own":             "probing at once,probing,outage,outage",
+		"4xx,probe fails,probe fails,5xx,5xx":         "probing at once,probing,outage,failedOnce,probing",
+		"4xx,probe fails,probe fails,4xx,4xx":         "probing at once,probing,outage,failedOnce,probing",
+		"4xx,probe fails,probe fails,5xx,probe fails": "probing at once,probing,outage,failedOnce,failedOnce",
 	} {
 		if got := strings.Join(secrets.Suspicions(strings.Split(failures, ",")...), ","); got != want {
 			t.Errorf("%s: %s, want %s", failures, got, want)

@@ -135,19 +135,20 @@ func TurnsAway(silence, has time.Duration, holds, cameBefore bool) bool {
 }
 
 // Suspicions returns how far the search for a bad name is after each of the failures, and whether the
-// next step is to be taken at once. A failure is "5xx" or "4xx", of a whole call, or "own".
+// next step is to be taken at once. A failure is "5xx" or "4xx", of a whole call, or "own"; a probe is answered, or
+// fails for all that wait for it.
 func Suspicions(failures ...string) (steps []string) {
-	names := [...]string{trusted: "trusted", failedOnce: "failedOnce", probing: "probing",
+	names := [...]string{trusted: "trusted", outage: "outage", failedOnce: "failedOnce", probing: "probing",
 		cleared: "cleared", apart: "apart"}
-	e := &entry{}
+	e := &entry{failure: &failure{}}
 	for _, f := range failures {
-		if f == "probe answered" {
-			e.suspect = cleared
-			steps = append(steps, names[e.suspect])
-			continue
-		}
 		step := ""
-		if e.suspectWhole(failureNature{transient: true, whole: f != "own", refused: f == "4xx"}) {
+		switch {
+		case f == "probe answered":
+			e.suspect = cleared
+		case f == "probe fails":
+			e.outageProbed(outcome{})
+		case e.suspectWhole(failureNature{transient: true, whole: f != "own", refused: f == "4xx"}):
 			step = " at once"
 		}
 		steps = append(steps, names[e.suspect]+step)

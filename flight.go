@@ -20,6 +20,8 @@ const (
 	maxBackoff = 2 * time.Second  // between the tries of callers who wait
 	minAlong   = 50 * time.Millisecond
 	maxAlong   = time.Second
+
+	outageProbes = 2 // names that fail alone: an outage
 )
 
 // A group is what may leave in one round: one scheme, Region and role.
@@ -83,9 +85,12 @@ type call struct {
 // Suspicion is how far the search is for a name that makes a whole call fail. Such a
 // failure is either an outage, where every further call is a burden, or the fault of
 // one name, which must not keep its neighbours from their values. So one name is
-// asked alone, and its neighbours only once it was answered.
+// asked alone, and its neighbours only once it was answered. Two names that both fail alone
+// tell an outage: their batch is asked again then, because the call that ends an outage
+// should bring all of them.
 const (
 	trusted    = iota // it leaves with all others
+	outage            // two probes failed, too: it leaves with others like it
 	failedOnce        // its call failed as a whole: it leaves with others like it
 	probing           // again: one name of those is asked alone, and the others wait for its result
 	cleared           // that one was answered: the others leave together once more
@@ -134,11 +139,12 @@ func (c *Cache) startLocked(r *request, wants []*want, now clock.Moment) {
 func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.Moment) (
 	leaving []*entry, along []*want,
 ) {
-	failing, known := false, false
+	var failing *failure
+	known := false
 	for _, w := range wants {
 		leaving = append(leaving, w.entry)
 		if w.entry.failure != nil {
-			failing = true
+			failing = w.entry.failure
 		}
 		if w.entry.declared || w.entry.gen.Load() != nil {
 			known = true
@@ -156,7 +162,7 @@ func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.M
 	c.eachOf(g, !wants[0].entry.declared, func(e *entry) {
 		switch {
 		case isIn[e] || e.try.runs(now):
-		case failing && e.pausingCallers():
+		case failing != nil && e.pausingCallers():
 			leaving = append(leaving, e)
 		case e.comesAlong(failing, now):
 			leaving = append(leaving, e)
@@ -199,13 +205,16 @@ func (e *entry) pausingCallers() bool {
 
 // comesAlong reports whether a refresh of its neighbours takes e along: it is due, or
 // will be soon, and in use. What fails comes along only with what fails, so that it
-// delays no good one.
-func (e *entry) comesAlong(failing bool, now clock.Moment) bool {
-	if e.failure != nil && !failing {
-		return false
-	}
-	if f := e.failure; f != nil && (f.open(now) || !f.isTransient()) {
-		return false
+// delays no good one, and while its window is open only with what failed in the same call:
+// that is best asked again as one call, too.
+func (e *entry) comesAlong(failing *failure, now clock.Moment) bool {
+	if f := e.failure; f != nil {
+		if failing == nil || !f.isTransient() {
+			return false
+		}
+		if f.open(now) && !f.sharedWith(failing) {
+			return false
+		}
 	}
 	g := e.gen.Load()
 	if g == nil {
@@ -246,9 +255,9 @@ func (c *Cache) hurryLocked(r *request) {
 // it.
 func (c *Cache) stepAlongLocked(w *want, now clock.Moment) {
 	switch {
-	case w.try == nil || w.try.done:
+	case w.try == nil, w.try.done && !w.try.unanswered():
 		c.settleLocked(w)
-	case w.request.ended != nil || !time.Now().Before(w.alongUntil):
+	case w.try.done, w.request.ended != nil || !time.Now().Before(w.alongUntil):
 		c.leaveAlongLocked(w, now)
 		c.settleLocked(w)
 	}
@@ -687,6 +696,9 @@ func (c *Cache) bookUnansweredLocked(t *try, o outcome) {
 	t.call.setApart()
 }
 
+// unanswered reports whether t was cancelled before there was a result.
+func (t *try) unanswered() bool { return slices.Contains(t.call.unanswered, t.entry) }
+
 // setApart has the entries without an answer asked alone from now on, if their
 // neighbours in the same call were answered: a provider that returns all results at
 // once makes them wait for each other.
@@ -770,6 +782,9 @@ func (e *entry) suspectWhole(n failureNature) (atOnce bool) {
 	case e.suspect == trusted:
 		e.suspect = probing
 		return true
+	case e.suspect == outage:
+		e.suspect = failedOnce
+		return false
 	case e.suspect == failedOnce:
 		e.suspect = probing
 		return false
@@ -824,7 +839,8 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 		if answered && e.failure != nil {
 			e.failure.retryAt, e.failure.window = time.Time{}, 0
 		}
-		c.wakeLocked(e, answered || !o.givenUp)
+		// An answered probe says nothing of those that waited for it: each is asked now.
+		c.wakeLocked(e, !answered && !o.givenUp)
 	}
 	if len(t.held) > 0 && !answered {
 		t.entry.outageProbed(o)
@@ -836,8 +852,8 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	answered := o.gen != nil || !o.transient
 	switch {
-	case answered && e.probed > 0:
-		e.suspect = apart // it was asked alone before, and failed
+	case answered && e.probed > 0 && e.failure.probes < outageProbes:
+		e.suspect = apart // it was asked alone before, and failed while others were answered
 	case answered:
 		e.suspect = cleared
 	case o.givenUp && t.round.cancelled:
@@ -848,12 +864,17 @@ func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) 
 }
 
 // outageProbed: a probe failed as the whole call did, so it is an outage, or the bad name
-// itself. Another name is probed next: its failure is not its own.
+// itself. Another name is probed next, whose failure would not be its own, either.
 func (e *entry) outageProbed(o outcome) {
-	if o.interrupted || e.suspect != probing {
+	f := e.failure
+	if f == nil || e.suspect != probing {
 		return
 	}
-	if e.failure != nil {
-		e.failure.nature.whole = true // it stands for the whole call
+	if !o.interrupted {
+		f.nature.whole = true // it stands for the whole call
+		f.probes++
+	}
+	if f.probes >= outageProbes {
+		e.suspect = outage
 	}
 }

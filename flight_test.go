@@ -639,6 +639,53 @@ func TestBatch_WhatLeavesTogether(t *testing.T) {
 	})
 }
 
+// An outage costs one call per window, and its end one call or two, in whatever step of the search for a bad name it comes:
+// the invocation that makes them has everything fresh (promise 6).
+func TestBatch_OutageEnds(t *testing.T) {
+	t.Parallel()
+	names := []string{"A", "B", "C", "D", "E"}
+	for _, answers := range []bool{true, false} {
+		for windows := 1; windows <= 9; windows++ {
+			t.Run(fmt.Sprintf("answers=%t/%d windows", answers, windows), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					p := &script{}
+					env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c", "D": "sm://d", "E": "sm://e"})
+					invoke := func() (calls, stale int) {
+						before := p.count()
+						for _, name := range names {
+							if mustGet(t, env, name).Stale() {
+								stale++
+							}
+						}
+						time.Sleep(31 * time.Second)
+						return p.count() - before, stale
+					}
+					invoke()
+					time.Sleep(5 * time.Minute)
+					p.set(0, func(ctx context.Context, _ int, _ string) (string, error) {
+						if answers {
+							return "", secrets.ErrUnavailable
+						}
+						<-ctx.Done()
+						return "", ctx.Err()
+					})
+					invoke() // the first reader tries as long as it has patience
+					for range windows {
+						if calls, stale := invoke(); calls != 1 || stale != len(names) {
+							t.Errorf("in the outage: %d calls, %d stale", calls, stale)
+						}
+					}
+					p.fail(nil)
+					if calls, stale := invoke(); calls > 2 || stale != 0 {
+						t.Errorf("at its end: %d calls, %d stale", calls, stale)
+					}
+				})
+			})
+		}
+	}
+}
+
 // A value that was read once, when it was fetched, is in use.
 func TestBatch_ReadOnceIsInUse(t *testing.T) {
 	t.Parallel()
