@@ -12,8 +12,8 @@
 //
 //	CGO_ENABLED=0 GOOS=linux GOARCH=arm64 go build -trimpath -tags lambda.norpc -o build/bootstrap .
 //
-// template.yaml (AWS SAM) and main.tf (Terraform) create it and all it needs. To try it on this
-// machine, without AWS:
+// template.yaml (AWS SAM), main.tf (Terraform) and app.mjs (AWS CDK) create it and all it needs. To
+// try it on this machine, without AWS:
 //
 //	go run ./examples/local
 package main

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs the programs of others that the tests of this module run, where they are missing: cfn-lint with SAM's
-# transform from PyPI, tflint from its source. They go into a folder of their own below the user's cache. What cannot be
-# had is said, and the tests leave it out.
+# transform from PyPI, tflint from its source, the library of CDK from npm. They go into a folder of their own below
+# the user's cache. What cannot be had is said, and the tests leave it out.
 set -u
 case $(uname) in
 Darwin) tools=$HOME/Library/Caches/lambdasecrets-tools ;;
@@ -28,5 +28,11 @@ if ! tflint --version >/dev/null 2>&1; then
 		go install github.com/terraform-linters/tflint@v0.64.0 >"$log" 2>&1 || {
 		tail -n 1 "$log"
 		echo 'left out: tflint could not be built within five minutes'
+	}
+fi
+if ! [ -d "$tools/cdk/node_modules/aws-cdk-lib" ]; then
+	npm install --no-audit --no-fund --prefix "$tools/cdk" aws-cdk-lib@2.276.0 constructs@10 >"$log" 2>&1 || {
+		tail -n 1 "$log"
+		echo 'left out: aws-cdk-lib could not be installed'
 	}
 fi

@@ -14,6 +14,12 @@ import (
 
 const example = "../../../../examples/handler"
 
+// tools is the folder into which install.sh installs.
+func tools(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(must[string](t)(os.UserCacheDir()), "lambdasecrets-tools")
+}
+
 // program returns the path of a program that others made: of PATH, or where install.sh puts it. It skips the test if
 // there is none.
 func program(t *testing.T, name, what string) string {
@@ -21,11 +27,8 @@ func program(t *testing.T, name, what string) string {
 	if path, err := exec.LookPath(name); err == nil && exec.Command(path, "--version").Run() == nil {
 		return path
 	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		path := filepath.Join(cache, "lambdasecrets-tools", "bin", name)
-		if exec.Command(path, "--version").Run() == nil {
-			return path
-		}
+	if path := filepath.Join(tools(t), "bin", name); exec.Command(path, "--version").Run() == nil {
+		return path
 	}
 	t.Skipf("left out: %s: there is no %s, and install.sh could not install it", what, name)
 	return ""
