@@ -147,7 +147,12 @@ type renewKey struct{}
 
 // now reads both clocks. It is called under the lock as well, so a user's clock must
 // be quick and must not call the cache.
-func (c *Cache) now() clock.Moment { return clock.At(c.clock()) }
+func (c *Cache) now() clock.Moment {
+	if c.clock == nil {
+		return clock.Now()
+	}
+	return clock.At(c.clock())
+}
 
 // boundsOf returns the bounds that ref states, or the cache's where it states none: a
 // reference knows best how fresh and how old its value may be.
@@ -273,14 +278,16 @@ func (c *Cache) newRequest(ctx context.Context, m mode) *request {
 		until: began.Add(deadline.Left(ctx, defaultTimeout)), wake: make(chan struct{}, 1)}
 }
 
-// wantVariables adds the sources of variables, each once. Variables that are fields
-// of one secret share a want.
-func (r *request) wantVariables(vars []*variable) map[*entry]*want {
-	wants := make(map[*entry]*want, len(vars))
-	for _, v := range vars {
-		if wants[v.entry] == nil {
-			wants[v.entry] = r.add(v.entry, v.entry.bounds)
+// wantVariables adds the sources of variables, each once, and returns the want of each
+// variable. Variables that are fields of one secret share a want.
+func (r *request) wantVariables(vars []*variable) []*want {
+	bySource := make(map[*entry]*want, len(vars))
+	wants := make([]*want, len(vars))
+	for i, v := range vars {
+		if bySource[v.entry] == nil {
+			bySource[v.entry] = r.add(v.entry, v.entry.bounds)
 		}
+		wants[i] = bySource[v.entry]
 	}
 	return wants
 }
@@ -780,8 +787,8 @@ func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Momen
 	w.gen, w.err = g, nil
 	// What came while it waited is as fresh as can be, even under a TTL of zero.
 	w.stale = g.stale(w.bounds, now) && !w.acceptable(now)
-	if w.request.mode == reading && !g.used.Load() {
-		g.used.Store(true)
+	if w.request.mode == reading {
+		g.use()
 	}
 	if s.over && s.value != fresh {
 		c.partLocked(w, true, now)

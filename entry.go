@@ -139,18 +139,22 @@ type entry struct {
 	kept     kept // its place among the references that were not declared
 }
 
-// fresh returns the generation of e if there is nothing to think about. This is the
-// cached read: no lock and no allocation, two atomic loads, and one store per
-// generation.
+// fresh returns the generation of e if there is nothing to think about. With use it is
+// the cached read: no lock and no allocation, two atomic loads, and one store per
+// generation. Both are small enough for the compiler to put into their callers.
 func (e *entry) fresh(now clock.Moment) *generation {
 	g := e.gen.Load()
 	if g == nil || !g.within(g.refreshAfter, now) {
 		return nil
 	}
+	return g
+}
+
+// use marks g as read.
+func (g *generation) use() {
 	if !g.used.Load() {
 		g.used.Store(true)
 	}
-	return g
 }
 
 // valueState says what may be done with the value that is in hand.

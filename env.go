@@ -109,10 +109,11 @@ func (c *Cache) wantAfterRestore(vars []*variable) {
 	}
 }
 
-// collect returns the failures of vars, but for optional ones that are absent.
-func collect(wants map[*entry]*want, vars []*variable) (errs []*ResolveError) {
-	for _, v := range vars {
-		_, err := wants[v.entry].result(v.name, v.ref)
+// collect returns the failures of vars, whose wants stand in the same order, but for
+// optional ones that are absent.
+func collect(wants []*want, vars []*variable) (errs []*ResolveError) {
+	for i, v := range vars {
+		_, err := wants[i].result(v.name, v.ref)
 		e, failed := err.(*ResolveError)
 		if !failed {
 			continue
@@ -137,7 +138,9 @@ func (e *Env) Get(ctx context.Context, name string) (Value, error) {
 	if v == nil {
 		return Value{}, e.unknown(name)
 	}
-	if g := v.entry.fresh(e.cache.now()); g != nil {
+	now := e.cache.now() // before the loads, which then overlap with what comes after
+	if g := v.entry.fresh(now); g != nil {
+		g.use()
 		if s := &g.slots[v.slot]; s.err == nil {
 			return s.value, nil
 		}
@@ -149,6 +152,7 @@ func (e *Env) Get(ctx context.Context, name string) (Value, error) {
 // read is Get without its fast return, and tells the generation too.
 func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error) {
 	if g := v.entry.fresh(e.cache.now()); g != nil {
+		g.use()
 		w := &want{entry: v.entry, gen: g}
 		value, err := w.result(v.name, v.ref)
 		return g, value, err

@@ -34,6 +34,7 @@ type variable struct {
 	ref   Ref // as written, and as errors may print it
 	entry *entry
 	slot  int // of its part, in generation.slots
+	place int // in Env.order
 }
 
 // New reads the environment and the options, and makes no call and no client. Everything
@@ -341,7 +342,7 @@ func (e *Env) undeclared() (errs []*ResolveError) {
 
 // declare makes a variable of a name and its reference.
 func (e *Env) declare(name string, ref Ref) {
-	v := &variable{name: name, ref: ref}
+	v := &variable{name: name, ref: ref, place: len(e.order)}
 	v.entry, v.slot = e.cache.declare(name, ref.inRegion(e.home))
 	e.vars[name] = v
 	e.order = append(e.order, v)

@@ -10,7 +10,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 
 	awsarn "github.com/lambdasecrets/secrets/internal/arn"
-	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/guard"
 	"github.com/lambdasecrets/secrets/internal/lambdaenv"
 )
@@ -48,7 +47,7 @@ type config struct {
 type cacheConfig struct {
 	ttl, stale, grace time.Duration
 	log               *slog.Logger
-	clock             Clock
+	clock             Clock // nil: the system's
 	errs              []error
 }
 
@@ -134,7 +133,6 @@ func newConfig() *config {
 func newCacheConfig() cacheConfig {
 	return cacheConfig{
 		ttl: 5 * time.Minute, stale: 24 * time.Hour, grace: 5 * time.Minute,
-		clock: clock.System(),
 	}
 }
 

@@ -14,7 +14,7 @@ import (
 // no clock and takes no lock. Use one per invocation; it does not follow rotation.
 type Snapshot struct {
 	env   *Env
-	wants map[*entry]*want // source → its result
+	wants []*want // in the order of Env.order
 }
 
 // Snapshot refreshes what is due, and returns every variable's value or error. It
@@ -39,7 +39,7 @@ func (s Snapshot) Get(name string) (Value, error) {
 	if v == nil {
 		return Value{}, s.env.unknown(name)
 	}
-	w := s.wants[v.entry]
+	w := s.wants[v.place]
 	// Without a look at the reference, which costs more than the rest.
 	if w.gen != nil && w.gen.slots[v.slot].err == nil {
 		value := w.gen.slots[v.slot].value

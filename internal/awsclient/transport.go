@@ -95,7 +95,7 @@ func newClient(b *awshttp.BuildableClient) *client {
 	if t.DialContext != nil && b.GetDialer().Timeout == awshttp.DefaultDialConnectTimeout {
 		t.DialContext = withConnectTimeout(t.DialContext)
 	}
-	c := &client{transport: t, handshakes: addHandshakes(t), now: clock.System()}
+	c := &client{transport: t, handshakes: addHandshakes(t), now: clock.System}
 	c.http = &http.Client{Transport: t, Timeout: b.GetTimeout(), CheckRedirect: noRedirect}
 	if c.http.Timeout == 0 {
 		c.http.Timeout = AttemptTimeout
