@@ -2,11 +2,12 @@
 // endpoint in a process of its own. It prints every sample as a line of Go's benchmarks, for
 // benchstat:
 //
-//	go run . [-peers FILE] [-only cold,cached,refresh,size,start,first,width] [-rounds 15] [-latency 20ms] >bench.txt
+//	go run . [-peers] [-before DIR] [-only cold,cached,…] [-rounds 15] [-latency 20ms] >bench.txt
 //	benchstat -col /how bench.txt
 //
 // Every sample comes from a fresh process, and the contenders take turns, so that a busy machine
-// slows all of them alike. .ci/bench runs it with everything.
+// slows all of them alike. With -before the library of an older commit, checked out in DIR, is a
+// contender as well, under names that end in @before. .ci/bench runs it with everything.
 package main
 
 import (
@@ -37,8 +38,6 @@ func main() {
 	log.SetPrefix("benchmarks: ")
 	if len(os.Args) > 1 {
 		switch os.Args[1] {
-		case "child":
-			bench.Main(contenders)
 		case "serve":
 			if err := serve(os.Args[2], os.Args[3]); err != nil {
 				log.Fatal(err)
@@ -53,7 +52,8 @@ func main() {
 
 func drive() error {
 	d := &driver{}
-	flag.StringVar(&d.peers, "peers", "", "`program` with the contenders of other modules, built from ./contenders")
+	peers := flag.Bool("peers", false, "measure the contenders of other modules too, ./contenders")
+	before := flag.String("before", "", "`directory` with an older commit of the library, to measure too")
 	flag.StringVar(&d.filter, "how", "", "only these contenders, separated by commas")
 	only := flag.String("only", "cold,cached,refresh,size,start,first,width", "what to measure")
 	flag.IntVar(&d.rounds, "rounds", 15, "samples of each")
@@ -68,6 +68,9 @@ func drive() error {
 	defer os.RemoveAll(dir)
 	d.dir = dir
 	if d.self, err = os.Executable(); err != nil {
+		return err
+	}
+	if err := d.buildPrograms(ctx, *peers, *before); err != nil {
 		return err
 	}
 	end, err := d.startEndpoint(*latency)
@@ -101,11 +104,13 @@ func drive() error {
 
 // driver runs the contenders' processes and prints what they say.
 type driver struct {
-	self, peers, filter string
-	dir                 string
-	rounds              int
-	worldFile           string
-	world               bench.World
+	self, filter string
+	dir          string
+	programs     []program
+	before       string // the go.mod that has the older commit in the library's place, or ""
+	rounds       int
+	worldFile    string
+	world        bench.World
 }
 
 // startEndpoint starts the endpoint in a process of its own, which ends with this one.

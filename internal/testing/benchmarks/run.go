@@ -17,34 +17,42 @@ import (
 
 // A job is a contender in a program.
 type job struct {
-	program       string
+	program
 	name          string
 	read, refresh bool
 	lacks         string
 }
 
-// jobs lists the contenders of all programs, those of this one first.
+// how is the contender's name in the table.
+func (j job) how() string { return j.name + j.suffix }
+
+// jobs lists the contenders of all programs.
 func (d *driver) jobs(ctx context.Context) ([]job, error) {
 	var jobs []job
-	for _, program := range []string{d.self, d.peers} {
-		if program == "" {
-			continue
-		}
-		out, err := exec.CommandContext(ctx, program, "child", "-list").Output()
+	for _, p := range d.programs {
+		out, err := exec.CommandContext(ctx, p.path, "-list").Output()
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", program, err)
+			return nil, fmt.Errorf("%s: %w", p.path, err)
 		}
 		for line := range strings.Lines(string(out)) {
-			j := job{program: program}
+			j := job{program: p}
 			if _, err := fmt.Sscanf(line, "%s %t %t %q", &j.name, &j.read, &j.refresh, &j.lacks); err != nil {
 				return nil, err
 			}
-			if d.filter == "" || slices.Contains(strings.Split(d.filter, ","), j.name) {
+			if j.suffix != "" && !strings.HasPrefix(j.name, "secrets") {
+				continue // it is the same as that of the first program
+			}
+			if !d.skips(j.how()) {
 				jobs = append(jobs, j)
 			}
 		}
 	}
 	return jobs, nil
+}
+
+// skips reports whether a contender is not to be measured.
+func (d *driver) skips(how string) bool {
+	return d.filter != "" && !slices.Contains(strings.Split(d.filter, ","), how)
 }
 
 // A measured is a sample with what the endpoint saw of it.
@@ -64,8 +72,8 @@ func (d *driver) child(ctx context.Context, j job, env []string, args ...string)
 	}
 	cmd := exec.CommandContext(
 		ctx,
-		j.program,
-		append([]string{"child", "-world", d.worldFile, "-how", j.name}, args...)...)
+		j.path,
+		append([]string{"-world", d.worldFile, "-how", j.name}, args...)...)
 	// Nothing of this machine's own AWS configuration. The limit of a control group must not change
 	// the number of threads: on Lambda the guest sees its processors, not their share.
 	cmd.Env = append(
@@ -161,7 +169,7 @@ func (d *driver) cold(ctx context.Context) error {
 			var rows []*row
 			for _, j := range jobs {
 				cold := !slices.Contains(
-					[]string{"sdk-map", "aws.CredentialsCache", "secrets-snapshot", "otter"},
+					[]string{"sdk-map", "aws.CredentialsCache", "floor-method", "secrets-snapshot", "otter"},
 					j.name,
 				)
 				if !cold || !(bench.Contender{Lacks: j.lacks}).Can(set) {
@@ -171,7 +179,7 @@ func (d *driver) cold(ctx context.Context) error {
 				if j.name == "floor" {
 					of = "1"
 				}
-				r := &row{name: fmt.Sprintf("Cold/net=%s/refs=%s/how=%s", network, set.Name, j.name)}
+				r := &row{name: fmt.Sprintf("Cold/net=%s/refs=%s/how=%s", network, set.Name, j.how())}
 				r.run = func(ctx context.Context) (measured, error) {
 					return d.child(ctx, j, nil, "-what", "cold", "-set", of, "-net", network)
 				}
@@ -198,7 +206,7 @@ func (d *driver) cached(ctx context.Context) error {
 			if !j.read {
 				continue
 			}
-			r := &row{name: fmt.Sprintf("Cached/goroutines=%s/how=%s", goroutines, j.name)}
+			r := &row{name: fmt.Sprintf("Cached/goroutines=%s/how=%s", goroutines, j.how())}
 			r.run = func(ctx context.Context) (measured, error) {
 				return d.child(ctx, j, nil, "-what", "cached", "-goroutines", goroutines)
 			}
@@ -208,6 +216,7 @@ func (d *driver) cached(ctx context.Context) error {
 			ctx,
 			rows,
 			figure{"ns/op", func(m measured) float64 { return m.NS }},
+			figure{"x-floor", func(m measured) float64 { return m.NS / m.Floor }},
 			figure{"allocs/op", func(m measured) float64 { return m.Allocs }},
 		)
 		if err != nil {
@@ -232,7 +241,7 @@ func (d *driver) refresh(ctx context.Context) error {
 			} else if !j.refresh {
 				continue
 			}
-			r := &row{name: fmt.Sprintf("Refresh/net=%s/how=%s", network, j.name)}
+			r := &row{name: fmt.Sprintf("Refresh/net=%s/how=%s", network, j.how())}
 			r.run = func(ctx context.Context) (measured, error) {
 				return d.child(ctx, j, nil, "-what", what, "-set", set, "-net", network)
 			}
@@ -258,7 +267,7 @@ var memories = []int{128, 256, 512, 1024, 1769, 3008}
 // width measures the first round of 25 + 25 references over TLS with so much processor as a
 // function of each size has, by the number of calls that may be under way to a service at once.
 func (d *driver) width(ctx context.Context) error {
-	j := job{program: d.self, name: "secrets"}
+	j := job{program: d.programs[0], name: "secrets"}
 	for _, memory := range memories {
 		group, err := newGroup(float64(memory) / 1769)
 		if err != nil {

@@ -18,58 +18,11 @@ import (
 	"github.com/lambdasecrets/secrets/internal/testing/lambdasim"
 )
 
-// A binary is a handler as it is deployed: stripped, static, without the runtime's RPC mode.
-type binary struct {
-	name, pkg string
-	tags      []string
-}
-
-// binaries are the handlers, and ours with each backend left out.
-var binaries = []binary{
-	{name: "none", pkg: "none"},
-	{name: "bare-sdk", pkg: "bare"},
-	{name: "hand-written", pkg: "sdk"},
-	{name: "secrets", pkg: "secrets"},
-	{name: "secrets-nokms", pkg: "secrets", tags: []string{"secrets.nokms"}},
-	{name: "secrets-nossm", pkg: "secrets", tags: []string{"secrets.nossm"}},
-	{name: "secrets-nosm", pkg: "secrets", tags: []string{"secrets.nosm"}},
-	{name: "secrets-no-backend", pkg: "secrets", tags: []string{"secrets.nokms", "secrets.nossm", "secrets.nosm"}},
-}
-
-// build builds b for this system and an architecture, and returns its path.
-func (d *driver) build(ctx context.Context, b binary, arch string) (string, error) {
-	dir := filepath.Join(d.dir, "handlers", arch, b.name)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	out := filepath.Join(dir, "bootstrap")
-	if _, err := os.Stat(out); err == nil {
-		return out, nil
-	}
-	source, err := sourceDir()
-	if err != nil {
-		return "", err
-	}
-	had := os.Getenv("GOARCH")
-	defer os.Setenv("GOARCH", had)
-	os.Setenv("GOARCH", arch)
-	return out, lambdasim.Build(ctx, source, "./handler/"+b.pkg, out, b.tags, "-s", "-w")
-}
-
-// sourceDir is where this module lies: below the current directory, or where it was built.
-func sourceDir() (string, error) {
-	_, file, _, ok := runtime.Caller(0)
-	if dir := filepath.Dir(file); ok && filepath.IsAbs(dir) {
-		return dir, nil
-	}
-	return filepath.Abs(".")
-}
-
 // size measures the stripped binaries for both of Lambda's architectures.
 func (d *driver) size(ctx context.Context) error {
 	for _, arch := range []string{"arm64", "amd64"} {
-		for _, b := range binaries {
-			path, err := d.build(ctx, b, arch)
+		for _, b := range d.handlers() {
+			path, err := d.buildHandler(ctx, b, arch)
 			if err != nil {
 				return err
 			}
@@ -88,8 +41,8 @@ var initLine = regexp.MustCompile(`^init (\S+) @\S+ ms, (\S+) ms clock, (\d+) by
 // inits prints what the packages of each handler do before main, by GODEBUG=inittrace=1: the sum,
 // and those of the SDK's service modules and ours.
 func (d *driver) inits(ctx context.Context) error {
-	for _, b := range binaries {
-		path, err := d.build(ctx, b, runtime.GOARCH)
+	for _, b := range d.handlers() {
+		path, err := d.buildHandler(ctx, b, runtime.GOARCH)
 		if err != nil {
 			return err
 		}
@@ -141,18 +94,16 @@ func (d *driver) inits(ctx context.Context) error {
 }
 
 // starts are the handlers whose start is measured, and in which way each resolves.
-var starts = []struct {
-	name   string
-	binary int // in binaries
-	when   string
-}{
-	{"none", 0, "never"},
-	{"bare-sdk", 1, "never"},
-	{"sdk-serial", 2, "init"},
-	{"sdk-parallel", 2, "init"},
-	{"sdk-batched", 2, "init"},
-	{"secrets", 3, "init"},
-	{"secrets-batch", 3, "init"},
+var starts = []struct{ name, handler, when string }{
+	{"none", "none", "never"},
+	{"bare-sdk", "bare-sdk", "never"},
+	{"sdk-batched", "hand-written", "init"},
+	{"sdk-parallel", "hand-written", "init"},
+	{"sdk-serial", "hand-written", "init"},
+	{"secrets", "secrets", "init"},
+	{"secrets-batch", "secrets", "init"},
+	{"secrets@before", "secrets@before", "init"},
+	{"secrets-batch@before", "secrets@before", "init"},
 }
 
 // start measures exec to the first request for an event, with all of the machine and with the
@@ -200,7 +151,14 @@ func (d *driver) starts(ctx context.Context, what, network string, memory int) (
 		if what == "FirstRound" && s.when == "never" {
 			continue
 		}
-		path, err := d.build(ctx, binaries[s.binary], runtime.GOARCH)
+		if s.handler == "secrets@before" && d.before == "" || d.skips(s.name) {
+			continue
+		}
+		h, err := d.handlerNamed(s.handler)
+		if err != nil {
+			return err
+		}
+		path, err := d.buildHandler(ctx, h, runtime.GOARCH)
 		if err != nil {
 			return err
 		}
@@ -210,7 +168,8 @@ func (d *driver) starts(ctx context.Context, what, network string, memory int) (
 		}
 		r := &row{name: fmt.Sprintf("%s/net=%s/mb=%s/how=%s", what, network, size, s.name)}
 		r.run = func(ctx context.Context) (measured, error) {
-			return d.function(ctx, path, s.name, when, network, memory, limit)
+			how, _, _ := strings.Cut(s.name, "@")
+			return d.function(ctx, path, how, when, network, memory, limit)
 		}
 		rows = append(rows, r)
 	}

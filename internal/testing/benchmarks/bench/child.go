@@ -45,7 +45,7 @@ func (c Contender) Can(s Set) bool {
 type Sample struct {
 	Wall, CPU, Max time.Duration // Max: the slowest read of a valid value during a refresh
 	Bytes, Allocs  float64       // per operation where there are several
-	NS             float64       // per cached read
+	NS, Floor      float64       // per cached read, and per read of the floor in the same process
 }
 
 // Width, if positive, bounds the calls that the contender called secrets has under way to each
@@ -64,7 +64,7 @@ func Main(contenders []Contender) {
 	goroutines := f.Int("goroutines", 1, "that read at once")
 	group := f.String("cgroup", "", "`directory` of a control group to move into before the measurement")
 	f.IntVar(&Width, "width", 0, "calls at once to each service")
-	f.Parse(os.Args[2:])
+	f.Parse(os.Args[1:])
 	if *list {
 		for _, c := range contenders {
 			fmt.Printf("%s %t %t %q\n", c.Name, c.Read != nil, c.Refresh != nil, c.Lacks)
@@ -133,47 +133,68 @@ func cold(ctx context.Context, c Contender, w *World, s Set) (Sample, error) {
 }
 
 // cached measures reads by several goroutines: the time that one read takes from the wall clock's
-// view, so that n goroutines on n cores show a n-th of what one does. It is the fastest of many
-// batches: another process on the machine can only add to it.
+// view, so that n goroutines on n cores show a n-th of what one does. The floor's reads and the
+// contender's take turns in this process, in short batches, and the fastest batch of each counts:
+// whatever else runs on the machine can only add to it.
 func cached(ctx context.Context, c Contender, w *World, s Set, goroutines int) (Sample, error) {
 	if c.Read == nil {
 		return Sample{}, errors.New("it has no cached read")
 	}
-	loop, err := c.Read(ctx, w, s)
+	read, err := c.Read(ctx, w, s)
 	if err != nil {
 		return Sample{}, err
 	}
-	all := func(n int) time.Duration {
-		var wg sync.WaitGroup
-		gate := make(chan struct{})
-		for range goroutines {
-			wg.Go(func() { <-gate; loop(n / goroutines) })
-		}
-		start := time.Now()
-		close(gate)
-		wg.Wait()
-		return time.Since(start)
+	own, floor := shared{read, goroutines}, shared{FloorRead(), goroutines}
+	length := time.Millisecond
+	if goroutines > 1 {
+		length = 4 * time.Millisecond // long enough for all cores to take part
 	}
-	n := 64
-	for all(n) < 25*time.Millisecond { // long enough for all cores to take part
+	n := 64 * goroutines
+	for own.time(n) < length {
 		n *= 2
 	}
-	const batches = 16
+	batches := int(time.Second / length)
+	floorTook, took := floor.time(n), own.time(n)
 	runtime.GC()
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	took := all(n)
-	for range batches - 1 {
-		took = min(took, all(n))
+	for range batches {
+		floorTook = min(floorTook, floor.time(n))
+		took = min(took, own.time(n))
 	}
 	runtime.ReadMemStats(&after)
-	reads := float64(n) * batches
-	// The batches' own goroutines are a thousandth of an allocation per read.
+	reads := float64(2 * n * batches)
+	// The batches' own goroutines are a small part of an allocation per read.
 	return Sample{
 		NS:     float64(took.Nanoseconds()) / float64(n),
+		Floor:  float64(floorTook.Nanoseconds()) / float64(n),
 		Bytes:  math.Floor(float64(after.TotalAlloc-before.TotalAlloc) / reads),
 		Allocs: math.Floor(float64(after.Mallocs-before.Mallocs) / reads),
 	}, nil
+}
+
+// shared is a loop of reads that several goroutines share.
+type shared struct {
+	loop       func(n int)
+	goroutines int
+}
+
+// fastest returns how long n reads take.
+func (s shared) time(n int) time.Duration {
+	if s.goroutines == 1 {
+		start := time.Now()
+		s.loop(n)
+		return time.Since(start)
+	}
+	var wg sync.WaitGroup
+	gate := make(chan struct{})
+	for range s.goroutines {
+		wg.Go(func() { <-gate; s.loop(n / s.goroutines) })
+	}
+	start := time.Now()
+	close(gate)
+	wg.Wait()
+	return time.Since(start)
 }
 
 // refresh measures one read that finds 25 values due, and the slowest of the reads of 63 others
