@@ -38,7 +38,7 @@ type Handler func(ctx context.Context) (reply any, err error)
 //   - uses more than the plaintext: the whole JSON where a field is meant;
 //   - fails with a good value in hand;
 //   - panics, or exits its goroutine;
-//   - hangs: an invocation does not end before its deadline;
+//   - hangs: an invocation does not end when its context does;
 //   - prints the plaintext: in its output, log, error, panic or reply, base64 included;
 //   - fetches in every invocation, and asks AWS without end: a call storm during an outage;
 //   - leaves a goroutine, after what start gave to Cleanup is done;

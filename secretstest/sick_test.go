@@ -163,7 +163,7 @@ var sick = map[string]sickHandler{
 			}
 		}
 		return nil, err
-	}), "asks without end", "hangs"),
+	}), "asks without end"),
 	"refreshes until it works": named(each(func(ctx context.Context, in *instance) (any, error) {
 		for range 100 {
 			v, err := in.Env.Get(ctx, "DB_PASSWORD")
@@ -175,7 +175,7 @@ var sick = map[string]sickHandler{
 			cancel()
 		}
 		return good(ctx, in)
-	}), "asks without end", "hangs"),
+	}), "asks without end"),
 	"refreshes in every invocation": found(each(func(ctx context.Context, in *instance) (any, error) {
 		in.Env.Refresh(ctx)
 		return good(ctx, in)

@@ -17,6 +17,9 @@ import (
 // connection that stays open does not notice a rotation.
 var PoolLifetime = time.Hour
 
+// dial, if it is not nil, connects to PostgreSQL in place of the network.
+var dial pgconn.DialFunc
+
 // poolConfig makes the configuration of a pool, without a login.
 func poolConfig() (*pgxpool.Config, error) {
 	config, err := pgxpool.ParseConfig("postgres://" + PostgreSQL + "/postgres?sslmode=disable&connect_timeout=10")
@@ -24,7 +27,14 @@ func poolConfig() (*pgxpool.Config, error) {
 		return nil, err
 	}
 	config.MaxConns, config.MaxConnLifetime = 8, PoolLifetime
+	setDial(&config.ConnConfig.Config)
 	return config, nil
+}
+
+func setDial(config *pgconn.Config) {
+	if dial != nil {
+		config.DialFunc = dial
+	}
 }
 
 // setLogin puts the JSON of a login into the configuration of a connection.

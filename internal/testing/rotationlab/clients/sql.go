@@ -27,6 +27,7 @@ func pgxConfig(text string) (*pgx.ConnConfig, error) {
 		return nil, err
 	}
 	config.User, config.Password = l.Username, l.Password
+	setDial(&config.Config)
 	return config, nil
 }
 
