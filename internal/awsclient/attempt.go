@@ -3,21 +3,20 @@ package awsclient
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
-	"github.com/aws/smithy-go"
 	smithymiddleware "github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 )
 
 // A Watch follows the attempts of one SDK call: the SDK drops the host and the last error when
-// a context ends while it backs off.
+// a context ends while it backs off. Its credentials may come by attempts of another goroutine.
 type Watch struct {
 	mu    sync.Mutex
 	host  string
-	proxy string // host of the proxy that a failed attempt went through, or ""
+	proxy string
 	err   error
 }
 
@@ -29,6 +28,15 @@ func NewWatch(ctx context.Context) (context.Context, *Watch) {
 	return context.WithValue(ctx, watchKey{}, w), w
 }
 
+// note calls f with the Watch of ctx, if there is one.
+func note(ctx context.Context, f func(w *Watch)) {
+	if w, ok := ctx.Value(watchKey{}).(*Watch); ok {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		f(w)
+	}
+}
+
 // Host returns the host of the last attempt.
 func (w *Watch) Host() string {
 	w.mu.Lock()
@@ -36,43 +44,34 @@ func (w *Watch) Host() string {
 	return w.host
 }
 
+// Proxy returns the host of the proxy that the last failed attempt went through, or "".
+func (w *Watch) Proxy() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.proxy
+}
+
 // Cause returns the error of the last attempt that was answered or failed by itself, if err
 // only says that the context ended.
 func (w *Watch) Cause(err error) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.err != nil && contextEnded(err) {
+	ended := errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+	if w.err != nil && ended {
 		return w.err
 	}
 	return err
 }
 
-func contextEnded(err error) bool {
-	var request *aws.RequestCanceledError
-	var call *smithy.CanceledError
-	if errors.As(err, &request) || errors.As(err, &call) {
-		return true
-	}
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// begin and end note an attempt. The receiver is nil where nobody watches.
-func (w *Watch) begin(host string) {
-	if w == nil {
+// noteProxy notes which proxy a failed request went through: its host, never its user and
+// password. The SDK's error often does not name it.
+func noteProxy(r *http.Request, t *http.Transport) {
+	if t.Proxy == nil {
 		return
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.host = host
-}
-
-func (w *Watch) end(err error) {
-	if w == nil || err == nil {
-		return
+	if u, err := t.Proxy(r); err == nil && u != nil {
+		note(r.Context(), func(w *Watch) { w.proxy = u.Host })
 	}
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.err = err
 }
 
 // addAttempt adds what surrounds one attempt. The request is signed, its URL final, and nothing
@@ -85,11 +84,14 @@ func (s *Source) addAttempt(stack *smithymiddleware.Stack) error {
 		) (
 			out smithymiddleware.DeserializeOutput, md smithymiddleware.Metadata, err error,
 		) {
-			w, _ := ctx.Value(watchKey{}).(*Watch)
+			defer func() {
+				if err != nil && ctx.Err() == nil {
+					note(ctx, func(w *Watch) { w.err = err })
+				}
+			}()
 			if r, ok := in.Request.(*smithyhttp.Request); ok {
-				w.begin(r.URL.Host)
+				note(ctx, func(w *Watch) { w.host = r.URL.Host })
 				if err = s.checkEndpoint(ctx, r.URL); err != nil {
-					w.end(err)
 					return out, md, err
 				}
 			}
@@ -97,10 +99,6 @@ func (s *Source) addAttempt(stack *smithymiddleware.Stack) error {
 			// returns.
 			a := &answer{operation: middleware.GetOperationName(ctx)}
 			defer a.release()
-			out, md, err = next.HandleDeserialize(context.WithValue(ctx, answerKey{}, a), in)
-			if ctx.Err() == nil {
-				w.end(err)
-			}
-			return out, md, err
+			return next.HandleDeserialize(context.WithValue(ctx, answerKey{}, a), in)
 		}), smithymiddleware.Before)
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -35,55 +34,32 @@ func remembering(p aws.CredentialsProvider) aws.CredentialsProvider {
 type rememberingCredentials struct {
 	*aws.CredentialsCache
 
-	// turn is taken by who asks the cache while nothing is known of it, so that whoever
-	// asks next sees the failure before it would start the command again.
-	turn chan struct{}
-
-	mu     sync.Mutex
-	proven bool      // the last answer was credentials
-	failed error     // of the command, or nil
-	until  time.Time // from when on it may be started again
+	// turn is held by who asks the cache, and guards what follows: whoever asks next sees
+	// the failure before it would start the command again.
+	turn   chan struct{}
+	failed error     // the last answer, or nil
+	until  time.Time // who asked before then shares it
 }
 
 func (c *rememberingCredentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
-	proven, err := c.known()
-	if err != nil {
-		return aws.Credentials{}, err
-	}
-	if proven {
-		return c.retrieve(ctx)
-	}
+	began := time.Now()
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
 	case <-ctx.Done():
 		return aws.Credentials{}, &aws.RequestCanceledError{Err: ctx.Err()}
 	}
-	if _, err := c.known(); err != nil {
-		return aws.Credentials{}, err
+	if c.failed != nil && began.Before(c.until) {
+		return aws.Credentials{}, c.failed
 	}
-	return c.retrieve(ctx)
-}
-
-// known returns whether the last answer was credentials, and the failure that is still
-// remembered.
-func (c *rememberingCredentials) known() (proven bool, failed error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.failed != nil && time.Now().Before(c.until) {
-		return false, c.failed
-	}
-	return c.proven, nil
-}
-
-func (c *rememberingCredentials) retrieve(ctx context.Context) (aws.Credentials, error) {
 	got, err := c.CredentialsCache.Retrieve(ctx)
+	c.failed, c.until = nil, time.Now()
+	if ctx.Err() != nil {
+		return got, err // the failure may be this caller's own
+	}
 	var command *processcreds.ProviderError
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.proven, c.failed = err == nil, nil
-	if errors.As(err, &command) && ctx.Err() == nil {
-		c.failed, c.until = err, time.Now().Add(commandRest)
+	if c.failed = err; errors.As(err, &command) {
+		c.until = c.until.Add(commandRest)
 	}
 	return got, err
 }

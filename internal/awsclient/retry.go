@@ -40,30 +40,31 @@ func heals(err error) aws.Ternary {
 	var send *smithyhttp.RequestSendError
 	var network net.Error
 	var skewed interface{ RetryableError() bool } // the SDK says that the clock is off by minutes
-	var api smithy.APIError
+	var untrusted *tls.CertificateVerificationError
 	switch {
-	case errors.As(err, &refused):
+	case errors.As(err, &refused), errors.As(err, &untrusted),
+		errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
 		return aws.FalseTernary
-	case errors.As(err, &network) && network.Timeout(), errors.Is(err, context.DeadlineExceeded):
-		return aws.FalseTernary
-	case errors.Is(err, io.ErrUnexpectedEOF): // the answer was cut short
-		return aws.TrueTernary
-	case errors.As(err, &skewed) && skewed.RetryableError(),
-		errors.As(err, &api) && clockOff[api.ErrorCode()]:
+	case errors.Is(err, io.ErrUnexpectedEOF), // the answer was cut short
+		errors.As(err, &skewed) && skewed.RetryableError(), clockOff(err), errors.As(err, &send):
 		return aws.TrueTernary
 	}
-	var untrusted *tls.CertificateVerificationError
-	return aws.BoolTernary(errors.As(err, &send) && !errors.As(err, &untrusted))
+	return aws.FalseTernary
 }
 
-// clockOff holds AWS's codes for a signature of another time, such as a sandbox writes whose
+// clockOff knows AWS's codes for a signature of another time, such as a sandbox writes whose
 // wall clock is still that of its snapshot. The SDK measures from the answer by how much its
 // clock is off and signs the next attempts by AWS's: versions from before 2026 do not retry all
 // of these.
-var clockOff = map[string]bool{
-	"RequestExpired":            true,
-	"RequestInTheFuture":        true,
-	"RequestTimeTooSkewed":      true,
-	"InvalidSignatureException": true,
-	"SignatureDoesNotMatch":     true,
+func clockOff(err error) bool {
+	var api smithy.APIError
+	if !errors.As(err, &api) {
+		return false
+	}
+	switch api.ErrorCode() {
+	case "RequestExpired", "RequestInTheFuture", "RequestTimeTooSkewed",
+		"InvalidSignatureException", "SignatureDoesNotMatch":
+		return true
+	}
+	return false
 }

@@ -1,10 +1,10 @@
 package awsclient
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
-	"io"
 	"net"
 	"net/http"
 	"sync"
@@ -26,43 +26,24 @@ func hardened(c aws.HTTPClient) aws.HTTPClient {
 	case *awshttp.BuildableClient:
 		return newClient(c)
 	case *http.Client:
-		own := *c
-		own.CheckRedirect = noRedirect
-		if own.Timeout == 0 {
-			own.Timeout = AttemptTimeout
-		}
-		return &own
+		return bounded(*c)
 	}
-	return limited{c}
+	// That one of a type that we do not know follows no redirect cannot be seen to; addAnswer
+	// does not take the answer.
+	return bounded(http.Client{Transport: doer(c.Do)})
 }
 
-// noRedirect makes an http.Client return the redirect itself, which the SDK takes for an error.
-// Followed, it would carry the session token to another host, whose answer would be the secret.
-func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+type doer func(*http.Request) (*http.Response, error)
 
-// limited is an HTTP client of a type that we do not know. It can state no limit, so it has
-// ours. That it follows no redirect cannot be seen to; addAnswer does not take the answer.
-type limited struct{ client aws.HTTPClient }
+func (f doer) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-func (l limited) Do(r *http.Request) (*http.Response, error) {
-	ctx, cancel := context.WithTimeout(r.Context(), AttemptTimeout)
-	res, err := l.client.Do(r.WithContext(ctx))
-	if err != nil || res.Body == nil {
-		cancel()
-		return res, err
-	}
-	res.Body = limitedBody{res.Body, cancel}
-	return res, nil
-}
-
-type limitedBody struct {
-	io.ReadCloser
-	cancel context.CancelFunc
-}
-
-func (b limitedBody) Close() error {
-	defer b.cancel()
-	return b.ReadCloser.Close()
+// bounded returns c with a time limit. It returns a redirect itself, which the SDK takes for an
+// error: followed, it would carry the session token to another host, whose answer would be the
+// secret.
+func bounded(c http.Client) *http.Client {
+	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	c.Timeout = cmp.Or(c.Timeout, AttemptTimeout)
+	return &c
 }
 
 // newClient returns an http.Client over the SDK's own transport, so that its proxy, TLS roots
@@ -95,12 +76,10 @@ func newClient(b *awshttp.BuildableClient) *client {
 	if t.DialContext != nil && b.GetDialer().Timeout == awshttp.DefaultDialConnectTimeout {
 		t.DialContext = withConnectTimeout(t.DialContext)
 	}
-	c := &client{transport: t, handshakes: addHandshakes(t), now: clock.System}
-	c.http = &http.Client{Transport: t, Timeout: b.GetTimeout(), CheckRedirect: noRedirect}
-	if c.http.Timeout == 0 {
-		c.http.Timeout = AttemptTimeout
+	return &client{
+		http:      bounded(http.Client{Transport: t, Timeout: b.GetTimeout()}),
+		transport: t, handshakes: addHandshakes(t), now: clock.System,
 	}
-	return c
 }
 
 // readBuffer is the size of a connection's buffer, in bytes. It is too small for an answer,
@@ -129,20 +108,11 @@ func withConnectTimeout(dial dialFunc) dialFunc {
 const NoConnection = "no connection within 1 second"
 
 // errConnect says which of the two limits an attempt hit. It is a net.Error and a timeout.
-var errConnect error = &net.OpError{Op: "dial", Err: connectTimeout{}}
-
-type connectTimeout struct{}
-
-func (connectTimeout) Error() string   { return NoConnection }
-func (connectTimeout) Timeout() bool   { return true }
-func (connectTimeout) Temporary() bool { return true }
+var errConnect error = &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
 
 // ConnectFailed reports whether err is an attempt that got no connection in time: what a VPC
 // without an endpoint looks like.
-func ConnectFailed(err error) bool {
-	var c connectTimeout
-	return errors.As(err, &c)
-}
+func ConnectFailed(err error) bool { return errors.Is(err, errConnect) }
 
 // client is an aws.HTTPClient that closes idle connections before the first request after a
 // pause.
