@@ -85,25 +85,59 @@ var _ Provider = (*Cache)(nil)
 // and stale bound win. It blocks for fetches only, at most until ctx ends (10 s if it
 // has no deadline), and 1 s where an old value can be served.
 func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
+	r, wants, results := c.fetchRequest(ctx, refs)
+	c.resolveTogether(r)
+	now := c.now()
+	for i, w := range wants {
+		if w != nil { // else it is in results already
+			results[i] = w.resultAt(refs[i], now)
+		}
+	}
+	return results
+}
+
+// stream is Fetch for a Cache in front of this one: it delivers each result as soon
+// as it is there, so that what hangs here delays nothing there. None is judged again
+// at the end, as Fetch does: each is delivered in the moment that it was judged.
+func (c *Cache) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
+	r, wants, results := c.fetchRequest(ctx, refs)
+	// Fields of one secret share a want, and each has a place of its own in refs.
+	places := map[*want][]int{}
+	for i, w := range wants {
+		if w == nil {
+			deliver(i, results[i])
+			continue
+		}
+		places[w] = append(places[w], i)
+	}
+	r.deliver = func(w *want) {
+		now := c.now()
+		for _, i := range places[w] {
+			deliver(i, w.resultAt(refs[i], now))
+		}
+	}
+	c.resolve(r)
+}
+
+// fetchRequest returns the request of a Fetch, what each of refs wants of it, and the
+// results of those that want nothing.
+func (c *Cache) fetchRequest(ctx context.Context, refs []Ref) (*request, []*want, []Result) {
 	r := c.newRequest(ctx, reading)
 	if renew, ok := ctx.Value(renewKey{}).(bool); ok && renew {
 		r.mode = renewing // the Cache in front of this one wants a newer value
 	}
 	results := make([]Result, len(refs))
-	wants := c.wantAll(r, refs, results)
-	c.resolveTogether(r)
-	// Another Cache in front of this one counts the age from its own clock.
-	now := c.now()
-	for i, w := range wants {
-		if w == nil {
-			continue // it is in results already
-		}
-		results[i].Value, results[i].Err = w.result("", refs[i])
-		if w.gen != nil {
-			results[i].ARN, results[i].age = w.gen.arn, now.Since(w.gen.at)
-		}
+	return r, c.wantAll(r, refs, results), results
+}
+
+// resultAt returns what the want brought, with its age: another Cache in front of
+// this one counts from its own clock.
+func (w *want) resultAt(ref Ref, now clock.Moment) (res Result) {
+	res.Value, res.Err = w.result("", ref)
+	if w.gen != nil {
+		res.ARN, res.age = w.gen.arn, now.Since(w.gen.at)
 	}
-	return results
+	return res
 }
 
 // wantAll adds what refs need to r. Invalid references and literals need nothing and
@@ -230,6 +264,9 @@ type request struct {
 	until time.Time     // when it gives up, computed once
 	wake  chan struct{} // holds an element when ready does
 
+	deliver func(*want) // gets each want once it is settled, or nil
+	settled []*want     // for it; only the request's own goroutine settles
+
 	// The rest is under Cache.mu.
 	arrived uint64    // number of the newest window when it came
 	ready   []*want   // something was booked for them
@@ -318,13 +355,28 @@ func (w *want) result(variable string, ref Ref) (Value, error) {
 // be frozen then.
 func (c *Cache) resolve(r *request) {
 	defer c.leaveAll(r) // a logger that panics must leave nobody waiting
-	for done := c.begin(r); !done; {
+	done := c.begin(r)
+	for r.deliverSettled(); !done; r.deliverSettled() {
 		timeUp, ended := r.sleep()
 		done = c.proceed(r, timeUp, ended)
 		c.writeLog(r.ctx)
 	}
 	c.takeNewer(r)
 	c.writeLog(r.ctx)
+}
+
+// deliverSettled hands on what was settled since the last time, if somebody wants it
+// before the whole.
+func (r *request) deliverSettled() {
+	if r.deliver == nil {
+		return
+	}
+	for _, w := range r.settled {
+		if !w.along {
+			r.deliver(w)
+		}
+	}
+	r.settled = r.settled[:0]
 }
 
 // takeNewer gives the wants of a caller who waited for what was taken along the
@@ -772,6 +824,9 @@ func (c *Cache) settleLocked(w *want) {
 	}
 	w.settled = true
 	w.request.open--
+	if w.request.deliver != nil {
+		w.request.settled = append(w.request.settled, w)
+	}
 	if !w.along {
 		w.request.own--
 		c.keepLocked(e)

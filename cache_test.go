@@ -290,3 +290,41 @@ func TestCache_BehindCache(t *testing.T) {
 		}
 	})
 }
+
+// Behind another Cache, too, a call that hangs costs its own reference only (promise 6).
+func TestCache_BehindCacheHangs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		hanging := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if ref.ID() == "hangs" {
+				<-ctx.Done()
+				return secrets.Value{}, ctx.Err()
+			}
+			return secrets.NewValue(ref.ID(), ""), pause(ctx, 5*time.Millisecond)
+		})
+		inner, err := secrets.NewCache(hanging, secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		env, err := secrets.New(secrets.WithProvider(inner), secrets.WithLogger(quiet()),
+			secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "LIT": "literal://l", "BAD": "sm://hangs"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		go env.Warm(ctx)
+		time.Sleep(10 * time.Millisecond)
+		took(t, "reading what is good in the middle of a warm", 0, 0, func() {
+			for name, want := range map[string]string{"A": "a", "B": "b", "LIT": "l"} {
+				if got := mustGet(t, env, name).Reveal(); got != want {
+					t.Errorf("%s = %s", name, got)
+				}
+			}
+		})
+		results := inner.Fetch(t.Context(), []secrets.Ref{secrets.Secret("a"), {}, secrets.Secret("a")})
+		if results[0].Err != nil || results[1].Err == nil || results[2].Value.Reveal() != "a" {
+			t.Errorf("Fetch: %v", results)
+		}
+	})
+}

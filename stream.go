@@ -46,6 +46,8 @@ func stream(ctx context.Context, p Provider, refs []Ref, deliver func(i int, r R
 			p.stream(ctx, refs, d.deliver)
 		case ProviderFunc:
 			p.stream(ctx, refs, d.deliver)
+		case *Cache:
+			p.stream(ctx, refs, d.deliver)
 		default:
 			results := p.Fetch(ctx, slices.Clone(refs)) // it may write into them
 			if len(results) != len(refs) {
