@@ -10,14 +10,16 @@
 // or references (sm://prod/db) to plaintexts, JSON objects included; what it lacks is made up.
 //
 // -freeze, -rotate, -throttle and -deny happen after the first event, which is then sent again; -event may be given
-// several times. References live for five minutes: -ttl 1s makes a rotation visible at once. Replies go to standard
-// output, all else to standard error: the function's log behind "log |". The exit status is 1 if the function failed
-// in the last event. It runs where SIGSTOP does, which is not Windows; [lambdasim] lists what differs from Lambda.
+// several times. References live for five minutes: -ttl 1s -freeze 2s makes what happens visible in the next event.
+// Replies go to standard output, all else to standard error: the function's log behind "log |". The exit status is 1
+// if the function failed in the last event. It runs where SIGSTOP does, which is not Windows; [lambdasim] lists what
+// differs from Lambda.
 //
 // [lambdasim]: https://pkg.go.dev/github.com/lambdasecrets/secrets/internal/testing/lambdasim
 package main
 
 import (
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -274,6 +276,10 @@ func (b *bench) between(ctx context.Context, f *lambdasim.Function, server *endp
 			b.say("AWS begins to %s every call", do)
 			server.Fault(endpoint.Fault{Do: do})
 		}
+	}
+	happens := b.rotate != "" || b.throttle || b.deny
+	if ttl := cmp.Or(b.ttl, 5*time.Minute); happens && ttl > b.freeze+100*time.Millisecond {
+		b.say("values are fresh for %v, so the next event calls nothing: -ttl 1s -freeze 2s lets it refresh them", ttl)
 	}
 	if b.freeze > 0 {
 		b.say("the process is frozen for %v", b.freeze)
