@@ -81,7 +81,8 @@ func (e *Endpoint) FinishRotation(name string) { e.store.FinishRotation(name) }
 func (e *Endpoint) DeleteSecret(name string) { e.store.DeleteSecret(name) }
 
 // Encrypt returns a kms:// reference to plaintext (at most 4096 bytes), encrypted under the Endpoint's one key. The encryption context may be nil; otherwise the
-// reference states it.
+// reference states it. What stands between kms:// and ? is the bare ciphertext, as a variable of
+// WithVars(KMS, …) holds it.
 func (e *Endpoint) Encrypt(plaintext string, encryptionContext map[string]string) (ref string) {
 	r := secrets.Ciphertext(e.store.Encrypt(e.key, []byte(plaintext), encryptionContext))
 	for name, value := range encryptionContext {
