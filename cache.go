@@ -123,7 +123,7 @@ func (c *Cache) stream(ctx context.Context, refs []Ref, deliver func(i int, r Re
 // results of those that want nothing.
 func (c *Cache) fetchRequest(ctx context.Context, refs []Ref) (*request, []*want, []Result) {
 	r := c.newRequest(ctx, reading)
-	if renew, ok := ctx.Value(renewKey{}).(bool); ok && renew {
+	if ctx.Value(renewKey{}) != nil {
 		r.mode = renewing // the Cache in front of this one wants a newer value
 	}
 	results := make([]Result, len(refs))
@@ -395,7 +395,6 @@ func (c *Cache) takeNewer(r *request) {
 		}
 		if g.seq > w.gen.seq {
 			w.gen, w.stale, w.brought = g, g.stale(w.bounds, now), g
-			w.broughtAt = time.Now()
 		}
 	}
 }

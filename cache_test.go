@@ -266,6 +266,163 @@ func TestCache_ShortestBoundsWin(t *testing.T) {
 	})
 }
 
+// What one caller asks for in one call, and what a variable was promised, bounds every value of their source.
+func TestFetch_ShortestBoundsWin(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name string
+		vars map[string]string
+		asks []string // in one call, after a minute
+		want int      // calls
+	}{
+		{"a shorter TTL beside a longer one", nil, []string{"sm://a?ttl=1h", "sm://a?ttl=1m"}, 2},
+		{"a longer TTL beside a shorter one", nil, []string{"sm://a?ttl=1m", "sm://a?ttl=1h"}, 2},
+		{"the TTL of a variable", map[string]string{"A": "sm://a?ttl=1m"}, []string{"sm://a?ttl=1h"}, 2},
+		{"long ones", nil, []string{"sm://a?ttl=1h", "sm://a?ttl=1h"}, 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				cache, err := secrets.NewCache(p, secrets.WithTTL(24*time.Hour))
+				if err != nil {
+					t.Fatal(err)
+				}
+				resolveAll := func() {
+					for _, r := range cache.Fetch(t.Context(), parseRefs(t, test.asks...)) {
+						if r.Err != nil {
+							t.Fatal(r.Err)
+						}
+					}
+				}
+				if test.vars != nil {
+					env := p.env(t, test.vars, secrets.WithTTL(24*time.Hour))
+					resolveAll = func() { resolve(t, env, parseRefs(t, test.asks...)[0]) }
+				}
+				// The second fetch lives at least nine tenths of the TTL.
+				resolveAll()
+				time.Sleep(24 * time.Hour)
+				resolveAll()
+				before := p.count()
+				time.Sleep(time.Minute)
+				resolveAll()
+				if n := p.count() - before + 1; n != test.want {
+					t.Errorf("%d calls, want %d", n, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A refresh takes along what is due by the bounds of its own last caller.
+func TestFetch_NeighboursByTheirOwnTTL(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		cache, err := secrets.NewCache(p, secrets.WithTTL(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fetch := func(text string) { cache.Fetch(t.Context(), parseRefs(t, text)) }
+		fetch("sm://a?ttl=1m")
+		fetch("sm://b?ttl=1m")
+		fetch("sm://c?ttl=24h")
+		time.Sleep(time.Minute)
+		fetch("sm://a?ttl=1m")
+		if got := p.asked(4); got != "a b" {
+			t.Errorf("the refresh called for %s, want a b", got)
+		}
+	})
+}
+
+// parseRefs returns the references of texts.
+func parseRefs(t testing.TB, texts ...string) (refs []secrets.Ref) {
+	t.Helper()
+	for _, text := range texts {
+		ref, err := secrets.ParseRef(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		refs = append(refs, ref)
+	}
+	return refs
+}
+
+// A value that comes from another Cache keeps its ARN, and is as old as it was there.
+func TestCache_BehindCacheKeepsAge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const arn = "arn:aws:secretsmanager:eu-west-1:111122223333:secret:a-AbCdEf"
+		inner, err := secrets.NewCache(fetcher(func(refs []secrets.Ref) []secrets.Result {
+			return []secrets.Result{{Value: secrets.NewValue("v", ""), ARN: arn}}
+		}), secrets.WithTTL(time.Hour))
+		if err != nil {
+			t.Fatal(err)
+		}
+		inner.Fetch(t.Context(), parseRefs(t, "sm://a"))
+		time.Sleep(time.Minute)
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(inner))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, env, "A")
+		if r := env.Refs()[0]; r.ARN != arn || r.Age != time.Minute {
+			t.Errorf("ARN %q, age %v", r.ARN, r.Age)
+		}
+		if r := inner.Fetch(t.Context(), []secrets.Ref{{}})[0]; r.Err == nil || r.ARN != "" {
+			t.Errorf("of an invalid reference: %+v", r)
+		}
+	})
+}
+
+// A caller that has its own value, and waits for what it took along, does not return an older value than
+// others have seen meanwhile.
+func TestGet_ValuesDoNotGoBackwards(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		ttl  time.Duration
+		want got
+	}{
+		{ttl, got{text: "a-3", took: 50 * time.Millisecond}},
+		{10 * time.Millisecond, got{text: "a-3", stale: true, took: 50 * time.Millisecond}},
+	} {
+		t.Run(test.ttl.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var slow atomic.Bool
+				var calls atomic.Int32
+				p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+					if ref.ID() == "b" {
+						if slow.Load() {
+							pause(ctx, time.Second)
+						}
+						return secrets.NewValue("b", ""), ctx.Err()
+					}
+					n := calls.Add(1)
+					return secrets.NewValue(fmt.Sprint("a-", n), ""), pause(ctx, 5*time.Millisecond)
+				})
+				env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+					secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(test.ttl))
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustGet(t, env, "A")
+				mustGet(t, env, "B")
+				slow.Store(true)
+				time.Sleep(test.ttl)
+				reader := read(t.Context(), env, "A")
+				time.Sleep(20 * time.Millisecond)
+				if err := env.Refresh(t.Context(), "A"); err != nil {
+					t.Fatal(err)
+				}
+				if g := <-reader; g != test.want {
+					t.Errorf("%+v, want %+v", g, test.want)
+				}
+			})
+		})
+	}
+}
+
 // A Cache is a Provider: behind another one, what it serves stale is told to be stale, and as old as it is.
 func TestCache_BehindCache(t *testing.T) {
 	t.Parallel()

@@ -13,7 +13,7 @@
 // A file lists the survivors that break no promise, one a line: the mutant as it is printed, without its line, and the
 // reason. A mutant that survives without a reason fails the run, and so does a reason whose mutant is gone.
 //
-// usage: go run ./mutants [-every N] [-only RE] [-v] FILE.go ... (in internal/tools)
+// usage: go run ./mutants [-every N] [-only RE] [-run RE] [-v] FILE.go ... (in internal/tools)
 package main
 
 import (
@@ -35,8 +35,9 @@ var (
 	root    = flag.String("root", "../..", "directory of the module under test")
 	every   = flag.Int("every", 1, "try each so many-th mutant alone")
 	only    = flag.String("only", "", "try those mutants alone whose file:line, function or text matches this")
+	judges  = flag.String("run", "^(Test|Fuzz)", "let those tests judge alone whose name matches this")
 	workers = flag.Int("parallel", 2, "mutants to try at once")
-	slowest = flag.Duration("slowest", 2*time.Second, "leave out tests that take longer than this")
+	slowest = flag.Duration("slowest", 3*time.Second, "leave out tests that take more CPU than this")
 	verbose = flag.Bool("v", false, "print each mutant and the test that killed it")
 	accept  = flag.String("accepted", "mutants/accepted.txt", "file of the survivors that break no promise")
 )
@@ -95,14 +96,14 @@ func run(files []string) error {
 }
 
 // survive tries mutants, and returns those that no test kills.
-func survive(mutants []mutant, judges *court) (survivors []mutant) {
+func survive(mutants []mutant, tests *court) (survivors []mutant) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	queue := make(chan mutant)
 	for range *workers {
 		wg.Go(func() {
 			for m := range queue {
-				by := judges.kill(m.n)
+				by := tests.kill(m.n)
 				mu.Lock()
 				if by == "" {
 					survivors = append(survivors, m)
