@@ -11,9 +11,11 @@ type ARN struct{ Partition, Service, Region, Account, Resource string }
 // Parse takes text apart. It reports false for a text that is no ARN, or that is cut
 // short. It does not check the parts.
 func Parse(text string) (ARN, bool) {
+	if !Is(text) {
+		return ARN{}, false
+	}
 	f := strings.SplitN(text, ":", 6)
-	whole := len(f) == 6 && f[5] != ""
-	if !whole || f[0] != "arn" {
+	if len(f) < 6 || f[5] == "" {
 		return ARN{}, false
 	}
 	return ARN{Partition: f[1], Service: f[2], Region: f[3], Account: f[4], Resource: f[5]}, true

@@ -94,6 +94,19 @@ func TestCompose_Fill(t *testing.T) {
 	}
 }
 
+// A declared variable may hold a plaintext by mistake: no part of its text is shown.
+func TestCompose_Unquoted(t *testing.T) {
+	t.Parallel()
+	r, err := Parse("u={{sm://battery#u}} p={{sm://battery#p}}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Unquoted = true
+	if want := "…{{sm://(7 bytes)}}…{{sm://(7 bytes)}}"; r.Shown() != want {
+		t.Errorf("%s, want %s", r.Shown(), want)
+	}
+}
+
 func TestCompose_Errors(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

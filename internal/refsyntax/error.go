@@ -1,9 +1,6 @@
 package refsyntax
 
-import (
-	"errors"
-	"fmt"
-)
+import "fmt"
 
 // Error says why a text is not a reference. It quotes neither ciphertext nor a literal's
 // value; an error of [Bare] quotes nothing of the text at all. Positions are byte offsets
@@ -14,6 +11,12 @@ type Error struct {
 	Declare string // the scheme by which to declare the variable instead, or empty
 
 	instead string // the whole text as Hint means it, or empty
+
+	// Of a byte that may not stand in a name, until located writes Problem: what the name
+	// is of, where the byte stands, and the byte, which not every error may quote.
+	what string
+	at   int
+	char byte
 }
 
 // Error joins the problem and the hint.
@@ -24,37 +27,36 @@ func (e *Error) Error() string {
 	return e.Problem + ": " + e.Hint
 }
 
-func fail(problem, hint string) error { return &Error{Problem: problem, Hint: hint} }
+func fail(problem, hint string) *Error { return &Error{Problem: problem, Hint: hint} }
 
-// A strayError is about a byte that may not stand in a name. It becomes an [*Error] by
-// [located], where it is known where the name stands in the text and whether the byte may
-// be quoted.
-type strayError struct {
-	what string // "the secret's name"
-	at   int    // of the name, or of the text that identify got
-	char byte
-	made string // what such names are made of
+// strayed is the error of byte i of a name, which is made of other ones.
+func strayed(what, name string, i int, made string) *Error {
+	return &Error{Hint: "names are made of " + made, what: what, at: i, char: name[i]}
 }
 
-func (e *strayError) Error() string {
-	return fmt.Sprintf("byte %d of %s may not stand in one", e.at, e.what)
+// shifted moves the place of a stray byte to that in a longer text.
+func shifted(err error, by int) error {
+	if e, ok := err.(*Error); ok && e.what != "" {
+		e.at += by
+	}
+	return err
 }
 
-// located turns a strayError into an [*Error]. The name begins at byte base of the text.
-// Without quote nothing of the text is told.
+// located says where a stray byte is. The name begins at byte base of the text. Without
+// quote nothing of the text is told.
 func located(err error, base int, quote bool) error {
-	var e *strayError
-	if !errors.As(err, &e) {
-		return err
+	e, ok := err.(*Error)
+	switch {
+	case !ok || e.what == "":
+	case !quote:
+		e.Problem = fmt.Sprintf("byte %d of %s may not stand in one", e.at, e.what)
+	default:
+		e.Problem = fmt.Sprintf("%s has %q at byte %d", e.what, e.char, base+e.at)
+		if meaning := meanings[e.char]; meaning != "" {
+			e.Problem += ": " + meaning
+		}
 	}
-	if !quote {
-		return fail(e.Error(), "names are made of "+e.made)
-	}
-	problem := fmt.Sprintf("%s has %q at byte %d", e.what, e.char, base+e.at)
-	if meaning := meanings[e.char]; meaning != "" {
-		return fail(problem+": "+meaning, "names are made of "+e.made)
-	}
-	return fail(problem, "names are made of "+e.made)
+	return err
 }
 
 // meanings says what a byte in a name usually means.

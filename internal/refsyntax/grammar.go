@@ -17,19 +17,16 @@ const (
 	ciphertextHint = "write all of what `aws kms encrypt` prints as CiphertextBlob"
 	keyHint        = "write kms://CIPHERTEXT, and a key that has to decrypt as " +
 		"kms://CIPHERTEXT?key=KEY"
+	lengthHint      = "no store has a name that long: see whether a value stands in its place"
 	referencePrefix = "/aws/reference/secretsmanager/"
 )
 
 var (
-	errLong = &Error{Problem: "the text is longer than 16 KiB",
-		Hint: "no store has a name that long: see whether a value stands in its place"}
-	errSlash = &Error{Problem: "the parameter name has a slash and does not start with one",
-		Hint: "write ssm:///app/db for /app/db"}
-	errStar = &Error{Problem: "a * may stand only as the last level of a tree",
-		Hint: "write ssm:///app/prod/*"}
-	errTree = &Error{Problem: "a tree of parameters takes no version",
-		Hint: "write ssm:///app/prod/* or ssm:///app/prod/*:LABEL, or ssm:///app/prod/name:3"}
-	errKey = &Error{Problem: "the text names a KMS key, not a ciphertext", Hint: keyHint}
+	errLong  = fail("the text is longer than 16 KiB", lengthHint)
+	errSlash = fail("the parameter name has a slash and does not start with one",
+		"write ssm:///app/db for /app/db")
+	errTree = fail("a tree of parameters takes no version",
+		"write ssm:///app/prod/* or ssm:///app/prod/*:LABEL, or ssm:///app/prod/name:3")
 )
 
 // stray returns the place of the first byte of s that is neither alphanumeric nor in
@@ -55,15 +52,12 @@ func isWord(s string, longest int, extra string) bool {
 	return sized && stray(s, extra) < 0
 }
 
-// decodeCiphertext decodes base64 of either alphabet, padded or not. Strict decoding
-// finds a text that lost its end at one more place than the length does.
+// decodeCiphertext decodes base64 of either alphabet, padded or not.
 func decodeCiphertext(text string) (string, error) {
 	name := strings.TrimLeft(text, "/")
 	switch {
-	case strings.HasPrefix(name, "alias/"), isKeyID(name):
-		return "", errKey
-	case strings.HasPrefix(name, "arn:"):
-		return "", errKey
+	case strings.HasPrefix(name, "alias/"), isKeyID(name), arn.Is(name):
+		return "", fail("the text names a KMS key, not a ciphertext", keyHint)
 	}
 	if i := stray(text, "+/-_= \t\n\v\f\r"); i >= 0 {
 		problem := fmt.Sprintf("the ciphertext is not base64: byte %d of it may not stand there", i)
@@ -95,57 +89,44 @@ func checkParameter(name string) error {
 	if secret, ok := strings.CutPrefix(name, referencePrefix); ok {
 		return shifted(checkSecret(secret), len(referencePrefix)) // a secret's grammar, no trees
 	}
+	const tooLong = "no parameter has that: see whether a value or two names stand in its place"
 	path, tree := strings.CutSuffix(name, "/*")
+	levels := strings.Count(path, "/")
+	rooted := strings.HasPrefix(path, "/")
 	switch i := stray(path, "_.-/"); {
 	case strings.Contains(path, "*"), tree && path == "":
-		return errStar
+		return fail("a * may stand only as the last level of a tree", "write ssm:///app/prod/*")
 	case name == "":
 		return fail("the parameter name is empty", "write ssm:///app/db/password or ssm://name")
 	case i >= 0:
-		return &strayError{"the parameter name", i, path[i], "letters, digits and _ . - /"}
-	case strings.Contains(path, "/") && path[0] != '/', tree && path[0] != '/':
+		return strayed("the parameter name", path, i, "letters, digits and _ . - /")
+	case !rooted && tree, !rooted && levels > 0:
 		return errSlash
 	case strings.Contains(path, "//"):
 		return fail("the parameter name has an empty level", "write one / between levels")
 	case strings.HasSuffix(path, "/"):
 		const hint = "write ssm:///app/* for every parameter below /app, or no / at the end for one"
 		return fail("the parameter name ends in a slash", hint)
-	case strings.Count(path, "/") > 15:
-		const hint = "no parameter has that: see whether two names ran together"
-		return fail("the parameter name has more than 15 levels", hint)
+	case levels > 15:
+		return fail("the parameter name has more than 15 levels", tooLong)
 	case len(path) > 1011:
-		const hint = "no parameter has that: see whether a value stands in its place"
-		return fail("the parameter name is longer than 1011 bytes", hint)
+		return fail("the parameter name is longer than 1011 bytes", tooLong)
 	}
 	return nil
 }
 
-// shifted moves the place of a stray byte to that in a longer text.
-func shifted(err error, by int) error {
-	if e, ok := err.(*strayError); ok {
-		e.at += by
+// checkSecret checks a secret's name, which unlike a parameter's may hold empty levels.
+func checkSecret(name string) error {
+	switch i := stray(name, "/_+=.@!-"); {
+	case name == "":
+		return fail("the secret's name is empty", "write sm://prod/db")
+	case i >= 0:
+		return strayed("the secret's name", name, i, "letters, digits and / _ + = . @ ! -")
+	case len(name) > 512:
+		return fail("the secret's name is longer than 512 bytes", lengthHint)
 	}
-	return err
+	return nil
 }
-
-// checkParameterARN checks an ARN's account and resource. The resource leaves out the
-// name's first slash, and with it the difference of a and /a.
-func checkParameterARN(a arn.ARN) error {
-	name, ok := strings.CutPrefix(a.Resource, "parameter/")
-	public := strings.HasPrefix(name, "aws/") // public parameters belong to no account
-	switch {
-	case !ok, a.Account == "" && !public:
-		const hint = "write arn:PARTITION:ssm:REGION:ACCOUNT:parameter/NAME"
-		return fail("the ARN is not of a parameter", hint)
-	case strings.HasSuffix(name, "/*"):
-		const hint = "write it by its path, with ?region= when it is elsewhere"
-		return fail("a tree of parameters has no ARN", hint)
-	}
-	return checkParameter("/" + name)
-}
-
-// isTree reports whether r stands for every parameter below a path.
-func isTree(r Ref) bool { return r.Scheme == SSM && strings.HasSuffix(r.ID, "/*") }
 
 // ofSecret reports whether versions of r are those of a secret.
 func ofSecret(r Ref) bool {
@@ -165,74 +146,22 @@ func isVersion(r Ref, s string) bool {
 	return len(s) <= 19 && arn.IsDigits(s)
 }
 
-// errVersion is the error for what [isVersion] denies.
-func errVersion(r Ref) error {
-	if ofSecret(r) {
-		return fail("not a version id", "it has 32 to 64 letters, digits and hyphens")
-	}
-	return fail("not a version number", "write it in digits, or set a label as the stage")
-}
-
-// checkStage checks a staging label, or a parameter's label.
-func checkStage(r Ref, s string) error {
-	digits := s != "" && arn.IsDigits(s)
-	switch {
-	case r.Scheme == SecretsManager:
-		// The service states the length only.
-		other := func(c rune) bool { return c <= ' ' || c > '~' }
-		sized := s != "" && len(s) <= 256
-		if !sized || strings.IndexFunc(s, other) >= 0 {
-			const hint = "it has 1 to 256 printable ASCII characters, as AWSPREVIOUS"
-			return fail("not a staging label", hint)
-		}
-	case ofSecret(r):
-		if !isWord(s, 256, "._-") || isVersion(r, s) {
-			const hint = "write :AWSPREVIOUS, and the secret by its name"
-			return fail("the selector is not a staging label or a version id", hint)
-		}
-	case digits && isTree(r):
-		return errTree
-	case !isWord(s, 100, "._-"), arn.IsDigits(s[:1]):
-		const hint = "write :3, or a label that does not start with a digit"
-		return fail("the selector is not a version or a label", hint)
-	}
-	return nil
-}
-
-// checkSecret checks a secret's name, which unlike a parameter's may hold empty levels.
-func checkSecret(name string) error {
-	switch i := stray(name, "/_+=.@!-"); {
-	case name == "":
-		return fail("the secret's name is empty", "write sm://prod/db")
-	case i >= 0:
-		return &strayError{"the secret's name", i, name[i], "letters, digits and / _ + = . @ ! -"}
-	case len(name) > 512:
-		const hint = "no secret has that: see whether a value stands in its place"
-		return fail("the secret's name is longer than 512 bytes", hint)
-	}
-	return nil
-}
-
-// The rest of this file would be shorter with regular expressions. They would cost every
-// cold start more than all that is parsed: half a millisecond of processor and 260 kB to
-// compile, before main.
-
-// isKeyID reports whether s is a UUID, or the id of a multi-Region key.
+// isKeyID reports whether s is a UUID, or the id of a multi-Region key. Regular expressions
+// would say it shorter, and cost every cold start more than all that is parsed: half a
+// millisecond of processor and 260 kB to compile, before main.
 func isKeyID(s string) bool {
-	const hex = "0123456789abcdefABCDEF"
-	if id, ok := strings.CutPrefix(s, "mrk-"); ok {
-		return len(id) == 32 && strings.Trim(id, hex) == ""
-	}
-	part := strings.Split(s, "-")
-	if len(part) != 5 {
+	const uuid = "00000000-0000-0000-0000-000000000000"
+	const multi = "mrk-00000000000000000000000000000000"
+	if len(s) != len(uuid) {
 		return false
 	}
-	for i, n := range []int{8, 4, 4, 4, 12} {
-		if len(part[i]) != n || strings.Trim(part[i], hex) != "" {
-			return false
+	shape := strings.Map(func(c rune) rune {
+		if strings.ContainsRune("0123456789abcdefABCDEF", c) {
+			return '0'
 		}
-	}
-	return true
+		return c
+	}, s)
+	return shape == uuid || shape == multi
 }
 
 func isKeyAlias(s string) bool {
@@ -243,38 +172,34 @@ func isKeyAlias(s string) bool {
 // checkKey checks the id, alias or ARN of a KMS key and returns the ARN's Region, or
 // none.
 func checkKey(key string) (region string, err error) {
-	const hint = "write a key id, alias/NAME, or the ARN of either"
-	if !arn.Is(key) {
-		if !isKeyID(key) && !isKeyAlias(key) {
-			return "", fail("not a KMS key", hint)
+	named, unowned := isKeyID(key) || isKeyAlias(key), false
+	if arn.Is(key) {
+		a, err := parseARN(key, KMS)
+		if err != nil {
+			return "", err
 		}
-		return "", nil
+		named = isKeyAlias(a.Resource)
+		if id, isKey := strings.CutPrefix(a.Resource, "key/"); isKey {
+			named = isKeyID(id)
+		}
+		unowned, region = a.Account == "", a.Region
 	}
-	a, err := parseARN(key, "kms")
-	if err != nil {
-		return "", err
+	if !named || unowned {
+		return "", fail("not a KMS key", "")
 	}
-	named := isKeyAlias(a.Resource)
-	if id, isKey := strings.CutPrefix(a.Resource, "key/"); isKey {
-		named = isKeyID(id)
-	}
-	if a.Account == "" || !named {
-		return "", fail("not a KMS key", hint)
-	}
-	return a.Region, nil
+	return region, nil
 }
 
 // inOneRegion reports whether a key exists in its own Region only. An alias may stand for
 // a key in each.
 func inOneRegion(key string) bool {
-	id := key
-	if a, ok := arn.Parse(key); ok {
-		id = strings.TrimPrefix(a.Resource, "key/")
+	a, isARN := arn.Parse(key)
+	id := strings.TrimPrefix(a.Resource, "key/")
+	if !isARN {
+		id = key
 	}
-	if key == "" || isKeyAlias(id) {
-		return false
-	}
-	return !strings.HasPrefix(id, "mrk-")
+	many := isKeyAlias(id) || strings.HasPrefix(id, "mrk-")
+	return id != "" && !many
 }
 
 // parseARN takes an ARN of the service apart. The account may be empty. The Region has to

@@ -1,6 +1,7 @@
 package refsyntax
 
 import (
+	"cmp"
 	"strconv"
 	"strings"
 
@@ -19,8 +20,7 @@ func Declare(scheme, name string) string {
 // reference, and what to do. Where set, text is what the variable of that name holds.
 func NotReference(name, text string, set bool) (problem, hint string) {
 	const none = "the variable holds no reference"
-	const value = "if its text is the value, declare it: "
-	literal := value + Declare(Literal, name)
+	literal := "if its text is the value, declare it: " + Declare(Literal, name)
 	switch {
 	case Begins(name):
 		return "a reference stands where the name of a variable should",
@@ -29,11 +29,8 @@ func NotReference(name, text string, set bool) (problem, hint string) {
 		return "the variable is not set", "set it to a reference, or check the spelling"
 	case Classify(text) == Undeclared:
 		scheme := undeclaredScheme(text)
-		form := "write " + scheme + ":// before its text, or declare it: "
-		if scheme == SecretsManager {
-			form = "write sm:// before its text, or declare it: "
-		}
-		return none, form + Declare(scheme, name) + "; " + literal
+		return none, "write " + prefix(scheme) + " before its text, or declare it: " +
+			Declare(scheme, name) + "; " + literal
 	case strings.HasPrefix(text, "/"):
 		return none, "if a parameter has that name, write ssm:// before it, or declare it: " +
 			Declare(SSM, name) + "; " + literal
@@ -53,110 +50,103 @@ func undeclaredScheme(text string) string {
 // asked for.
 func UndeclaredText(name, text string) (problem, hint string) {
 	scheme := undeclaredScheme(text)
-	problem = "the variable holds the ARN of a parameter or a secret, and is not declared"
+	held := "the ARN of a parameter or a secret"
 	if scheme == KMS {
-		problem = "the variable holds a ciphertext, and is not declared"
+		held = "a ciphertext"
 	}
-	return problem, "declare it: " + Declare(scheme, name) +
-		", or where its text is meant: " + Declare(Literal, name)
+	return "the variable holds " + held + ", and is not declared", "declare it: " +
+		Declare(scheme, name) + ", or where its text is meant: " + Declare(Literal, name)
 }
 
-// malformed says what is wrong with a text that does not begin with a scheme and "://".
+// malformed says what is wrong with a text that does not begin with a scheme and "://",
+// or that holds a reference of CloudFormation.
 func malformed(text string, quote bool) error {
-	const general = "write kms://…, ssm:///…, sm://… or literal://…, and nothing around it"
+	general := "write kms://…, ssm:///…, sm://… or literal://…, and nothing around it"
 	inner := strings.TrimFunc(text, around)
 	if arn.Is(inner) {
 		return malformedARN(text, inner, quote)
 	}
 	m, found := findMention(text, 0)
-	if isExpression(text) {
-		return fail("nothing evaluates the expression at run time", general)
-	}
-	if !found {
-		return fail("the text does not begin with a scheme", general)
-	}
-	whole := m.alone && strings.Trim(strings.TrimFunc(text[m.end:], around), "})>]%") == ""
+	behind := strings.TrimFunc(text[m.end:], around)
+	whole := m.alone && strings.Trim(behind, "})>]%") == ""
+	problem := m.problem(text, whole)
 	switch {
-	case m.scheme == KMS:
-		return fail(m.problem(text), "write kms://AQIC…, the ciphertext in base64 behind kms://")
-	case m.scheme == Literal:
-		return fail(m.problem(text), "write literal:// and the value behind it")
-	case whole:
-		return m.replaced(m.problem(text), general, quote)
+	case hasResolve(text):
+		problem = "the text holds a CloudFormation reference, which nothing resolves at run time"
+		general = "write ssm:///name:version or sm://id?stage=…#field, in {{…}} inside a text"
+		found = found && strings.Contains(text, "}}")
+	case isExpression(text):
+		problem, found = "nothing evaluates the expression at run time", false
+	case !found:
+		problem = "the text does not begin with a scheme"
 	}
-	return bracesMissing(text, quote)
+	switch {
+	case !found:
+		return fail(problem, general)
+	case m.scheme == KMS:
+		return fail(problem, "write kms://AQIC…, the ciphertext in base64 behind kms://")
+	case m.scheme == Literal:
+		return fail(problem, "write literal:// and the value behind it")
+	case whole:
+		return m.replaced(problem, general, quote)
+	}
+	return m.braced(text, problem, quote)
 }
 
 func malformedARN(text, inner string, quote bool) error {
 	a, _ := arn.Parse(inner)
-	problem, scheme := "the text is an ARN without a scheme", a.Service
+	problem := "the text is an ARN without a scheme"
 	if inner != text {
 		problem = "spaces or quotes stand around the ARN"
 	}
-	candidate := ""
-	switch scheme {
-	case SSM:
-		candidate = "ssm://" + inner
-	case SecretsManager:
-		candidate = "sm://" + inner
+	switch a.Service {
 	case KMS:
 		return fail(problem, "write a key's ARN as kms://CIPHERTEXT?key=ARN")
-	default:
-		return fail(problem+" of a parameter or secret", "write ssm://ARN or sm://ARN")
+	case SSM, SecretsManager:
+		scheme := prefix(a.Service)
+		err := suggest(problem, "write "+scheme+"ARN", quote, scheme+inner)
+		err.Declare = a.Service
+		return err
 	}
-	general := "write " + strings.TrimSuffix(candidate, inner) + "ARN"
-	err := suggest(problem, general, quote, candidate)
-	err.(*Error).Declare = scheme
-	return err
+	return fail(problem+" of a parameter or secret", "write ssm://ARN or sm://ARN")
 }
 
-// problem says what is wrong with a mention that is the whole text.
-func (m mention) problem(text string) string {
-	inner := strings.TrimFunc(text, around)
+// problem says what is wrong with a mention, which may be the whole text.
+func (m mention) problem(text string, whole bool) string {
 	switch {
-	case m.opener == "${" || m.opener == "$(":
+	case m.opener == "${", m.opener == "$(":
 		return "nothing expands " + m.opener + "…" + closerOf(m.opener) + " at run time: it " +
 			"belongs to CloudFormation's Sub, Terraform, Serverless, compose and shells"
+	case !whole:
+		return "a reference stands inside a text without double braces"
 	case m.typo:
 		return "the scheme is misspelled"
 	case !m.ours:
 		return "the text is a reference of another tool, or has an unknown scheme"
-	case inner != text:
+	case strings.TrimFunc(text, around) != text:
 		return "spaces or quotes stand around the reference"
-	case m.encoded:
-		return "the reference is percent-encoded"
-	case !m.colon || m.slashes > 3:
-		return "the scheme is not followed by ://"
-	case m.slashes == 1:
+	case m.colon && m.slashes == 1:
 		return "one slash stands after the scheme instead of two"
-	case m.slashes == 0:
-		return "no slashes stand after the scheme"
+	case m.slashes == 0, m.slashes > 3, !strings.Contains(text, "://"):
+		return "the scheme is not followed by ://"
 	case m.start > 0:
 		return "brackets or other signs stand around the reference"
-	case !strings.Contains(text, "://"):
-		return "the scheme is not followed by ://"
 	}
 	return "the scheme is not in lower case"
 }
 
-func closerOf(opener string) string {
-	if opener[1] == '(' {
-		return ")"
-	}
-	return "}"
-}
-
 // replaced returns the error of a text that is nothing but m, with what to write instead.
 func (m mention) replaced(problem, general string, quote bool) error {
-	err := suggest(problem, general, quote, m.candidates()...).(*Error)
+	err := suggest(problem, general, quote, m.candidates()...)
 	name, isSecret := strings.CutPrefix(err.instead, "sm://")
-	if !isSecret {
-		return err
+	reads := func(text string) bool {
+		_, err := parse(text, false)
+		return isSecret && err == nil
 	}
-	if _, e := parse("sm:///"+name, false); m.slashes == 1 && e == nil {
+	if m.slashes == 1 && reads("sm:///"+name) {
 		err.Hint += ", or sm:///" + name + " if the secret's name begins with a slash"
 	}
-	if _, e := parse("ssm:///"+name, false); m.typo && e == nil {
+	if m.typo && reads("ssm:///"+name) {
 		err.Hint += " or ssm:///" + name
 	}
 	return err
@@ -168,87 +158,72 @@ func (m mention) candidates() []string {
 	if i := strings.IndexFunc(rest, blank); i >= 0 && m.opener != "" {
 		rest = rest[:i] // ${ssm:/a, 'default'}
 	}
-	rest = strings.TrimRight(rest, "})>]%,")
+	signs := "})>]%,"
+	if !m.ours {
+		signs += "+" // vals
+	}
+	rest = strings.TrimRight(rest, signs)
 	rest, _, _ = strings.Cut(rest, "~") // ssm:/a~true
-	rest = strings.TrimLeft(rest, "/")
-	before, key, isPointer := strings.Cut(rest, "#/")
-	if oneLevel := isPointer && !strings.Contains(key, "/"); oneLevel && !m.ours {
-		rest = before + "#" + key // vals writes every field as a pointer
+	if id, tail, ok := strings.Cut(rest, ":SecretString"); ok && m.scheme == SecretsManager {
+		return []string{resolvedSecret(id, tail)}
 	}
-	var all []string
-	for _, text := range []string{rest, withoutOptions(rest)} {
-		all = append(all, m.inRegion(m.form(text)))
+	stated, field, hasField := strings.Cut(strings.TrimLeft(rest, "/"), "#")
+	name, _, _ := strings.Cut(stated, "?")
+	if !m.ours && strings.LastIndex(field, "/") == 0 {
+		field = field[1:] // vals writes every field as a pointer
 	}
-	return all
+	if hasField {
+		field = "#" + field
+	}
+	if m.region != "" {
+		field = "?region=" + m.region + field
+	}
+	// What other tools write as options may mean nothing here.
+	return []string{m.prefix(name) + stated + field, m.prefix(name) + name + field}
 }
 
-// form returns rest as our reference, by the number of slashes that stood before it.
-func (m mention) form(rest string) string {
-	path, _, _ := strings.Cut(rest, "#")
+// prefix returns how the reference to what m calls name begins.
+func (m mention) prefix(name string) string {
 	rooted := m.slashes == 1 || m.slashes > 2
-	deep := rooted || strings.Contains(path, "/")
-	parameter := m.scheme == SSM
-	switch {
-	case parameter && arn.Is(rest):
-		return "ssm://" + rest
-	case parameter && deep:
-		return "ssm:///" + rest
-	case parameter:
-		return "ssm://" + rest
-	case m.ours && m.slashes > 2:
-		return "sm:///" + rest
+	if m.scheme == SSM {
+		rooted = rooted || strings.Contains(name, "/")
+		if rooted && !arn.Is(name) {
+			return "ssm:///"
+		}
+	} else if m.ours && m.slashes > 2 {
+		return "sm:///"
 	}
-	return "sm://" + rest
+	return prefix(m.scheme)
 }
 
-// inRegion states the Region of m in a candidate.
-func (m mention) inRegion(text string) string {
-	if m.region == "" {
-		return text
-	}
-	r, err := parse(text, false)
+// resolvedSecret returns the reference to a secret that CloudFormation writes as
+// id:SecretString:json-key:stage:version-id, of which the end may be left out.
+func resolvedSecret(id, tail string) string {
+	r, err := Secret(id)
 	if err == nil {
-		r, err = r.With("region", m.region)
+		err = r.setTail(strings.Split(tail+":::", ":")[1:4])
 	}
 	if err != nil {
-		return text
+		return ""
 	}
 	return r.Text()
 }
 
-func withoutOptions(text string) string {
-	before, options, ok := strings.Cut(text, "?")
-	if !ok {
-		return text
-	}
-	if _, field, ok := strings.Cut(options, "#"); ok {
-		return before + "#" + field
-	}
-	return before
-}
-
-// bracesMissing says how to write references inside a text.
-func bracesMissing(text string, quote bool) error {
-	m, _ := findMention(text, 0)
-	problem := "a reference stands inside a text without double braces"
-	if m.opener == "${" || m.opener == "$(" {
-		problem = m.problem(text)
+// braced returns the error of a text with m, and perhaps more like it, inside. Its hint
+// puts each into double braces.
+func (m mention) braced(text, problem string, quote bool) error {
+	place := "}}, the reference in double braces, in its place"
+	if m.opener == "{{" {
+		place = "}} in its place"
 	}
 	var fixed strings.Builder
-	var first string
-	at := 0
-	for {
-		m, found := findMention(text, at)
-		if !found {
-			break
-		}
-		one := m.replaced("", "", quote).(*Error).instead
+	first, at := "", 0
+	for found := true; found; m, found = findMention(text, at) {
+		one := suggest("", "", quote, m.candidates()...).instead
 		if one == "" {
 			return fail(problem, bracesHint)
 		}
-		if first == "" {
-			first = one
-		}
+		first = cmp.Or(first, one)
 		fixed.WriteString(text[at:m.start] + "{{" + one + "}}")
 		at = m.end
 	}
@@ -256,59 +231,6 @@ func bracesMissing(text string, quote bool) error {
 	if r, err := parse(fixed.String(), false); err != nil || r.Template == "" {
 		return fail(problem, severalHint)
 	}
-	hint := "write {{" + first + "}}, the reference in double braces, in its place"
+	hint := "write {{" + first + place
 	return &Error{Problem: problem, Hint: hint, instead: fixed.String()}
-}
-
-// resolveError says how to write what a CloudFormation reference means.
-func resolveError(text string, quote bool) error {
-	const problem = "the text holds a CloudFormation reference, which nothing resolves at run time"
-	const general = "write ssm:///name:version or sm://id?stage=…#field, in {{…}} inside a text"
-	// What it means is built from its parts and printed, so that the hint is well-formed
-	// or absent.
-	start := resolveAt(text)
-	body, rest, ok := strings.Cut(text[start:], "}}")
-	if !ok || !quote {
-		return fail(problem, general)
-	}
-	body = strings.TrimSpace(body[strings.Index(body, "resolve:")+len("resolve:"):])
-	service, id, _ := strings.Cut(body, ":")
-	var r Ref
-	var err error
-	switch service {
-	case "ssm", "ssm-secure":
-		r, err = identify(SSM, id)
-	case SecretsManager:
-		r, err = resolveSecret(id)
-	default:
-		return fail(problem, general)
-	}
-	if err != nil {
-		return fail(problem, general)
-	}
-	one := r.Text()
-	if strings.TrimFunc(text[:start]+rest, around) == "" {
-		return suggest(problem, general, true, one)
-	}
-	fixed := text[:start] + "{{" + one + "}}" + rest
-	if _, err := parse(fixed, false); err != nil || len(one) > 300 {
-		return fail(problem, general)
-	}
-	return &Error{Problem: problem, Hint: "write {{" + one + "}} in its place", instead: fixed}
-}
-
-// resolveSecret reads id:SecretString:json-key:stage:version-id, of which all but the id
-// may be left out.
-func resolveSecret(text string) (Ref, error) {
-	part := strings.Split(text, ":")
-	n := 1
-	if part[0] == "arn" {
-		n = min(7, len(part))
-	}
-	r, err := Secret(strings.Join(part[:n], ":"))
-	tail := append(part[n:], "", "", "", "")
-	if err == nil {
-		err = r.setTail(tail[1], tail[2], tail[3])
-	}
-	return r, err
 }

@@ -2,9 +2,7 @@ package refsyntax
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -15,15 +13,15 @@ import (
 type option struct {
 	key     string // of context., the beginning
 	schemes string // those that take it
-	hint    string // how to write it
+	hint    string // how to write it, where set does not say it better
 	set     func(r *Ref, key, value string) error
 	text    func(r Ref) string // as it is printed, or "" where r does not state it
 }
 
 const (
-	anyStore = KMS + " " + SSM + " " + SecretsManager
-	wordHint = "write none or console, or a pair as context.NAME=value"
-	fieldKey = "field" // stands after # in text
+	anyStore   = KMS + " " + SSM + " " + SecretsManager
+	wordHint   = "write none or console, or a pair as context.NAME=value"
+	pairPrefix = "context."
 )
 
 // options is the one table of options, in the order in which they are printed. Parsing,
@@ -35,40 +33,40 @@ var options = [...]option{
 	{"role", anyStore, "write arn:aws:iam::ACCOUNT:role/NAME: the role to read with",
 		setRole, func(r Ref) string { return pair("role", r.Role) }},
 	{"stage", SecretsManager, "write a staging label, such as AWSPREVIOUS",
-		setStage, func(r Ref) string { return pair("stage", r.secretOnly(r.Stage)) }},
+		setStage, func(r Ref) string { return pair("stage", r.Stage) }},
 	{"version", SecretsManager, "write a version id: 32 to 64 letters, digits and hyphens",
-		setVersion, func(r Ref) string { return pair("version", r.secretOnly(r.Version)) }},
+		setVersion, func(r Ref) string { return pair("version", r.Version) }},
 	{"key", KMS, "write the key that has to decrypt: its id, alias/NAME, or the ARN of either",
 		setKey, func(r Ref) string { return pair("key", r.Key) }},
-	{"context", KMS, wordHint, setContext, wordText},
-	{"context.", KMS, "write a pair of the encryption context as context.NAME=value",
-		setPair, pairsText},
+	{"context", KMS, wordHint, setContext, func(r Ref) string { return r.Context }},
+	{pairPrefix, KMS, "write a pair of the encryption context as context.NAME=value",
+		setPair, func(Ref) string { return "" }}, // context prints them
 	{"decode", anyStore, "write decode=base64: what stands there, the field if there is one, is " +
-		"base64 of the value", setDecode, decodeText},
+		"base64 of the value",
+		setDecode, func(r Ref) string { return printed("decode=base64", r.Base64) }},
 	{"ttl", anyStore, "write a duration with a unit, such as 300s, 5m or 1h30m: how long " +
-		"the value is used before it is refreshed", setTTL,
-		func(r Ref) string { return durationText("ttl", r.HasTTL, r.TTL) }},
+		"the value is used before it is refreshed",
+		func(r *Ref, _, value string) error { return setBound(&r.TTL, &r.HasTTL, value) },
+		func(r Ref) string { return boundText("ttl", r.TTL, r.HasTTL) }},
 	{"stale", anyStore, "write a duration with a unit, such as 24h: how old the value may " +
-		"get while its refreshes fail", setStale,
-		func(r Ref) string { return durationText("stale", r.HasStale, r.Stale) }},
+		"get while its refreshes fail",
+		func(r *Ref, _, value string) error { return setBound(&r.Stale, &r.HasStale, value) },
+		func(r Ref) string { return boundText("stale", r.Stale, r.HasStale) }},
 	{"optional", anyStore, "write optional alone: the value may be absent",
-		setOptional, optionalText},
+		setOptional, func(r Ref) string { return printed("optional", r.Optional) }},
 }
 
-// find returns the option of that key.
-func find(key string) (option, bool) {
-	for _, o := range options {
-		isPair := o.key == "context." && strings.HasPrefix(key, o.key)
-		if o.key == key || isPair {
-			return o, true
-		}
-	}
-	return option{}, false
+// parts is what [Ref.With] sets besides, and what stands elsewhere in text: after the name,
+// in the tail of an ARN, after #.
+var parts = [...]option{
+	{key: "stage", schemes: SSM, set: setStage},
+	{key: "version", schemes: SSM, set: setVersion},
+	{key: "field", schemes: anyStore, hint: "write #name, #a.b.0 or #/a/b", set: setField},
+	{key: "text", schemes: anyStore, hint: bracesHint, set: setTemplate},
 }
 
-func (o option) takenBy(scheme string) bool {
-	return slices.Contains(strings.Fields(o.schemes), scheme)
-}
+// takenBy reports whether references of the scheme take o. No scheme's name is in another.
+func (o option) takenBy(scheme string) bool { return strings.Contains(o.schemes, scheme) }
 
 // optionHint lists what references of the scheme take in their text.
 func optionHint(scheme string) string {
@@ -78,25 +76,29 @@ func optionHint(scheme string) string {
 	var keys []string
 	for _, o := range options {
 		if o.takenBy(scheme) {
-			keys = append(keys, o.key)
+			keys = append(keys, strings.Replace(o.key, pairPrefix, pairPrefix+"NAME", 1))
 		}
 	}
-	list := strings.Replace(strings.Join(keys, ", "), "context.,", "context.NAME,", 1)
-	return scheme + " takes " + list
+	hint := scheme + " takes " + strings.Join(keys, ", ") + "; write the field last, after #"
+	if scheme == SSM {
+		hint += "; write the selector after the name: :3 or :label"
+	}
+	return hint
 }
 
-// options returns the text of all options that r states.
-func (r Ref) options() string {
-	var text []string
+// stated returns the text of the options that r states, and of its field. A parameter's
+// stage and version stand behind its name.
+func (r Ref) stated() string {
+	text, sign := "", "?"
 	for _, o := range options {
-		if s := o.text(r); s != "" {
-			text = append(text, s)
+		if s := o.text(r); s != "" && o.takenBy(r.Scheme) {
+			text, sign = text+sign+s, "&"
 		}
 	}
-	if text == nil {
-		return ""
+	if r.Field != "" {
+		text += "#" + r.Field
 	}
-	return "?" + strings.Join(text, "&")
+	return text
 }
 
 // With returns the reference with one thing set: a key of the table of options, field, or
@@ -106,48 +108,34 @@ func (r Ref) options() string {
 // the reverse. A Region that an ARN states cannot be changed.
 func (r Ref) With(key, value string) (Ref, error) {
 	name := fmt.Sprintf("option %q", key[:min(len(key), 40)])
-	switch {
-	case r.Scheme == Literal:
-		return Ref{}, fail(name+" is not for "+r.Scheme, optionHint(r.Scheme))
-	case value == "" && key != "optional":
-		return Ref{}, fail(name+" has no value", "give one, or leave the option out")
-	case key == fieldKey:
-		return fits(r, named(name, r.setField(value)))
-	case key == "text":
-		return fits(r, named(name, r.setTemplate(value)))
-	case r.inSelector(key):
-		o, _ := find(key)
-		return fits(r, named(name, o.set(&r, key, value)))
+	return fits(r, r.with(name, key, value, parts[:], options[:]))
+}
+
+// with sets an option of one of the tables. Errors call it name.
+func (r *Ref) with(name, key, value string, tables ...[]option) error {
+	problem := " is unknown"
+	for _, table := range tables {
+		for _, o := range table {
+			isPair := o.key == pairPrefix && strings.HasPrefix(key, pairPrefix)
+			switch {
+			case o.key != key && !isPair:
+			case !o.takenBy(r.Scheme):
+				problem = " is not for " + r.Scheme
+			case value == "" && key != "optional":
+				return fail(name+" has no value", o.hint)
+			default:
+				return named(name, o.hint, o.set(r, key, value))
+			}
+		}
 	}
-	return fits(r, r.with(name, key, value))
+	return fail(name+problem, optionHint(r.Scheme))
 }
 
-// inSelector reports whether the text of r states what the key sets behind the name: a
-// parameter's version or label.
-func (r Ref) inSelector(key string) bool {
-	selects := key == "stage" || key == "version"
-	return selects && r.Scheme == SSM
-}
-
-// with sets an option that errors call name.
-func (r *Ref) with(name, key, value string) error {
-	o, known := find(key)
-	switch {
-	case !known:
-		return fail(name+" is unknown", optionHint(r.Scheme))
-	case !o.takenBy(r.Scheme):
-		return fail(name+" is not for "+r.Scheme, optionHint(r.Scheme))
-	case value == "" && key != "optional":
-		return fail(name+" has no value", o.hint)
-	}
-	return named(name, o.set(r, key, value))
-}
-
-// named puts the option's name before what is wrong with it.
-func named(name string, err error) error {
-	var e *Error
-	if errors.As(err, &e) {
-		return fail(name+": "+e.Problem, e.Hint)
+// named puts the option's name before what is wrong with it, and adds the hint if there is
+// none.
+func named(name, hint string, err error) error {
+	if e, ok := err.(*Error); ok {
+		return fail(name+": "+e.Problem, cmp.Or(e.Hint, hint))
 	}
 	return err
 }
@@ -159,12 +147,18 @@ func pair(key, value string) string {
 	return key + "=" + escape(value)
 }
 
-// secretOnly returns s for a secret: a parameter's selector stands after its name.
-func (r Ref) secretOnly(s string) string {
-	if r.Scheme != SecretsManager {
-		return ""
+func printed(text string, stated bool) string {
+	if stated {
+		return text
 	}
-	return s
+	return ""
+}
+
+func boundText(key string, d time.Duration, stated bool) string {
+	if stated {
+		return key + "=" + d.String()
+	}
+	return ""
 }
 
 func setRegion(r *Ref, _, value string) error {
@@ -172,7 +166,7 @@ func setRegion(r *Ref, _, value string) error {
 	stated := r.arnRegion()
 	switch {
 	case !arn.IsRegion(first), two && !arn.IsRegion(second):
-		return fail("not the name of a Region", "write it as eu-west-1, two as eu-west-1,us-east-1")
+		return fail("not the name of a Region", "")
 	case stated != "" && stated != first:
 		return fail("the ARN states another Region", "leave it out, an ARN states its own")
 	case first == second:
@@ -188,10 +182,10 @@ func regionText(r Ref) string {
 	switch {
 	case r.Failover != "":
 		return "region=" + r.Region + "," + r.Failover
-	case r.Region == "", r.Region == r.arnRegion():
+	case r.Region == r.arnRegion():
 		return ""
 	}
-	return "region=" + r.Region
+	return pair("region", r.Region)
 }
 
 func setRole(r *Ref, _, value string) error {
@@ -201,32 +195,50 @@ func setRole(r *Ref, _, value string) error {
 	global := a.Service == "iam" && a.Region == ""
 	named := isRole && isWord(name, 512, "+=,.@_-/")
 	if iam := account && global; !iam || !named {
-		return fail("not the ARN of a role", "write arn:aws:iam::ACCOUNT:role/NAME")
+		return fail("not the ARN of a role", "")
 	}
 	r.Role = value
 	return nil
 }
 
+// setStage sets a staging label, or a parameter's label.
 func setStage(r *Ref, _, value string) error {
-	if err := checkStage(*r, value); err != nil {
-		return err
+	digits := value != "" && arn.IsDigits(value)
+	unprintable := func(c rune) bool { return c <= ' ' || c > '~' }
+	switch {
+	case r.Scheme == SecretsManager:
+		// The service states the length only.
+		if len(value) > 256 || strings.ContainsFunc(value, unprintable) {
+			return fail("not a staging label of up to 256 printable ASCII characters", "")
+		}
+		r.Stage = value
+		return nil
+	case ofSecret(*r):
+		if !isWord(value, 256, "._-") || isVersion(*r, value) {
+			return fail("the selector is not a staging label or a version id",
+				"write :AWSPREVIOUS, and the secret by its name")
+		}
+	case r.Tree() != "" && digits:
+		return errTree
+	case !isWord(value, 100, "._-"), arn.IsDigits(value[:1]):
+		return fail("the selector is not a version or a label",
+			"write :3, or a label that does not start with a digit")
 	}
-	r.Stage = value
-	if r.Scheme == SSM {
-		r.Version = ""
-	}
+	r.Stage, r.Version = value, ""
 	return nil
 }
 
 func setVersion(r *Ref, _, value string) error {
 	switch {
-	case isTree(*r):
+	case r.Tree() != "":
 		return errTree
-	case !isVersion(*r, value):
-		return errVersion(*r)
+	case isVersion(*r, value):
+	case ofSecret(*r):
+		return fail("not a version id", "it has 32 to 64 letters, digits and hyphens")
+	default:
+		return fail("not a version number", "write it in digits, or set a label as the stage")
 	}
-	r.Version = value
-	if r.Scheme == SSM {
+	if r.Version = value; r.Scheme == SSM {
 		r.Stage = ""
 	}
 	return nil
@@ -244,113 +256,62 @@ func setKey(r *Ref, _, value string) error {
 		stated = "" // it was the former key's
 	}
 	if both := region != "" && stated != ""; both && region != stated {
-		const problem = "the region option states another Region than the key's ARN"
-		return fail(problem, "leave it out, an ARN states its own")
+		return fail("the region option states another Region than the key's ARN",
+			"leave it out, an ARN states its own")
 	}
 	r.Key, r.Region = value, cmp.Or(region, stated)
 	return nil
 }
 
-func setContext(r *Ref, _, value string) error {
-	if value != ContextNone && value != ContextConsole {
-		return fail("neither none nor console", wordHint)
+func setContext(r *Ref, key, value string) error {
+	r.Context = key + "=" + value
+	if r.Context != ContextNone && r.Context != ContextConsole {
+		return fail("neither none nor console", "")
 	}
-	r.Context = value
 	return nil
 }
 
-func wordText(r Ref) string {
-	if r.hasWord() {
-		return "context=" + r.Context
-	}
-	return ""
-}
-
-func (r Ref) hasWord() bool { return r.Context == ContextNone || r.Context == ContextConsole }
-
 func setPair(r *Ref, key, value string) error {
-	name := strings.TrimPrefix(key, "context.")
-	if shown := printable(name) && printable(value); !shown || name == "" {
-		const problem = "an empty name, a control character or invalid UTF-8"
-		return fail(problem, "write context.NAME=value")
+	name := strings.TrimPrefix(key, pairPrefix)
+	if name == "" || !printable(name+value) {
+		return fail("an empty name, a control character or invalid UTF-8", "")
 	}
 	pairs := r.EncryptionContext()
 	if pairs == nil {
 		pairs = make(map[string]string, 1)
 	}
 	if pairs[name] = value; len(pairs) > 64 { // also keeps parsing linear enough
-		const hint = "state those that it was encrypted with"
-		return fail("more than 64 pairs of encryption context", hint)
+		return fail("more than 64 pairs of encryption context",
+			"state those that it was encrypted with")
 	}
 	r.Context = contextText(pairs)
 	return nil
 }
 
-func pairsText(r Ref) string {
-	if strings.HasPrefix(r.Context, "context.") {
-		return r.Context
-	}
-	return ""
-}
-
 func setDecode(r *Ref, _, value string) error {
-	if value != "base64" {
-		return fail("not base64, the one thing that is decoded", "write decode=base64")
+	if r.Base64 = value == "base64"; !r.Base64 { // fits refuses it beside a template
+		return fail("not base64, the one thing that is decoded", "")
 	}
-	r.Base64 = true // fits refuses it beside a template
 	return nil
 }
 
-func decodeText(r Ref) string {
-	if r.Base64 {
-		return "decode=base64"
-	}
-	return ""
-}
-
-func setTTL(r *Ref, _, value string) (err error) {
-	r.HasTTL = true
-	r.TTL, err = duration(value)
-	return err
-}
-
-func setStale(r *Ref, _, value string) (err error) {
-	r.HasStale = true
-	r.Stale, err = duration(value)
-	return err
-}
-
-func durationText(key string, stated bool, d time.Duration) string {
-	if !stated {
-		return ""
-	}
-	return key + "=" + d.String()
-}
-
-// duration reads a TTL or stale bound.
-func duration(value string) (time.Duration, error) {
+// setBound sets a TTL or stale bound.
+func setBound(bound *time.Duration, stated *bool, value string) error {
 	d, err := time.ParseDuration(value)
-	if err != nil {
+	switch {
+	case err != nil:
 		// Its error quotes the value. A bare number has no unit, and is not guessed at.
-		return 0, fail("not a duration", "write it with a unit: 300s, 5m, 1h30m")
+		return fail("not a duration", "")
+	case d < 0:
+		return fail("a negative duration", "write 0s for none")
 	}
-	if d < 0 {
-		return 0, fail("a negative duration", "write 0s for none")
-	}
-	return d, nil
+	*bound, *stated = d, true
+	return nil
 }
 
 func setOptional(r *Ref, _, value string) error {
-	if value != "" && value != "true" {
+	if r.Optional = value == "" || value == "true"; !r.Optional {
 		return fail("neither empty nor true", "leave it out when the value has to be there")
 	}
-	r.Optional = true
 	return nil
-}
-
-func optionalText(r Ref) string {
-	if r.Optional {
-		return "optional"
-	}
-	return ""
 }

@@ -21,16 +21,17 @@ func (r Ref) WireName() string {
 
 // Missing says that Parameter Store does not have r.
 func (r Ref) Missing() string {
+	const none = "Parameter Store has no such parameter"
 	if sel := r.Selector(); sel != "" {
-		return "Parameter Store has no such parameter, or it has no version or label " + sel
+		return none + ", or it has no version or label " + sel
 	}
-	return "Parameter Store has no such parameter"
+	return none
 }
 
 // Tree returns the path of a tree of parameters, with its trailing slash, or "".
 func (r Ref) Tree() string {
-	if isTree(r) {
-		return strings.TrimSuffix(r.ID, "*")
+	if strings.HasSuffix(r.ID, "/*") && r.Scheme == SSM {
+		return r.ID[:len(r.ID)-len("*")]
 	}
 	return ""
 }
@@ -47,10 +48,7 @@ func BaseName(id string) string {
 // Named reports whether name is the parameter's, or its ARN. Some endpoints repeat the
 // selector there.
 func (r Ref) Named(name string) bool {
-	if sel := r.Selector(); sel != "" {
-		name = strings.TrimSuffix(name, ":"+sel)
-	}
-	return BaseName(name) == BaseName(r.ID)
+	return BaseName(strings.TrimSuffix(name, ":"+r.Selector())) == BaseName(r.ID)
 }
 
 // An Answer is what names a parameter in an answer of Parameter Store.
@@ -61,40 +59,39 @@ type Answer struct {
 }
 
 // AnsweredBy reports whether a is the answer for r. A parameter asked by ARN comes back
-// under its bare name, with the ARN beside it; the selector comes back with a colon in
-// front, from AWS, and not at all from others: then the version number tells, unless it
-// is 0. A secret comes back under the name that was asked for from AWS, and under its own
-// name from others.
+// under its bare name, with the ARN beside it; some endpoints repeat the selector in
+// either. A secret comes back under the name that was asked for from AWS, and under its
+// own name from others.
 func (r Ref) AnsweredBy(a Answer) bool {
-	if sel := r.Selector(); sel != "" {
-		a.ARN = strings.TrimSuffix(a.ARN, ":"+sel)
-	}
+	a.ARN = strings.TrimSuffix(a.ARN, ":"+r.Selector())
 	own, _ := strings.CutPrefix("/"+BaseName(r.ID), referencePrefix)
-	sameARN := a.ARN != "" && a.ARN == r.ID
-	bothARNs := arn.Is(r.ID) && arn.Is(a.ARN)
-	named := r.Named(a.Name) || sameARN
-	ownName := a.Secret && a.Name == own
+	named := r.Named(a.Name)
 	switch {
 	case a.Secret && !ofSecret(r):
 		return false
-	case !named && !ownName:
-		return false
-	case bothARNs && !sameARN:
-		return false
+	case arn.Is(r.ID) && arn.Is(a.ARN):
+		named = a.ARN == r.ID
+	case a.Secret && a.Name == own:
+		named = true
 	}
-	return r.selectedBy(a)
+	return named && r.selectedBy(a)
 }
 
-// selectedBy reports whether a is of the version that r asks for.
+// selectedBy reports whether a is of the version that r asks for. The selector comes back
+// with a colon in front from AWS, and not at all from others: then the version number
+// tells, unless it is 0.
 func (r Ref) selectedBy(a Answer) bool {
-	asked, got := r.Selector(), strings.TrimPrefix(a.Selector, ":")
-	// A secret asked for without a stage may come back with the one it means.
-	meant := got == "AWSCURRENT" && asked == ""
-	if another := got != "" && got != asked; another && !meant {
+	switch strings.TrimPrefix(a.Selector, ":") {
+	case "", r.Selector():
+	case "AWSCURRENT": // a secret asked for without a stage may come back with this one
+		if r.Selector() != "" {
+			return false
+		}
+	default:
 		return false
 	}
-	if counted := r.Version != "" && !ofSecret(r); counted && a.Version != 0 {
-		return strconv.FormatInt(a.Version, 10) == r.Version
+	if r.Version == "" || ofSecret(r) {
+		return true
 	}
-	return true
+	return a.Version == 0 || strconv.FormatInt(a.Version, 10) == r.Version
 }

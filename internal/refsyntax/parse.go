@@ -3,6 +3,7 @@ package refsyntax
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -14,6 +15,8 @@ import (
 // needs, and four times what Lambda allows for all variables together.
 const maxText = 16 << 10
 
+const literalPrefix = Literal + "://"
+
 // Parse reads a whole reference, or a composed text. Its errors are of type *[Error].
 func Parse(text string) (Ref, error) { return parse(text, true) }
 
@@ -22,84 +25,63 @@ func parse(text string, quote bool) (Ref, error) {
 	switch {
 	case len(text) > maxText:
 		return Ref{}, errLong
-	case !isLiteral(text) && bracesAt(text, 0) >= 0:
+	case !strings.HasPrefix(text, literalPrefix) && bracesAt(text, 0, isPart) >= 0:
 		return fits(parseComposed(text, quote))
 	}
 	return fits(parseOne(text, quote))
 }
 
-// isLiteral reports whether text is the way to write a plain value that looks like a
-// reference.
-func isLiteral(text string) bool { return strings.HasPrefix(text, Literal+"://") }
-
 // parseOne reads one reference.
 func parseOne(text string, quote bool) (Ref, error) {
-	if isLiteral(text) {
-		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, Literal+"://")}, nil
+	if value, ok := strings.CutPrefix(text, literalPrefix); ok {
+		return Ref{Scheme: Literal, ID: value}, nil
 	}
-	if resolveAt(text) >= 0 {
-		return Ref{}, resolveError(text, quote)
+	scheme, body, ok := strings.Cut(text, "://")
+	if scheme == short {
+		scheme = SecretsManager
 	}
-	scheme, body, ok := cutScheme(text)
-	if !ok {
+	if store := ok && isStore(scheme); !store || hasResolve(text) {
 		return Ref{}, malformed(text, quote)
 	}
-	if err := slip(text, len(text)-len(body), quote); err != nil {
+	start := len(text) - len(body)
+	if err := slip(text, start, quote); err != nil {
 		return Ref{}, err
 	}
 	rest, field, hasField := strings.Cut(body, "#")
 	id, options, hasOptions := strings.Cut(rest, "?")
 	// White space at the end of a bare ciphertext belongs to it, and is ignored there.
-	bare := scheme == KMS && !strings.ContainsAny(body, "?#")
+	bare := scheme == KMS && body == id
 	if !bare && strings.TrimRightFunc(text, blank) != text {
 		return Ref{}, fail("white space stands after the reference", "remove it")
 	}
 	r, err := identify(scheme, id)
 	if err == errSlash { // the commonest slip
-		return Ref{}, suggest(errSlash.Problem, errSlash.Hint, quote, "ssm:///"+body)
+		err = suggest(errSlash.Problem, errSlash.Hint, quote, "ssm:///"+body)
 	}
 	if err == nil && hasOptions {
-		err = r.readOptions(options, len(text)-len(body)+len(id)+1, quote)
+		err = r.readOptions(options, start+len(id)+1, quote)
 	}
 	if err == nil && hasField {
 		err = r.readField(text, field, quote)
 	}
-	return r, located(err, len(text)-len(body), quote)
-}
-
-// cutScheme cuts the scheme of a store off the text of a reference.
-func cutScheme(text string) (scheme, body string, ok bool) {
-	scheme, body, ok = strings.Cut(text, "://")
-	if scheme == short {
-		scheme = SecretsManager
-	}
-	return scheme, body, ok && isStore(scheme)
+	return r, located(err, start, quote)
 }
 
 func isStore(scheme string) bool {
-	switch scheme {
-	case KMS, SSM, SecretsManager:
-		return true
-	}
-	return false
+	return slices.Contains([]string{KMS, SSM, SecretsManager}, scheme)
 }
 
 // slip finds what a template, a file or a list leaves in a reference, from byte start on.
 func slip(text string, start int, quote bool) error {
-	name, field, _ := strings.Cut(text[start:], "#")
-	variable := strings.IndexByte(name, '$')
-	if i := strings.Index(field, "${"); variable < 0 && i >= 0 {
-		variable = len(name) + 1 + i
+	name, _, _ := strings.Cut(text[start:], "#")
+	at := strings.IndexAny(name, "$<")
+	if at < 0 {
+		at = strings.Index(text[start:], "${") // a field may hold $
 	}
-	if variable >= 0 {
-		const hint = "let the template fill the value in before the deployment, or write it out"
-		at := start + variable
-		return fail(fmt.Sprintf("$ at byte %d: nothing expands variables here", at), hint)
-	}
-	if i := strings.IndexByte(name, '<'); i >= 0 {
-		const hint = "write the name that it stands for"
-		at := start + i
-		return fail(fmt.Sprintf("< at byte %d: a placeholder that nobody filled in", at), hint)
+	if at >= 0 {
+		c := text[start+at]
+		return fail(fmt.Sprintf("%c at byte %d: %s", c, start+at, meanings[c]),
+			"write out what it stands for, or let the template do so before the deployment")
 	}
 	if i := commentAt(text[start:]); i >= 0 {
 		problem := fmt.Sprintf("a comment stands behind the reference, at byte %d", start+i)
@@ -116,12 +98,10 @@ func (r *Ref) readField(text, field string, quote bool) error {
 	if r.Field != "" {
 		return fail("the field stands both in the ARN's tail and after #", "state it once")
 	}
-	err := r.setField(field)
-	name := strings.TrimLeft(field, "#")
-	if doubled := name != field && name != ""; doubled && err != nil {
-		fixed := strings.TrimSuffix(text, field) + name
-		const problem = "two # stand before the field, where a path is written as #a.b"
-		return suggest(problem, "write one", quote, fixed)
+	err := setField(r, "", field)
+	if e, ok := err.(*Error); ok && strings.HasPrefix(field, "#") {
+		fixed := strings.TrimSuffix(text, field) + strings.TrimLeft(field, "#")
+		return suggest(e.Problem, e.Hint, quote, fixed)
 	}
 	return err
 }
@@ -136,10 +116,10 @@ func (r *Ref) readField(text, field string, quote bool) error {
 // No error quotes the text: it may be a plaintext that someone put there by mistake.
 func Bare(scheme, text string) (Ref, error) {
 	switch {
-	case len(text) > maxText-len(Literal+"://"):
+	case len(text) > maxText-len(literalPrefix):
 		return Ref{}, errLong
 	case scheme == Literal:
-		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, Literal+"://")}, nil
+		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, literalPrefix)}, nil
 	case !isStore(scheme):
 		const hint = "write kms, ssm, secretsmanager or literal"
 		return Ref{}, fail("the declared scheme is unknown", hint)
@@ -156,7 +136,7 @@ func Bare(scheme, text string) (Ref, error) {
 		return Ref{}, fail("spaces or quotes stand around the text", "remove them")
 	}
 	r, err := identify(scheme, text)
-	if scheme == KMS && err == nil {
+	if scheme == KMS {
 		r.Context = ContextConsole
 	}
 	return fits(r, located(err, 0, false))
@@ -202,7 +182,7 @@ func Secret(id string) (Ref, error) { return only(SecretsManager, id) }
 // only reads text as an ID and nothing else.
 func only(scheme, text string) (Ref, error) {
 	r, err := identify(scheme, text)
-	if bare := r.ID == text && !isTree(r); err == nil && !bare {
+	if bare := r.ID == text && r.Tree() == ""; err == nil && !bare {
 		const hint = "set version, stage and field each by its key"
 		err = fail("the name carries a selector, a tail or a *", hint)
 	}
@@ -229,33 +209,38 @@ func identify(scheme, text string) (Ref, error) {
 // the first one starts the selector.
 func identifyParameter(text string) (Ref, error) {
 	r := Ref{Scheme: SSM}
-	var selector string
-	var selected bool
+	name := text
 	if arn.Is(text) {
-		a, err := parseARN(text, "ssm")
+		a, err := parseARN(text, SSM)
 		if err != nil {
-			return Ref{}, err
+			return r, err
 		}
-		before := len(text) - len(a.Resource) + len("parameter/") - len("/")
-		a.Resource, selector, selected = strings.Cut(a.Resource, ":")
-		if err := checkParameterARN(a); err != nil {
-			return Ref{}, shifted(err, before)
+		// The resource leaves out the name's first slash, and with it the difference of
+		// a and /a.
+		path, ok := strings.CutPrefix(a.Resource, "parameter/")
+		public := strings.HasPrefix(path, "aws/") // these belong to no account
+		if owned := a.Account != "" || public; !ok || !owned {
+			return r, fail("the ARN is not of a parameter",
+				"write arn:PARTITION:ssm:REGION:ACCOUNT:parameter/NAME")
 		}
-		r.ID, r.Region = strings.TrimSuffix(text, ":"+selector), a.Region
-	} else {
-		r.ID, selector, selected = strings.Cut(text, ":")
-		if err := checkParameter(r.ID); err != nil {
-			return Ref{}, err
-		}
+		name, r.Region = text[len(text)-len("/"+path):], a.Region
 	}
+	base := len(text) - len(name)
+	name, selector, selected := strings.Cut(name, ":")
+	r.ID = text[:base+len(name)]
+	if base > 0 && r.Tree() != "" {
+		const hint = "write it by its path, with ?region= when it is elsewhere"
+		return r, fail("a tree of parameters has no ARN", hint)
+	}
+	err := checkParameter(name)
 	switch {
-	case !selected:
-		return r, nil
-	case isVersion(r, selector):
-		err := setVersion(&r, "", selector)
-		return r, err
+	case err != nil:
+		err = shifted(err, base)
+	case selected && isVersion(r, selector):
+		err = setVersion(&r, "", selector)
+	case selected:
+		err = setStage(&r, "", selector)
 	}
-	err := setStage(&r, "", selector)
 	return r, err
 }
 
@@ -267,48 +252,44 @@ func identifySecret(text string) (Ref, error) {
 	if !arn.Is(text) {
 		return r, checkSecret(text)
 	}
-	a, err := parseARN(text, "secretsmanager")
+	a, err := parseARN(text, SecretsManager)
 	if err != nil {
-		return Ref{}, err
+		return r, err
 	}
 	part := strings.Split(a.Resource, ":")
 	isSecret := part[0] == "secret" && a.Account != ""
 	if whole := len(part) == 2 || len(part) == 5; !isSecret || !whole {
-		return Ref{}, fail("the ARN is not of a secret",
+		return r, fail("the ARN is not of a secret",
 			"write arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME, "+
 				"and after it nothing or :json-key:stage:version-id")
 	}
-	if err := checkSecret(part[1]); err != nil {
-		return Ref{}, shifted(err, len(text)-len(a.Resource)+len("secret:"))
+	base := len(text) - len(a.Resource) + len("secret:")
+	r.ID, r.Region = text[:base+len(part[1])], a.Region
+	if err = checkSecret(part[1]); err == nil {
+		err = r.setTail(part[2:])
 	}
-	r.Region = a.Region
-	if len(part) == 2 {
-		return r, nil
-	}
-	tail := part[2:]
-	r.ID = strings.TrimSuffix(text, ":"+strings.Join(tail, ":"))
-	err = r.setTail(tail[0], tail[1], tail[2])
-	return r, err
+	return r, shifted(err, base)
 }
 
-// setTail sets what an ECS tail or a CloudFormation reference states behind the secret.
-func (r *Ref) setTail(field, stage, version string) error {
-	if strings.HasPrefix(field, "/") {
-		// ECS means the key of that name; a field that begins with a slash is a JSON
-		// Pointer.
-		field = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(field)
+// setTail sets what an ECS tail or a CloudFormation reference states behind the secret: a
+// field, a stage and a version, each empty or left out where it is not stated.
+func (r *Ref) setTail(tail []string) error {
+	for i, key := range []string{"field", "stage", "version"}[:len(tail)] {
+		value := tail[i]
+		if value == "" {
+			continue
+		}
+		if i == 0 && value[0] == '/' {
+			// ECS means the key of that name; a field that begins with a slash is a JSON
+			// Pointer.
+			value = "/" + strings.NewReplacer("~", "~0", "/", "~1").Replace(value)
+		}
+		err := r.with("the "+key+" in the ARN's tail", key, value, parts[:], options[:])
+		if err != nil {
+			return err
+		}
 	}
-	var err error
-	if field != "" {
-		err = named("the field in the ARN's tail", r.setField(field))
-	}
-	if stage != "" && err == nil {
-		err = named("the stage in the ARN's tail", setStage(r, "", stage))
-	}
-	if version != "" && err == nil {
-		err = named("the version in the ARN's tail", setVersion(r, "", version))
-	}
-	return err
+	return nil
 }
 
 // readOptions reads the options, which begin at byte at of the text.
@@ -327,44 +308,26 @@ func (r *Ref) readOption(text string, at int, quote bool, seen map[string]bool) 
 	rawKey, rawValue, hasValue := strings.Cut(text, "=")
 	key, err := url.PathUnescape(rawKey) // unlike QueryUnescape it leaves a plus sign alone
 	value, err2 := url.PathUnescape(rawValue)
+	name := fmt.Sprintf("the option at byte %d", at)
+	if named := key != "" && len(key) <= 40; named && quote { // longer may be a ciphertext
+		name = fmt.Sprintf("option %q at byte %d", key, at)
+	}
 	emptied := hasValue && value == ""
-	name := optionName(key, at, quote)
+	word := strings.HasPrefix(r.Context, "context=")
 	switch {
 	case err != nil || err2 != nil:
 		return fail(name+" has a bad percent escape", "write % as %25")
 	case key == "":
 		return fail(name+" has no name", "write ?name=value&name=value")
-	case key == fieldKey:
-		return fail(name+" is unknown", "write the field last, after #")
-	case r.inSelector(key):
-		const hint = "write the selector after the name: :3 or :label"
-		return fail(name+" is not for parameters", hint)
 	case seen[key]:
 		return fail(name+" states a thing for the second time", "state it once")
 	case key == "optional" && emptied:
 		return fail(name+" has no value", "write optional or optional=true")
-	case r.contradicts(key):
+	case key == "context" && r.Context != "", word && strings.HasPrefix(key, pairPrefix):
 		return fail(name+" contradicts another", wordHint)
 	}
 	seen[key] = true
-	return r.with(name, key, value)
-}
-
-// optionName names an option in an error. What is longer may be a misplaced ciphertext.
-func optionName(key string, at int, quote bool) string {
-	if named := key != "" && len(key) <= 40; named && quote {
-		return fmt.Sprintf("option %q at byte %d", key, at)
-	}
-	return fmt.Sprintf("the option at byte %d", at)
-}
-
-// contradicts reports whether r states another encryption context than an option of that
-// key.
-func (r *Ref) contradicts(key string) bool {
-	if key == "context" {
-		return r.Context != ""
-	}
-	return strings.HasPrefix(key, "context.") && r.hasWord()
+	return r.with(name, key, value, options[:])
 }
 
 // escape encodes what has a meaning in references, and all that is not plain ASCII. ARNs
@@ -380,16 +343,13 @@ func printable(s string) bool {
 
 // suggest returns an error whose hint shows the first of candidates that is a reference
 // by a name, which holds nothing that must not be shown, and otherwise the general hint.
-func suggest(problem, general string, quote bool, candidates ...string) error {
+func suggest(problem, general string, quote bool, candidates ...string) *Error {
 	for _, text := range candidates {
 		if len(text) > 300 || !quote {
 			continue
 		}
-		r, err := parse(text, false)
-		if err == nil && r.byName() {
-			if name, ok := strings.CutPrefix(text, SecretsManager+"://"); ok {
-				text = short + "://" + name
-			}
+		if r, err := parse(text, false); err == nil && r.byName() {
+			text = strings.Replace(text, SecretsManager+"://", prefix(SecretsManager), 1)
 			return &Error{Problem: problem, Hint: "write " + text, instead: text}
 		}
 	}

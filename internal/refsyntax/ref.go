@@ -36,8 +36,8 @@ const short = "sm"
 
 // The values of [Ref.Context] that are not pairs.
 const (
-	ContextNone    = "none"    // no encryption context, and no second try
-	ContextConsole = "console" // the context of the Lambda console's helper first, then none
+	ContextNone    = "context=none"    // no encryption context, and no second try
+	ContextConsole = "context=console" // that of the Lambda console's helper first, then none
 )
 
 // Ref is a reference taken apart. It is comparable, and equal to another when both mean
@@ -61,9 +61,9 @@ type Ref struct {
 	Role     string // ARN of the role to read with; empty: the program's own
 	Key      string // KMS key id, alias or ARN that has to decrypt; empty: any
 
-	// Context is empty for the default order of tries, ContextNone, ContextConsole, or
-	// the pairs of a stated encryption context as options, sorted by name and
-	// percent-encoded: context.A=x&context.B=y.
+	// Context is the stated encryption context as options: empty for the default order of
+	// tries, ContextNone, ContextConsole, or pairs, sorted by name and percent-encoded:
+	// context.A=x&context.B=y.
 	Context string
 
 	Part
@@ -80,31 +80,17 @@ type Ref struct {
 // equal texts. It holds the whole ciphertext of a kms reference and the value of a
 // literal, so it is not for logs.
 func (r Ref) Text() string {
-	if r.Template != "" {
-		return r.composedText()
+	switch {
+	case r.Template != "":
+		return r.composed(asItIs, Ref.Text)
+	case r.Scheme == Literal:
+		return literalPrefix + r.ID
+	case r.Scheme == KMS:
+		return KMS + "://" + base64.StdEncoding.EncodeToString([]byte(r.ID)) + r.stated()
+	case r.Scheme == SSM:
+		return SSM + "://" + r.WireName() + r.stated()
 	}
-	if r.Scheme == Literal {
-		return Literal + "://" + r.ID
-	}
-	return r.name() + r.options() + r.fieldText()
-}
-
-// name returns the text of scheme, ID and selector.
-func (r Ref) name() string {
-	switch r.Scheme {
-	case KMS:
-		return KMS + "://" + base64.StdEncoding.EncodeToString([]byte(r.ID))
-	case SSM:
-		return SSM + "://" + r.WireName()
-	}
-	return short + "://" + r.ID
-}
-
-func (r Ref) fieldText() string {
-	if r.Field == "" {
-		return ""
-	}
-	return "#" + r.Field
+	return short + "://" + r.ID + r.stated()
 }
 
 // Shown returns the text for people: of a ciphertext and a literal it tells the length
@@ -114,18 +100,27 @@ func (r Ref) Shown() string {
 	case r.Scheme == Literal:
 		return ShownLiteral(len(r.ID))
 	case r.Template != "":
-		return r.composedShown()
-	case r.Unquoted && r.Scheme != KMS:
-		scheme, _, _ := strings.Cut(r.name(), "://")
-		return fmt.Sprintf("%s://(%d bytes)", scheme, len(r.WireName()))
+		// What stands between the parts may be a plaintext.
+		hidden := func(text string) string { return strings.Repeat("…", min(len(text), 1)) }
+		return r.composed(hidden, Ref.Shown)
 	case r.Scheme == KMS:
-		return fmt.Sprintf("kms://(%d bytes)", len(r.ID)) + r.options() + r.fieldText()
+		return fmt.Sprintf("kms://(%d bytes)", len(r.ID)) + r.stated()
+	case r.Unquoted:
+		return fmt.Sprintf("%s(%d bytes)", prefix(r.Scheme), len(r.WireName()))
 	}
 	return r.Text()
 }
 
 // ShownLiteral returns how a literal of n bytes is shown.
 func ShownLiteral(n int) string { return fmt.Sprintf("literal://(%d bytes)", n) }
+
+// prefix returns how references of the scheme begin.
+func prefix(scheme string) string {
+	if scheme == SecretsManager {
+		scheme = short
+	}
+	return scheme + "://"
+}
 
 // Written returns how to print r where text is what was written for it: text itself, so
 // that somebody finds it in the template, or "" where [Ref.Shown] says the same or has to
@@ -153,12 +148,9 @@ func (r Ref) Hidden() string {
 // Unquote takes the name and the selector out of text, such as AWS's message about r, if
 // r is marked as Unquoted. What has less than 4 bytes stays: it is in every other word.
 func (r Ref) Unquote(text string) string {
-	if !r.Unquoted {
-		return text
-	}
 	name := strings.TrimSuffix(BaseName(r.ID), "*")
 	for _, s := range []string{name, strings.TrimPrefix(name, referencePrefix[1:]), r.Selector()} {
-		if len(s) > 3 {
+		if r.Unquoted && len(s) > 3 {
 			text = strings.ReplaceAll(text, s, "(not shown)")
 		}
 	}
@@ -206,12 +198,12 @@ func (r Ref) Fixed() bool { return !r.byName() || r.Version != "" }
 // EncryptionContext returns the pairs of a stated encryption context in a new map, or nil
 // when the reference states none.
 func (r Ref) EncryptionContext() map[string]string {
-	if !strings.HasPrefix(r.Context, "context.") {
+	if !strings.HasPrefix(r.Context, pairPrefix) {
 		return nil
 	}
 	pairs := make(map[string]string)
 	for pair := range strings.SplitSeq(r.Context, "&") {
-		name, value, _ := strings.Cut(strings.TrimPrefix(pair, "context."), "=")
+		name, value, _ := strings.Cut(strings.TrimPrefix(pair, pairPrefix), "=")
 		name, _ = url.PathUnescape(name) // written by escape, so it decodes
 		value, _ = url.PathUnescape(value)
 		pairs[name] = value
@@ -229,7 +221,7 @@ func (r Ref) WithContext(pairs map[string]string) Ref {
 func contextText(pairs map[string]string) string {
 	var text []string
 	for _, name := range slices.Sorted(maps.Keys(pairs)) {
-		text = append(text, "context."+escape(name)+"="+escape(pairs[name]))
+		text = append(text, pairPrefix+escape(name)+"="+escape(pairs[name]))
 	}
 	return strings.Join(text, "&")
 }
@@ -248,8 +240,10 @@ func (r Ref) IsOf(name, secretARN string) bool {
 	if !arn.Is(r.ID) {
 		return name == r.ID
 	}
-	whole := len(secretARN) == len(r.ID)+len("-AbCdEf") && strings.HasPrefix(secretARN, r.ID+"-")
-	return secretARN == r.ID || whole
+	random, found := strings.CutPrefix(secretARN, r.ID)
+	appended := len(random) == len("-AbCdEf") && random[0] == '-'
+	same := random == "" || appended
+	return found && same
 }
 
 // Another reports whether the answer to a question for r alone is for a secret other than

@@ -1,0 +1,306 @@
+package refsyntax
+
+import (
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/lambdasecrets/secrets/internal/arn"
+)
+
+// A mention is a place of a text that names one of our stores as a reference does.
+type mention struct {
+	scheme string // KMS, SSM, SecretsManager or Literal
+	ours   bool   // the head is one of our schemes, in any case of letters, and not another tool's
+	typo   bool   // the head is one of our schemes misspelled
+	region string // that the form of another tool states
+
+	start, end int    // in the text, what opens and closes it included
+	opener     string // "${", "$(", "{{" or ""
+	alone      bool   // nothing but quotes, brackets and the like stands before it
+	inPath     bool   // a slash stands before it: the path of a URL may hold anything
+
+	colon   bool   // a colon follows the head
+	slashes int    // that follow
+	spaced  bool   // white space stands among them
+	rest    string // what follows them, to the end
+}
+
+// findMention returns the first mention in text, from byte from on, that can be nothing
+// but a reference.
+func findMention(text string, from int) (mention, bool) {
+	if !strings.ContainsAny(text[from:], ":/\\%") {
+		return mention{}, false
+	}
+	for i := from; i < len(text); {
+		n := headOf(text[i:])
+		if m, ok := readMention(text, i, n); ok && m.meant() {
+			return m, true
+		}
+		i += max(n, 1)
+	}
+	return mention{}, false
+}
+
+// headOf returns the length of the name of a scheme at the beginning of text.
+func headOf(text string) int {
+	if n := stray(text, "+.-_"); n >= 0 {
+		return n
+	}
+	return len(text)
+}
+
+// readMention reads the head of n bytes at byte i of text, what separates it from the
+// rest, and what stands around it.
+func readMention(text string, i, n int) (m mention, ok bool) {
+	head, after := text[i:i+n], text[i+n:]
+	if n > 40 || strings.IndexAny(after, ":;/\\ %(") != 0 {
+		return m, false
+	}
+	if name, region, ok := strings.Cut(head, "."); ok && arn.IsRegion(region) {
+		head, m.region = name, region // Serverless: ssm.eu-west-1:/path
+	}
+	if m.readHead(strings.ToLower(head)); m.scheme == "" {
+		return m, false
+	}
+	if arguments, rest, ok := strings.Cut(after, ")"); ok && arguments[0] == '(' {
+		// Serverless: ssm(eu-west-1):/path, ssm(raw):/path
+		for argument := range strings.SplitSeq(arguments[1:], ",") {
+			if argument = strings.TrimSpace(argument); arn.IsRegion(argument) {
+				m.region = argument
+			}
+		}
+		after = rest
+	}
+	if decoded, err := url.PathUnescape(after); err == nil && strings.HasPrefix(after, "%") {
+		after = decoded
+	}
+	if !m.readSeparator(after) {
+		return m, false
+	}
+	m.start, m.end = i, len(text)
+	m.readLead(text[:i])
+	m.readEnd(text)
+	return m, true
+}
+
+// readSeparator reads the colon and the slashes behind a head, and reports whether they
+// may be meant as such. A colon may be mistyped, and slashes may be backslashes.
+func (m *mention) readSeparator(after string) bool {
+	m.rest = strings.TrimLeft(after, ":;/\\ ")
+	separator := after[:len(after)-len(m.rest)]
+	m.colon = strings.Contains(separator, ":")
+	m.slashes = strings.Count(separator, "/") + strings.Count(separator, `\`)
+	m.spaced = strings.Contains(separator, " ")
+	switch {
+	case strings.HasPrefix(separator, "::") && m.slashes == 0: // of a module: ssm::client
+		return false
+	case m.spaced && !m.colon: // ssm // a comment
+		return false
+	case strings.HasPrefix(separator, ";") && m.slashes > 0:
+		return true
+	}
+	return m.colon || m.slashes > 1
+}
+
+// readLead judges what stands before a head.
+func (m *mention) readLead(lead string) {
+	for _, word := range []string{"optional:", "resolve:", "aws:", "amazon:"} {
+		if n := len(lead) - len(word); n >= 0 && strings.EqualFold(lead[n:], word) {
+			lead = lead[:n]
+		}
+	}
+	lead = strings.TrimRight(lead, " \t")
+	if n := len(lead) - 2; n >= 0 && closerOf(lead[n:]) != "" {
+		m.opener, m.start = lead[n:], n
+	}
+	other := func(c rune) bool { return !around(c) && !strings.ContainsRune("${}<([%=!@#", c) }
+	m.alone = strings.IndexFunc(lead, other) < 0
+	m.inPath = strings.HasSuffix(lead, "/") && !strings.HasSuffix(lead, "://")
+}
+
+func closerOf(opener string) string {
+	switch opener {
+	case "${":
+		return "}"
+	case "$(":
+		return ")"
+	case "{{":
+		return "}}"
+	}
+	return ""
+}
+
+// readEnd finds where the mention ends in text, and cuts rest there. Inside a text it
+// guesses: at the first byte that no name, option or field has, or that separates a
+// password from a host.
+func (m *mention) readEnd(text string) {
+	begin := len(text) - len(m.rest)
+	inside, _, closed := strings.Cut(m.rest, closerOf(m.opener))
+	switch end := stray(m.rest, "/_+=.!-:#?&%*"); {
+	case m.opener != "" && closed:
+		m.rest, m.end = inside, begin+len(inside)+len(closerOf(m.opener))
+	case m.alone, m.opener != "":
+	case end >= 0:
+		m.rest = m.rest[:end]
+		fallthrough
+	default:
+		m.rest = strings.TrimRight(m.rest, ".:!?&")
+		m.end = begin + len(m.rest)
+	}
+}
+
+// meant reports whether m can be nothing but a reference.
+func (m mention) meant() bool {
+	switch {
+	case m.scheme == Literal:
+		return m.placed()
+	case strings.TrimFunc(m.rest, blank) == "":
+		return m.alone && m.placed()
+	case m.scheme == KMS: // names a key for most other tools: gcp-kms://, aws-kms://alias/x
+		return m.placed() || beginsEncrypted(m.rest)
+	case m.ours && m.opener == "{{", m.opener == "${" && m.colon:
+		return m.slashes > 0 || m.named()
+	case m.alone:
+		return m.meantAlone()
+	case m.inPath, m.typo, m.spaced:
+		return false
+	}
+	return m.colon && m.slashes > 1
+}
+
+// placed reports whether m begins as our references do, at a place for one.
+func (m mention) placed() bool {
+	separated := m.colon && m.slashes > 0
+	if !m.ours || !separated {
+		return false
+	}
+	return m.alone || m.opener == "{{"
+}
+
+// meantAlone is for a text that begins with a store's name.
+func (m mention) meantAlone() bool {
+	oneSlash := m.slashes == 1
+	switch {
+	case m.slashes == 0:
+		return !m.typo && m.named()
+	case oneSlash && m.typo, oneSlash && !m.colon:
+		return false
+	}
+	return m.ours || !strings.HasPrefix(m.rest, "projects/") // Google's Secret Manager
+}
+
+// named reports whether what follows a store's name and a colon is a name, rather than a
+// port, the tag of an image, an action of IAM or prose.
+func (m mention) named() bool {
+	rest := strings.TrimRight(strings.TrimRightFunc(m.rest, around), "})>]%")
+	rest = strings.TrimLeft(rest, quotes)
+	name := rest[:strings.IndexAny(rest+":", ":?#~,")]
+	level, _, _ := strings.Cut(name, "/")
+	isTag := strings.Trim(strings.TrimPrefix(level, "v"), "0123456789.") == "" // or a port
+	switch {
+	case arn.Is(rest):
+		return true
+	case m.opener == "${" && strings.HasPrefix(rest, "${"): // ${ssm:${self:custom.path}}
+		return true
+	case isTag, slices.Contains(tags, name), isAction(name), stray(name, "/_+=.@!-") >= 0:
+		return false
+	case strings.IndexByte("-+=", name[0]) >= 0: // ${SSM:-none} of a shell
+		return false
+	}
+	// The short name is too short to mean a store by itself: sm:px-4.
+	if m.ours && m.scheme == SecretsManager {
+		return m.opener != "" || strings.ContainsAny(rest, "/#")
+	}
+	return true
+}
+
+var tags = []string{"latest", "stable", "main", "master", "edge", "dev", "nightly"}
+
+// isAction reports whether text is the name of an action, such as GetParameter or Get*,
+// or a condition key's.
+func isAction(text string) bool {
+	if name, _, tagged := strings.Cut(text, "/"); tagged {
+		return strings.EqualFold(name, "resourceTag") || strings.HasPrefix(text, "resource/Allow")
+	}
+	hasVerb := func(verb string) bool { return strings.HasPrefix(text, verb) }
+	return stray(text, "*") < 0 && slices.ContainsFunc(strings.Fields(verbs), hasVerb)
+}
+
+const verbs = "* Get Put List Describe Create Delete Update Batch Add Remove Send Start Stop " +
+	"Cancel Tag Untag Rotate Restore Replicate Validate Label Unlabel Register Deregister " +
+	"Modify Resume Terminate Associate Disassociate Reset " +
+	"Overwrite Recursive DocumentType SourceInstanceARN"
+
+// readHead finds the scheme that a head names: ours, that of another tool for the same
+// store, or a misspelled one.
+func (m *mention) readHead(head string) {
+	switch head {
+	case KMS, SSM, SecretsManager, Literal:
+		m.scheme, m.ours = head, true
+		return
+	case short:
+		m.scheme, m.ours = SecretsManager, true
+		return
+	case "ssm-secure": // CloudFormation's
+		m.scheme, m.ours = SSM, true
+		return
+	}
+	name := unseparated.Replace(head)
+	bare := name
+	for _, prefix := range []string{"secretref", "ref", "xcrypteia", "crypteia", "aws", "amazon"} {
+		bare = strings.TrimPrefix(bare, prefix)
+	}
+	switch bare {
+	case KMS, SSM, SecretsManager:
+		m.scheme = bare
+	case "ssmparameter", "ssmparameters", "ssmparam", "ssmparameterstore", "ssmps", "ssmpath",
+		"parameterstore", "paramstore", "systemsmanager":
+		m.scheme = SSM
+	case "secretmanager":
+		m.scheme = SecretsManager
+	case name:
+		m.scheme = misspelled(name)
+		m.typo = m.scheme != ""
+	case "smp", "ps", "param", "parameter", "parameters": // that only behind aws and the like
+		m.scheme = SSM
+	case short, "secrets", "secret", "asm":
+		m.scheme = SecretsManager
+	}
+}
+
+var unseparated = strings.NewReplacer("-", "", "_", "", "+", "", ".", "")
+
+// misspelled returns the scheme that a head is one or two slips away from, or "".
+func misspelled(head string) string {
+	madeOf := func(letters string) bool { return strings.Trim(head, letters) == "" }
+	ends := strings.HasPrefix(head, "s") && strings.HasSuffix(head, "m")
+	switch n := len(head); {
+	case n < 2 || n > len(SecretsManager)+2:
+	case n > 5:
+		if head[0] == 's' && near(head, SecretsManager, 2) {
+			return SecretsManager
+		}
+	case madeOf("sm") && ends: // mms and sms are schemes
+		return SecretsManager
+	case madeOf("kms"): // what follows has to begin as a ciphertext does
+		return KMS
+	case head == "ssn":
+		return SSM
+	}
+	return ""
+}
+
+// near reports whether a becomes b by inserting, dropping or replacing that many letters.
+func near(a, b string, slips int) bool {
+	for a != "" && strings.HasPrefix(b, a[:1]) {
+		a, b = a[1:], b[1:]
+	}
+	if a == b || slips == 0 {
+		return a == b
+	}
+	nextA, nextB := a[min(1, len(a)):], b[min(1, len(b)):]
+	slips--
+	dropped := near(nextA, b, slips) || near(a, nextB, slips)
+	return dropped || near(nextA, nextB, slips)
+}
