@@ -41,8 +41,7 @@ func (c Case) Next() string {
 	}
 	switch c.Class {
 	case Throttled:
-		op, _ := iam.Lookup(c.Operation)
-		return op.Quota
+		return iam.Quota(c.Operation)
 	case NotFound:
 		return c.missing()
 	case AccessDenied:

@@ -1,105 +1,38 @@
-// Package iam holds one table: which IAM action on which resource each AWS call of this
-// module needs, and what CloudTrail says of it. Error details, the policy printer and the
-// embedded endpoint's access checks all read it, so that what an error tells people to
-// allow is what the endpoint then accepts.
+// Package iam says which IAM resource each AWS call of this module needs, and what
+// throttles the call. Error details, the policy printer and the embedded endpoint's access
+// checks all read it, so that what an error tells people to allow is what the endpoint then
+// accepts.
 //
 // It evaluates nothing and makes no calls.
 package iam
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/lambdasecrets/secrets/internal/arn"
 )
 
-// Operation describes one read operation. Its Action is also its name in this module:
-// "ssm:GetParameters".
-type Operation struct {
-	Action   string // IAM action; service prefix, colon, operation
-	Target   string // X-Amz-Target on the wire
-	Resource string // resource form for a policy, placeholders in capitals
-	Event    string // CloudTrail event name
-	Source   string // CloudTrail event source
-	Recorded string // what of it CloudTrail records; "" when nothing does
-	Hint     string // what people get wrong
-	Quota    string // what throttles it, and what to do
-}
-
-// The three Get operations share one quota.
-const parameterQuota = "Parameter Store answers 40 reads a second per account and Region, " +
-	"GetParameter, GetParameters and GetParametersByPath together: turn on its higher " +
-	"throughput, or raise the TTL"
-
-// The operations this module calls, in the order of its schemes. All are CloudTrail
-// management events of kind read.
-var operations = []Operation{
-	{
-		Action: "kms:Decrypt", Target: "TrentService.Decrypt",
-		Resource: "arn:PARTITION:kms:REGION:ACCOUNT:key/KEY-ID",
-		Event:    "Decrypt", Source: "kms.amazonaws.com",
-		Recorded: "every call, the encryption context in plain text",
-		Hint: "name the key, not an alias: an alias ARN as Resource grants nothing; the key " +
-			"policy must allow it too",
-		Quota: "KMS answers 10,000 cryptographic requests a second per account (100,000 in the " +
+// Quota says what throttles an action of this module, and what to do.
+func Quota(action string) string {
+	switch action {
+	case "kms:Decrypt":
+		return "KMS answers 10,000 cryptographic requests a second per account (100,000 in the " +
 			"largest Regions), those made by other services for it included: ask for more in " +
-			"Service Quotas",
-	},
-	{
-		Action: "ssm:GetParameter", Target: "AmazonSSM.GetParameter",
-		Resource: "arn:PARTITION:ssm:REGION:ACCOUNT:parameter/NAME",
-		Event:    "GetParameter", Source: "ssm.amazonaws.com",
-		Recorded: "every call but those that end in ParameterNotFound",
-		Hint:     "ssm:GetParameters does not include it",
-		Quota:    parameterQuota,
-	},
-	{
-		Action: "ssm:GetParameters", Target: "AmazonSSM.GetParameters",
-		Resource: "arn:PARTITION:ssm:REGION:ACCOUNT:parameter/NAME",
-		Event:    "GetParameters", Source: "ssm.amazonaws.com", Recorded: "every call",
-		Hint: "one name that is denied denies the whole call; ssm:GetParameter does not " +
-			"include it",
-		Quota: parameterQuota,
-	},
-	{
-		Action: "ssm:GetParametersByPath", Target: "AmazonSSM.GetParametersByPath",
-		Resource: "arn:PARTITION:ssm:REGION:ACCOUNT:parameter/PATH/*",
-		Event:    "GetParametersByPath", Source: "ssm.amazonaws.com", Recorded: "every call",
-		Hint:  "checked once, on the path as sent; what stands below it is not checked again",
-		Quota: parameterQuota,
-	},
-	{
-		Action: "secretsmanager:GetSecretValue", Target: "secretsmanager.GetSecretValue",
-		Resource: "arn:PARTITION:secretsmanager:REGION:ACCOUNT:secret:NAME-??????",
-		Event:    "GetSecretValue", Source: "secretsmanager.amazonaws.com",
-		Recorded: "every call",
-		Hint: "end the name in -??????, never in -*, which would cover every name that " +
-			"begins alike",
-		Quota: "Secrets Manager answers 10,000 GetSecretValue a second per account and " +
-			"Region, which cannot be raised: raise the TTL",
-	},
-	{
-		Action: "secretsmanager:BatchGetSecretValue", Target: "secretsmanager.BatchGetSecretValue",
-		Resource: "*",
-		Event:    "GetSecretValue", Source: "secretsmanager.amazonaws.com",
-		Recorded: "one event per secret",
-		Hint: `takes no resource, so only Resource "*" grants it; ` +
-			"secretsmanager:GetSecretValue is needed per secret besides",
-		Quota: "Secrets Manager answers 100 BatchGetSecretValue a second per account and Region, " +
-			"which cannot be raised: leave WithBatchGetSecretValue out",
-	},
-}
-
-// All returns the operations. The slice is the caller's.
-func All() []Operation { return append([]Operation(nil), operations...) }
-
-// Lookup finds an operation by its action.
-func Lookup(action string) (Operation, bool) {
-	for _, op := range operations {
-		if op.Action == action {
-			return op, true
-		}
+			"Service Quotas"
+	case "ssm:GetParameter", "ssm:GetParameters", "ssm:GetParametersByPath":
+		return "Parameter Store answers 40 reads a second per account and Region, " +
+			"GetParameter, GetParameters and GetParametersByPath together: turn on its higher " +
+			"throughput, or raise the TTL"
+	case "secretsmanager:GetSecretValue":
+		return "Secrets Manager answers 10,000 GetSecretValue a second per account and " +
+			"Region, which cannot be raised: raise the TTL"
+	case "secretsmanager:BatchGetSecretValue":
+		return "Secrets Manager answers 100 BatchGetSecretValue a second per account and Region, " +
+			"which cannot be raised: leave WithBatchGetSecretValue out"
 	}
-	return Operation{}, false
+	return ""
 }
 
 // Need is one permission.
@@ -125,38 +58,30 @@ type Scope struct{ Partition, Region, Account string }
 func (s Scope) Needs(action string, ids ...string) []Need {
 	var needs []Need
 	add := func(action, resource string) {
-		for _, n := range needs {
-			if n.Action == action && n.Resource == resource {
-				return
-			}
+		same := func(n Need) bool { return n.Action == action && n.Resource == resource }
+		if !slices.ContainsFunc(needs, same) {
+			needs = append(needs, Need{Action: action, Resource: resource})
 		}
-		needs = append(needs, Need{Action: action, Resource: resource})
 	}
-	const getSecret = "secretsmanager:GetSecretValue"
-	switch action {
-	case "kms:Decrypt":
-		if len(ids) == 0 {
-			ids = []string{""}
-		}
-		for _, id := range ids {
+	const getSecret, batch = "secretsmanager:GetSecretValue", "secretsmanager:BatchGetSecretValue"
+	switch {
+	case action == "kms:Decrypt" && len(ids) == 0:
+		ids = []string{""}
+	case action == batch:
+		add(batch, "*")
+	}
+	for _, id := range ids {
+		switch action {
+		case "kms:Decrypt":
 			add(action, s.KeyARN(id))
-		}
-	case "ssm:GetParameter", "ssm:GetParameters":
-		for _, id := range ids {
+		case "ssm:GetParameter", "ssm:GetParameters":
 			add(action, s.ParameterARN(id))
 			if secret, ok := ReferenceSecret(id); ok {
 				add(getSecret, s.SecretARN(secret))
 			}
-		}
-	case "ssm:GetParametersByPath":
-		for _, id := range ids {
+		case "ssm:GetParametersByPath":
 			add(action, s.ParameterARN(strings.TrimRight(id, "/"))+"/*")
-		}
-	case "secretsmanager:BatchGetSecretValue":
-		add(action, "*")
-		fallthrough
-	case getSecret:
-		for _, id := range ids {
+		case getSecret, batch:
 			add(getSecret, s.SecretARN(id))
 		}
 	}
@@ -167,18 +92,25 @@ func (s Scope) Needs(action string, ids ...string) []Need {
 // besides. Under the default key, alias/aws/ssm, nothing is needed. parameter is a name
 // or ARN, key as in [Scope.KeyARN].
 func (s Scope) ParameterKey(parameter, key string) Need {
-	return Need{Action: "kms:Decrypt", Resource: s.KeyARN(key), Condition: map[string]string{
-		"kms:ViaService":                      "ssm." + s.fill().Region + "." + dnsSuffix(s.Region),
-		"kms:EncryptionContext:PARAMETER_ARN": s.ParameterARN(parameter),
-	}}
+	return s.keyThrough("ssm", key, "PARAMETER_ARN", s.ParameterARN(parameter))
 }
 
 // SecretKey is the same for a secret under a customer managed key.
 func (s Scope) SecretKey(secret, key string) Need {
-	service := "secretsmanager." + s.fill().Region + "." + dnsSuffix(s.Region)
+	return s.keyThrough("secretsmanager", key, "SecretARN", s.SecretARN(secret))
+}
+
+// keyThrough is the permission to use a key through a service, which names what it decrypts
+// in the encryption context.
+func (s Scope) keyThrough(service, key, name, value string) Need {
+	// Only China's suffix differs among the partitions this was checked for.
+	suffix := ".amazonaws.com"
+	if arn.Partition(s.Region) == "aws-cn" {
+		suffix += ".cn"
+	}
 	return Need{Action: "kms:Decrypt", Resource: s.KeyARN(key), Condition: map[string]string{
-		"kms:ViaService":                  service,
-		"kms:EncryptionContext:SecretARN": s.SecretARN(secret),
+		"kms:ViaService":                service + "." + s.fill().Region + suffix,
+		"kms:EncryptionContext:" + name: value,
 	}}
 }
 
@@ -216,15 +148,13 @@ func (s Scope) SecretARN(id string) string {
 // FullSecretARN tells whether a secret's ARN ends in the hyphen and six characters of a
 // full one.
 func FullSecretARN(secret string) bool {
-	i := strings.LastIndexByte(secret, '-')
-	if i < 0 || len(secret)-i-1 != 6 {
-		return false
-	}
-	return !strings.ContainsFunc(secret[i+1:], func(r rune) bool {
-		letter := 'a' <= r|0x20 && r|0x20 <= 'z'
-		digit := '0' <= r && r <= '9'
+	i := strings.LastIndexFunc(secret, func(c rune) bool {
+		letter := 'a' <= c|0x20 && c|0x20 <= 'z'
+		digit := '0' <= c && c <= '9'
 		return !letter && !digit
 	})
+	hyphen := i >= 0 && secret[i] == '-'
+	return hyphen && len(secret)-i == len("-AbCdEf")
 }
 
 // KeyARN is the resource that covers a key given by ID or ARN; key/* for "" and for
@@ -244,40 +174,27 @@ func (s Scope) KeyARN(key string) string {
 	return s.fill().arn("kms", "key/"+key)
 }
 
+// ReferencePrefix begins the names of Parameter Store's references to Secrets Manager.
+const ReferencePrefix = "/aws/reference/secretsmanager/"
+
 // ReferenceSecret returns the secret's name when a parameter name is one of Parameter
-// Store's references to Secrets Manager, /aws/reference/secretsmanager/NAME[:selector].
+// Store's references to Secrets Manager, with or without selector.
 func ReferenceSecret(parameter string) (name string, ok bool) {
-	name, ok = strings.CutPrefix(trimSelector(parameter, 0), "/aws/reference/secretsmanager/")
+	name, ok = strings.CutPrefix(trimSelector(parameter, 0), ReferencePrefix)
 	return name, ok && name != ""
 }
 
-// dnsSuffix is the end of kms:ViaService values. Only China's differs among the
-// partitions this was checked for.
-func dnsSuffix(region string) string {
-	if arn.Partition(region) == "aws-cn" {
-		return "amazonaws.com.cn"
-	}
-	return "amazonaws.com"
-}
-
 func (s Scope) fill() Scope {
-	if s.Partition == "" {
-		s.Partition = arn.Partition(s.Region)
+	return Scope{
+		Partition: cmp.Or(s.Partition, arn.Partition(s.Region)),
+		Region:    cmp.Or(s.Region, "*"),
+		Account:   cmp.Or(s.Account, "*"),
 	}
-	if s.Region == "" {
-		s.Region = "*"
-	}
-	if s.Account == "" {
-		s.Account = "*"
-	}
-	return s
 }
 
 func (s Scope) arn(service, resource string) string {
-	return arn.ARN{
-		Partition: s.Partition, Service: service, Region: s.Region, Account: s.Account,
-		Resource: resource,
-	}.String()
+	return arn.ARN{Partition: s.Partition, Service: service, Region: s.Region,
+		Account: s.Account, Resource: resource}.String()
 }
 
 // trimSelector cuts name at its first colon after the given number of colons.
