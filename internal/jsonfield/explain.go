@@ -31,78 +31,63 @@ func Explain(name, doc, path string, err error) (problem, hint string) {
 
 // missing tells why a valid document has no such field.
 func missing(name, doc, path string) (problem, hint string) {
+	const drop = "drop the #field, or store a JSON object"
+	none := "the JSON value has no field " + name
 	if strings.Contains(path, "?") {
-		return "the JSON value has no field " + name, "options stand before the " +
-			"field: ?name=value#field"
+		return none, "options stand before the field: ?name=value#field"
 	}
 	d, err := Index(doc)
 	if err != nil {
-		return "the JSON value has no field " + name, ""
+		return none, ""
 	}
-	switch d.root.kind() {
-	case "a string":
-		return d.root.stringInstead(name)
+	switch kind := d.root.kind(); kind {
+	case "an object":
 	case "an array":
 		return "the value is an array, and has no field " + name,
-			"its elements are #0, #1 and so on: write " +
-				"#0." + strings.Trim(name, `"`) + ", or store an object"
-	case "an object":
-	default:
-		return "the value is " + d.root.kind() + ", not a JSON object, so it has no " +
-				"field " + name,
-			"drop the #field, or store a JSON object"
-	}
-	if at, n := d.deepest(path); n != nil && !n.hasChildren() {
-		problem = fmt.Sprintf("field %s is %s, not an object, so there is no field "+
-			"%s", at, n.kind(), name)
-		if inner, _ := n.value(); n.text[0] == '"' && begins(inner) {
-			return problem, "it holds JSON in a string: store it as an object, or " +
-				"read the whole of it and parse it"
+			"its elements are #0, #1 and so on: write #0." + strings.Trim(name, `"`) +
+				", or store an object"
+	case "a string":
+		if d.root.holdsJSON() {
+			return "the value is a JSON string that holds JSON: encoded twice, so it has " +
+					"no field " + name,
+				"store the object itself, without quotes around it and without backslashes"
 		}
-		return problem, "check the path"
+		return "the value is a JSON string, so it has no field " + name, drop
+	default:
+		return "the value is " + kind + ", not a JSON object, so it has no field " + name, drop
 	}
-	return "the JSON value has no field " + name, "check the spelling; fields are " +
-		"case-sensitive"
-}
-
-// stringInstead tells what is wrong with a document that is one string.
-func (n *node) stringInstead(name string) (problem, hint string) {
-	if inner, err := n.value(); err == nil && begins(inner) {
-		return "the value is a JSON string that holds JSON: encoded twice, so it has " +
-				"no field " + name,
-			"store the object itself, without quotes around it and without backslashes"
+	at, n := d.deepest(path)
+	if n == nil || begins(n.text) {
+		return none, "check the spelling; fields are case-sensitive"
 	}
-	return "the value is a JSON string, so it has no field " + name,
-		"drop the #field, or store a JSON object"
+	problem = "field " + at + " is " + n.kind() + ", not an object, so there is no field " + name
+	if n.holdsJSON() {
+		return problem, "it holds JSON in a string: store it as an object, or read the whole of " +
+			"it and parse it"
+	}
+	return problem, "check the path"
 }
 
 // deepest returns the longest beginning of a path that the document has, which is
 // shorter than the path, and what stands there.
 func (d *Document) deepest(path string) (at string, n *node) {
-	keys, err := split(path)
-	if err != nil {
-		return "", nil
-	}
+	keys, _ := split(path) // Lookup read it
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	n = d.root
-	for i, key := range keys {
-		next := n.child(key)
-		if next == nil {
-			if i == 0 {
-				return "", nil
-			}
-			return strings.Join(keys[:i], "."), n
-		}
-		n = next
+	next := d.root.child(keys[0])
+	for i := 1; next != nil && i < len(keys); i++ {
+		at, n = strings.Join(keys[:i], "."), next
+		next = n.child(keys[i])
 	}
-	return "", nil
+	return at, n
 }
 
-// hasChildren reports whether n is an object or an array.
-func (n *node) hasChildren() bool { return n.text[0] == '{' || n.text[0] == '[' }
+// holdsJSON reports whether n is a string of what begins like a JSON object or array.
+func (n *node) holdsJSON() bool {
+	inner, _ := n.value()
+	return n.text[0] == '"' && begins(inner)
+}
 
-// kind names what n is.
 func (n *node) kind() string {
 	switch n.text[0] {
 	case '{':
@@ -122,12 +107,12 @@ func (n *node) kind() string {
 // begins reports whether text begins like a JSON object or array.
 func begins(text string) bool {
 	text = strings.TrimLeft(text, " \t\r\n")
-	return strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")
+	return text != "" && strings.IndexByte("{[", text[0]) >= 0
 }
 
 // notJSON tells the usual faults of a text that is no JSON apart.
 func notJSON(doc string) (problem, hint string) {
-	const drop = "drop the #field, or store a JSON object"
+	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(doc))
 	switch {
 	case doc == "":
 		return "the value is empty", "store a JSON object"
@@ -136,14 +121,16 @@ func notJSON(doc string) (problem, hint string) {
 			"it (UTF-8 without BOM)"
 	case strings.HasPrefix(doc, "\xff\xfe"), strings.HasPrefix(doc, "\xfe\xff"):
 		return "the value is UTF-16", "store the JSON as UTF-8"
-	case !begins(doc) && encoded(doc):
+	case err == nil && begins(string(decoded)):
 		return "the value is base64 text that holds JSON", "store the JSON itself"
 	case !begins(doc) && !strings.HasPrefix(strings.TrimSpace(doc), `"`):
-		return "the value is not JSON", drop
-	case !utf8.ValidString(doc):
-		return fmt.Sprintf("the value has bytes that are not UTF-8, from byte %d "+
-				"on", invalidFrom(doc)),
-			"store the JSON as UTF-8"
+		return "the value is not JSON", "drop the #field, or store a JSON object"
+	}
+	for i, c := range doc {
+		if c == utf8.RuneError && !strings.HasPrefix(doc[i:], "\ufffd") {
+			return fmt.Sprintf("the value has bytes that are not UTF-8, from byte %d on", i+1),
+				"store the JSON as UTF-8"
+		}
 	}
 	return syntax(doc)
 }
@@ -158,8 +145,7 @@ func syntax(doc string) (problem, hint string) {
 	// The offset counts from 1 and is that of the first byte that does not fit.
 	at := max(int(err.Offset), 1)
 	if at > len(doc) || strings.Contains(err.Error(), "unexpected end") {
-		return fmt.Sprintf("the JSON ends too early, after %d "+
-			"bytes", len(doc)), "store the whole of it"
+		return fmt.Sprintf("the JSON ends too early, after %d bytes", len(doc)), "store the whole of it"
 	}
 	where := fmt.Sprintf(" at byte %d", at)
 	before := strings.TrimRight(doc[:at-1], " \t\r\n")
@@ -177,22 +163,4 @@ func syntax(doc string) (problem, hint string) {
 	}
 	return fmt.Sprintf("it begins like JSON; not JSON from byte %d on", at),
 		"store valid JSON: double quotes around names and strings, no comments, nothing behind it"
-}
-
-// invalidFrom returns the place of the first byte that is not UTF-8, counted from 1.
-func invalidFrom(doc string) int {
-	for i := 0; i < len(doc); {
-		r, size := utf8.DecodeRuneInString(doc[i:])
-		if r == utf8.RuneError && size == 1 {
-			return i + 1
-		}
-		i += size
-	}
-	return len(doc)
-}
-
-// encoded reports whether doc is base64 of a text that begins like JSON.
-func encoded(doc string) bool {
-	raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(doc))
-	return err == nil && begins(string(raw))
 }

@@ -119,7 +119,7 @@ func split(path string) ([]string, error) {
 func (n *node) child(key string) *node {
 	if n.children == nil {
 		n.children = map[string]*node{}
-		if n.hasChildren() {
+		if begins(n.text) {
 			s := scanner{text: n.text, visit: func(k, value string) {
 				n.children[k] = &node{text: value}
 			}}

@@ -22,6 +22,8 @@ const (
 	anyStore   = KMS + " " + SSM + " " + SecretsManager
 	wordHint   = "write none or console, or a pair as context.NAME=value"
 	pairPrefix = "context."
+
+	selectorHint = "write the selector after the name: :3 or :label"
 )
 
 // options is the one table of options, in the order in which they are printed. Parsing,
@@ -59,31 +61,33 @@ var options = [...]option{
 // parts is what [Ref.With] sets besides, and what stands elsewhere in text: after the name,
 // in the tail of an ARN, after #.
 var parts = [...]option{
-	{key: "stage", schemes: SSM, set: setStage},
-	{key: "version", schemes: SSM, set: setVersion},
-	{key: "field", schemes: anyStore, hint: "write #name, #a.b.0 or #/a/b", set: setField},
+	{key: "stage", schemes: SSM, hint: selectorHint, set: setStage},
+	{key: "version", schemes: SSM, hint: selectorHint, set: setVersion},
+	{key: "field", schemes: anyStore, hint: "write it last, after #, as #name, #a.b.0 or #/a/b",
+		set: setField},
 	{key: "text", schemes: anyStore, hint: bracesHint, set: setTemplate},
 }
 
 // takenBy reports whether references of the scheme take o. No scheme's name is in another.
 func (o option) takenBy(scheme string) bool { return strings.Contains(o.schemes, scheme) }
 
-// optionHint lists what references of the scheme take in their text.
-func optionHint(scheme string) string {
-	if scheme == Literal {
-		return "a literal takes no options and no field"
-	}
+// optionHint says what references of the scheme take in their text in place of the key.
+func optionHint(scheme, key string) string {
 	var keys []string
+	for _, o := range parts {
+		if o.key == key && o.takenBy(scheme) {
+			return o.hint
+		}
+	}
 	for _, o := range options {
 		if o.takenBy(scheme) {
 			keys = append(keys, strings.Replace(o.key, pairPrefix, pairPrefix+"NAME", 1))
 		}
 	}
-	hint := scheme + " takes " + strings.Join(keys, ", ") + "; write the field last, after #"
-	if scheme == SSM {
-		hint += "; write the selector after the name: :3 or :label"
+	if keys == nil {
+		return "a " + scheme + " takes no options and no field"
 	}
-	return hint
+	return scheme + " takes " + strings.Join(keys, ", ")
 }
 
 // stated returns the text of the options that r states, and of its field. A parameter's
@@ -128,7 +132,7 @@ func (r *Ref) with(name, key, value string, tables ...[]option) error {
 			}
 		}
 	}
-	return fail(name+problem, optionHint(r.Scheme))
+	return fail(name+problem, optionHint(r.Scheme, key))
 }
 
 // named puts the option's name before what is wrong with it, and adds the hint if there is
