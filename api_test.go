@@ -193,41 +193,56 @@ func changes(want, got string) string {
 // Every exported function, option, kind and method is used in an Example, so that its page shows how.
 func TestAPI_HasExamples(t *testing.T) {
 	t.Parallel()
-	fset := token.NewFileSet()
-	source, err := parser.ParseFile(fset, "example_test.go", nil, parser.SkipObjectResolution)
-	if err != nil {
-		t.Fatal(err)
-	}
-	used := map[string]bool{}
-	ast.Inspect(source, func(n ast.Node) bool {
-		if s, ok := n.(*ast.SelectorExpr); ok {
-			used[s.Sel.Name] = true
+	for dir, golden := range map[string]string{".": "api", "secretstest": "api-secretstest",
+		"secretsql": "api-secretsql", "secrethttp": "api-secrethttp"} {
+		used := usedInExamples(t, dir)
+		text, err := os.ReadFile("testdata/" + golden + ".golden")
+		if err != nil {
+			t.Fatal(err)
 		}
-		return true
-	})
+		for line := range strings.Lines(string(text)) {
+			name := line
+			switch {
+			case strings.HasPrefix(line, "func ("):
+				_, name, _ = strings.Cut(line, ") ")
+			case strings.HasPrefix(line, "func "):
+				name = strings.TrimPrefix(line, "func ")
+			case strings.HasPrefix(line, "\tErr") && strings.Contains(line, "errors.New"):
+				name = strings.TrimPrefix(line, "\t")
+			default:
+				continue
+			}
+			if name = name[:strings.IndexAny(name, "([ ")]; !used[name] {
+				t.Errorf("%s: no Example uses %s", dir, name)
+			}
+		}
+	}
+}
+
+// usedInExamples returns the names that the Examples of a package select.
+func usedInExamples(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	used := map[string]bool{}
 	// What prints a Value or a Ref is used by fmt, log/slog and encoding/json, and so in every Example.
 	for _, name := range []string{"Format", "GoString", "LogValue", "MarshalText", "String", "UnmarshalText",
 		"Error", "Unwrap"} {
 		used[name] = true
 	}
-	golden, err := os.ReadFile("testdata/api.golden")
-	if err != nil {
-		t.Fatal(err)
+	files, err := filepath.Glob(filepath.Join(dir, "example*_test.go"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s has no Examples: %v", dir, err)
 	}
-	for line := range strings.Lines(string(golden)) {
-		name := line
-		switch {
-		case strings.HasPrefix(line, "func ("):
-			_, name, _ = strings.Cut(line, ") ")
-		case strings.HasPrefix(line, "func "):
-			name = strings.TrimPrefix(line, "func ")
-		case strings.HasPrefix(line, "\tErr") && strings.Contains(line, "errors.New"):
-			name = strings.TrimPrefix(line, "\t")
-		default:
-			continue
+	for _, file := range files {
+		source, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
 		}
-		if name = name[:strings.IndexAny(name, "([ ")]; !used[name] {
-			t.Errorf("no Example uses %s", name)
-		}
+		ast.Inspect(source, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok {
+				used[s.Sel.Name] = true
+			}
+			return true
+		})
 	}
+	return used
 }
