@@ -16,10 +16,16 @@ import (
 // Region is where an [Endpoint] is.
 const Region = "eu-west-1"
 
-// An Endpoint answers as KMS, Systems Manager Parameter Store and Secrets Manager do, in one account and Region, with their error codes, limits and access
-// checks, so that a test runs the whole stack, the SDK's clients included. It is in memory and opens no port. Its methods are safe for concurrent
+// An Endpoint answers as KMS, Systems Manager Parameter Store and Secrets Manager do, in one account
+// and Region, with their error codes, limits and access checks, so that a test runs the whole stack,
+// the SDK's clients included. It is in memory and opens no port. Its methods are safe for concurrent
 // use; those that seed it panic on what the service would refuse, as an empty name.
+//
+// Where waiting is part of what is tested, run the test in a testing/synctest bubble, in which it
+// takes no time: Fail with a retryable kind, and a latency of more than a second, end the test
+// anywhere else.
 type Endpoint struct {
+	t      testing.TB
 	server *endpoint.Server
 	store  *endpoint.Store
 	client *http.Client
@@ -43,7 +49,7 @@ func StartEndpoint(t testing.TB) *Endpoint {
 		pipe.Close() // for the case that Serve had not begun
 		<-served
 	})
-	e := &Endpoint{server: server, store: server.Region(Region), client: &http.Client{Transport: transport}}
+	e := &Endpoint{t: t, server: server, store: server.Region(Region), client: &http.Client{Transport: transport}}
 	e.key = e.store.CreateKey()
 	return e
 }
@@ -80,9 +86,9 @@ func (e *Endpoint) FinishRotation(name string) { e.store.FinishRotation(name) }
 // DeleteSecret marks a secret for deletion.
 func (e *Endpoint) DeleteSecret(name string) { e.store.DeleteSecret(name) }
 
-// Encrypt returns a kms:// reference to plaintext (at most 4096 bytes), encrypted under the Endpoint's one key. The encryption context may be nil; otherwise the
-// reference states it. What stands between kms:// and ? is the bare ciphertext, as a variable of
-// WithVars(KMS, …) holds it.
+// Encrypt returns a kms:// reference to plaintext (at most 4096 bytes), encrypted under the
+// Endpoint's one key. The encryption context may be nil; otherwise the reference states it. What
+// stands between kms:// and ? is the bare ciphertext, as a variable of WithVars(KMS, …) holds it.
 func (e *Endpoint) Encrypt(plaintext string, encryptionContext map[string]string) (ref string) {
 	r := secrets.Ciphertext(e.store.Encrypt(e.key, []byte(plaintext), encryptionContext))
 	for name, value := range encryptionContext {
@@ -94,12 +100,20 @@ func (e *Endpoint) Encrypt(plaintext string, encryptionContext map[string]string
 // KeyARN returns the ARN of the key that Encrypt uses.
 func (e *Endpoint) KeyARN() string { return e.key }
 
-// SetPolicy makes the Endpoint allow only what an IAM policy document allows, as the role's only policy. Before, everything is allowed.
+// SetPolicy makes the Endpoint allow only what an IAM policy document allows, as the role's only
+// policy. Before, everything is allowed.
 func (e *Endpoint) SetPolicy(document string) error { return e.server.SetPolicy(document) }
 
-// Fail makes requests fail until heal is called: those of an operation such as "ssm:GetParameters", a service, "ssm:*", or all, "*". The kind is
-// [secrets.ErrThrottled], [secrets.ErrAccessDenied] or [secrets.ErrUnavailable] (a 503 without a body that the SDK could read); it panics on another.
+// Fail makes requests fail until heal is called: those of an operation such as
+// "ssm:GetParameters", a service, "ssm:*", or all, "*". The kind is [secrets.ErrThrottled],
+// [secrets.ErrAccessDenied] or [secrets.ErrUnavailable] (a 503 without a body that the SDK could
+// read); it panics on another. A read retries the first and the last until its deadline, so these
+// end the test if it is not in a testing/synctest bubble.
 func (e *Endpoint) Fail(operation string, kind error) (heal func()) {
+	e.t.Helper()
+	if retryable(kind) && !inBubble() {
+		e.t.Fatalf("secretstest: Fail(%q, %v): %s", operation, kind, realTime)
+	}
 	var do endpoint.Action
 	switch {
 	case errors.Is(kind, secrets.ErrThrottled):
@@ -114,8 +128,15 @@ func (e *Endpoint) Fail(operation string, kind error) (heal func()) {
 	return e.server.Fault(endpoint.Fault{Do: do, Operation: operation}).Remove
 }
 
-// SetLatency delays every answer by d.
-func (e *Endpoint) SetLatency(d time.Duration) { e.server.SetLatency("*", d) }
+// SetLatency delays every answer by d. It ends the test if d is more than a second and the test is
+// not in a testing/synctest bubble.
+func (e *Endpoint) SetLatency(d time.Duration) {
+	e.t.Helper()
+	if d > time.Second && !inBubble() {
+		e.t.Fatalf("secretstest: SetLatency(%v): %s", d, realTime)
+	}
+	e.server.SetLatency("*", d)
+}
 
 // Calls returns how many requests of an operation there were: "kms:Decrypt", "ssm:*", "*".
 func (e *Endpoint) Calls(operation string) int { return e.server.Count(operation) }

@@ -125,12 +125,14 @@ func (f *Fake) Delete(ref string) {
 func (f *Fake) Fail(ref string, err error) {
 	f.t.Helper()
 	if retryable(err) && !inBubble() {
-		f.t.Fatalf("secretstest: Fail(%q, %v): a read retries this error until its deadline, or for 10 s, "+
-			"and here that is real time. Run the test in a bubble, where it takes none: "+
-			"synctest.Test(t, func(t *testing.T) { … }). FailNext works without one", shown(ref), err)
+		f.t.Fatalf("secretstest: Fail(%q, %v): %s. FailNext works without one", shown(ref), err, realTime)
 	}
 	f.fail("Fail", ref, err, -1)
 }
+
+// realTime says why a test ends rather than wait, and what to do.
+const realTime = "a read waits for this, until its deadline or for 10 s, and here that is real time. " +
+	"Run the test in a bubble, where it takes none: synctest.Test(t, func(t *testing.T) { … })"
 
 // FailNext makes the next n fetches of a reference fail, or of any reference if it is "", with an
 // error as for [Fake.Fail]. A read retries a retryable error, so that one alone is not seen at all.
@@ -183,8 +185,7 @@ func (f *Fake) Heal() {
 func (f *Fake) Delay(d time.Duration) {
 	f.t.Helper()
 	if d > time.Second && !inBubble() {
-		f.t.Fatalf("secretstest: Delay(%v): here that is real time. "+
-			"Run the test in a bubble, where it takes none: synctest.Test(t, func(t *testing.T) { … })", d)
+		f.t.Fatalf("secretstest: Delay(%v): %s", d, realTime)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

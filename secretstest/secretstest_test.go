@@ -479,6 +479,31 @@ func TestFake_OutsideABubble(t *testing.T) {
 	}
 }
 
+func TestEndpoint_OutsideABubble(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		do      func(*secretstest.Endpoint)
+		refused bool
+	}{
+		"throttled":   {func(e *secretstest.Endpoint) { e.Fail("*", secrets.ErrThrottled) }, true},
+		"unavailable": {func(e *secretstest.Endpoint) { e.Fail("ssm:*", secrets.ErrUnavailable) }, true},
+		"denied":      {func(e *secretstest.Endpoint) { e.Fail("*", secrets.ErrAccessDenied) }, false},
+		"a minute":    {func(e *secretstest.Endpoint) { e.SetLatency(time.Minute) }, true},
+		"a second":    {func(e *secretstest.Endpoint) { e.SetLatency(time.Second) }, false},
+	} {
+		tb := &fatalTB{TB: t}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c.do(secretstest.StartEndpoint(tb))
+		}()
+		<-done
+		if strings.Contains(tb.said, "synctest.Test(t, func(t *testing.T) {") != c.refused {
+			t.Errorf("%s: it ends the test with %q", name, tb.said)
+		}
+	}
+}
+
 func TestFake_Misused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
