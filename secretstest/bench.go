@@ -264,6 +264,9 @@ func (d *drill) judgeCall(r returned, limit time.Duration, who string) (ok bool)
 	case d.discovers:
 		d.hung = r.took >= forever
 		return r.panicked == nil && !d.hung
+	case r.panicked == fatalCall{}:
+		d.report(exits, "", fmt.Sprintf("%s calls log.Fatal", who))
+		ok = false
 	case r.panicked != nil:
 		d.report(panics, "", fmt.Sprintf("in %s: %s", who, d.hide(fmt.Sprint(r.panicked))))
 		ok = false

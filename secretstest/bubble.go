@@ -3,6 +3,7 @@ package secretstest
 import (
 	"context"
 	"fmt"
+	"io"
 	"log"
 	"log/slog"
 	"os"
@@ -200,13 +201,36 @@ func (b *bench) capture(t *testing.T, f func()) string {
 	b.restore.Store(&restore)
 	defer restore()
 	*os.Stdout, *os.Stderr = *file, *file
-	slog.SetDefault(slog.New(slog.NewTextHandler(file, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	slog.SetDefault(slog.New(slog.NewTextHandler(fatalWriter{file}, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	f()
 	printed, err := os.ReadFile(b.logs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return string(printed)
+}
+
+// A fatalWriter takes what package log writes, and turns log.Fatal into a panic: the process of the
+// test must go on.
+type fatalWriter struct{ io.Writer }
+
+// A fatalCall is the panic.
+type fatalCall struct{}
+
+func (fatalCall) String() string { return "log.Fatal" }
+
+func (w fatalWriter) Write(text []byte) (int, error) {
+	n, err := w.Writer.Write(text)
+	pcs := make([]uintptr, 32)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for more := true; more; {
+		var frame runtime.Frame
+		frame, more = frames.Next()
+		if strings.HasPrefix(frame.Function, "log.Fatal") || strings.HasPrefix(frame.Function, "log.(*Logger).Fatal") {
+			panic(fatalCall{})
+		}
+	}
+	return n, err
 }
 
 // A drillClock is a Clock that lets time pass for a handler that reads without a pause: otherwise

@@ -37,14 +37,15 @@ type Handler func(ctx context.Context) (reply any, err error)
 //   - goes on without a value: it uses an empty text, a default or the reference itself;
 //   - uses more than the plaintext: the whole JSON where a field is meant;
 //   - fails with a good value in hand;
-//   - panics, or exits its goroutine;
+//   - panics, or exits the process by log.Fatal;
 //   - hangs: an invocation does not end when its context does;
-//   - prints the plaintext: in its output, log, error, panic or reply, base64 included;
+//   - prints the plaintext: in its output, log, error or panic, base64 included, or replies with it;
 //   - fetches in every invocation, and asks AWS without end: a call storm during an outage;
 //   - leaves a goroutine, after what start gave to Cleanup is done;
 //   - uses another Env, or a variable that Drill was not told of;
-//   - does not say what it used, so that Drill cannot judge it. A pool that keeps its connections
-//     open does not log in again: take the idle ones away, as by db.SetMaxIdleConns(0).
+//   - does not say what it used;
+//   - cannot be judged, because a pool keeps its connections open and does not log in again: let the
+//     test close the idle ones, as by db.SetMaxIdleConns(0).
 //
 // The handler runs in testing/synctest bubbles, in which minutes take no time. So it must not use
 // the network: give it a driver, a dialer or an http.RoundTripper that the test provides. Drill

@@ -15,7 +15,7 @@ func StuckAfter(t testing.TB, d time.Duration) {
 // FaultNames returns the names of all faults.
 func FaultNames() (names []string) {
 	for _, f := range []fault{keeps, caches, without, wrongPart, failing, panics, hangs, prints, replies, fetching,
-		storm, leaves, otherEnv, unjudged, stuck} {
+		storm, leaves, otherEnv, silent, unjudged, exits, stuck} {
 		names = append(names, f.name)
 	}
 	return names

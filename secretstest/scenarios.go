@@ -57,7 +57,7 @@ func (d *drill) used(o outcome) (ok bool) {
 	ok = true
 	for _, v := range d.vars {
 		if _, used := o.last[v]; !used && !v.constant() {
-			d.report(unjudged, v.name, "it reads the variable, and says nothing more")
+			d.report(silent, v.name, "it reads the variable, and calls neither Use nor Match")
 			ok = false
 		}
 	}
@@ -98,7 +98,7 @@ func (d *drill) rotateOne(v *variable) {
 	}
 	switch {
 	case !used:
-		d.report(unjudged, v.name, "since a rotation, 2 hours ago, it uses the variable no more")
+		d.report(unjudged, v.name, "for 2 hours after a rotation nothing logged in with it, as by a connection that stays open")
 		return
 	case atOnce:
 		d.t.Logf("%s: production would have seen: the new value at once after a rotation", v.name)

@@ -86,7 +86,7 @@ var sick = map[string]sickHandler{
 	"a pool with the password of its init": named(staticPool(closeIdle), keeps),
 	"a pool that never logs in again": found(func(in *instance) handler {
 		return pinging(func(in *instance) driver.Connector { return doConnector{in} }, func(*sql.DB) {})(in)
-	}, "DB: does not say what it used"),
+	}, "DB: cannot be judged"),
 	"ignores the error": named(each(func(ctx context.Context, in *instance) (any, error) {
 		password, _ := text(ctx, in)
 		return nil, in.Use(password)
@@ -129,6 +129,26 @@ var sick = map[string]sickHandler{
 		}
 		return nil, err
 	}), "panics"),
+	"exits on a denial": named(each(func(ctx context.Context, in *instance) (any, error) {
+		_, err := good(ctx, in)
+		if errors.Is(err, secrets.ErrAccessDenied) {
+			log.Fatal(err)
+		}
+		return nil, err
+	}), "exits the process"),
+	"exits on a throttle, in init": named(func(in *instance) handler {
+		if err := in.Env.Warm(context.Background()); err != nil {
+			log.Fatalln(err)
+		}
+		return func(ctx context.Context) (any, error) { return good(ctx, in) }
+	}, "exits the process"),
+	"says nothing of its second secret": {planned{start: each(func(ctx context.Context, in *instance) (any, error) {
+		v, err := in.Env.Get(ctx, "PASSWORD")
+		if err != nil || v.IsZero() {
+			return nil, err
+		}
+		return nil, get(ctx, in, "USER")
+	})}, []string{"PASSWORD: does not say what it used"}},
 	"panics on a throttle, in init": named(func(in *instance) handler {
 		if err := in.Env.Warm(context.Background()); err != nil {
 			panic(err)
@@ -195,6 +215,8 @@ var sick = map[string]sickHandler{
 	"logs the plaintext with a logger of its own": found(showing(func(s string) { packageLogger.Info("x", "password", s) }), prints),
 	"prints the plaintext":                        found(showing(func(s string) { fmt.Println(s) }), prints),
 	"prints the plaintext to standard error":      found(showing(func(s string) { fmt.Fprintln(os.Stderr, s) }), prints),
+	"prints the bytes":                            found(showing(func(s string) { fmt.Println([]byte(s)) }), prints),
+	"prints hexadecimal":                          found(showing(func(s string) { fmt.Printf("%x", s) }), prints),
 	"logs a header of basic authentication": found(showing(func(s string) {
 		log.Print("Basic ", base64.StdEncoding.EncodeToString([]byte("app:"+s)))
 	}), prints),

@@ -3,6 +3,7 @@ package secretstest
 import (
 	"cmp"
 	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -48,9 +49,13 @@ var (
 			"Lambda freezes a goroutine between invocations, with its timers and connections."}
 	otherEnv = fault{"asks another Env, or for a variable that Drill was not told of",
 		"Use Instance.Env, and name all variables."}
-	unjudged = fault{"does not say what it used",
-		"Call Instance.Use where the plaintext leaves the handler. If a pool keeps its connections open, " +
-			"close the idle ones in the test: db.SetMaxIdleConns(0), or pool.Reset() in the Handler."}
+	silent = fault{"does not say what it used",
+		"Call Instance.Use or Instance.Match where the plaintext leaves the handler."}
+	unjudged = fault{"cannot be judged",
+		"Let the test close the connections that stay open, so that the next invocation logs in: " +
+			"db.SetMaxIdleConns(0), or pool.Reset() in the Handler."}
+	exits = fault{"exits the process",
+		"Return the error: log.Fatal ends the environment, and the next invocation begins with another init."}
 	stuck = fault{"is stuck outside the bubble",
 		"Use no network, file or lock that another program serves, and no busy loop: " +
 			"give the handler a driver, a dialer or an http.RoundTripper of the test."}
@@ -298,14 +303,17 @@ func encoded(reply any) string {
 	return string(text)
 }
 
-// leaks reports whether a plaintext stands in a text, base64 included: a header of basic
-// authentication, or bytes in JSON.
+// leaks reports whether a plaintext stands in a text: as it is, as bytes, in hexadecimal or in
+// base64, as in a header of basic authentication.
 func leaks(text, plaintext string) bool {
 	if text == "" {
 		return false
 	}
-	if strings.Contains(text, plaintext) {
-		return true
+	numbers := strings.Trim(fmt.Sprint([]byte(plaintext)), "[]")
+	for _, form := range []string{plaintext, hex.EncodeToString([]byte(plaintext)), numbers} {
+		if strings.Contains(text, form) {
+			return true
+		}
 	}
 	for before := range 3 {
 		// Whole groups of 3 bytes only: what stands around the plaintext changes the others.
