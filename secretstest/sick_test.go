@@ -485,6 +485,24 @@ func TestDrill_Sick(t *testing.T) {
 	}
 }
 
+// The page on testing lists all faults, and no others.
+func TestFaults_Page(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("../docs/testing.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, table, _ := strings.Cut(string(page), "| fault | for example |\n|---|---|\n")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var listed []string
+	for row := range strings.Lines(table) {
+		listed = append(listed, strings.TrimSpace(strings.Split(row, "|")[1]))
+	}
+	if !slices.Equal(slices.Sorted(slices.Values(listed)), slices.Sorted(slices.Values(secretstest.FaultNames()))) {
+		t.Errorf("the page lists %q, the faults are %q", listed, secretstest.FaultNames())
+	}
+}
+
 // golden compares what is told of all sick handlers with a file.
 func golden(t *testing.T, name string, reports map[string]string) {
 	var b strings.Builder
