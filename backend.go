@@ -41,7 +41,7 @@ func invoke[C, In, Out, Opt any](
 	for again := false; ; again = true {
 		client, region, seq, err := clients.Get(ctx, ref.Region(), ref.data().Role)
 		if err != nil {
-			return nil, configError(ref, err, awsclient.FilesRead(err))
+			return nil, safeError("", ref, awserr.Config(err, awsclient.FilesRead(err)))
 		}
 		watched, watch := awsclient.NewWatch(ctx)
 		var out *Out
@@ -51,7 +51,8 @@ func invoke[C, In, Out, Opt any](
 			return out, nil
 		}
 		e := callError(operation, ref, region, watch, err)
-		if again || !awserr.Credentials(e.Code) || !clients.Renew(seq) {
+		stale := !again && awserr.Credentials(e.Code)
+		if !stale || !clients.Renew(seq) {
 			return nil, e
 		}
 	}
@@ -80,7 +81,7 @@ func callError(
 	err = watch.Cause(err)
 	e := *awsError(operation, ref, err) // a copy: it may be somebody else's, and shared
 	e.region, e.host = region, watch.Host()
-	if apiErr, ok := e.cause.(*awserr.Error); ok {
+	if apiErr := e.api(); apiErr != nil {
 		through := *apiErr
 		through.Through(watch.Proxy())
 		e.cause = &through

@@ -65,7 +65,7 @@ func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 		o.applyCache(&cfg)
 	}
 	if guard.Nil(next) {
-		cfg.fail(errors.New("secrets: NewCache: the provider is nil"))
+		cfg.fail("NewCache: the provider is nil")
 	}
 	if err := errors.Join(cfg.errs...); err != nil {
 		return nil, err

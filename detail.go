@@ -36,11 +36,11 @@ func Detail(err error) string {
 	case interface{ detail() string }:
 		return e.detail()
 	case interface{ Unwrap() []error }:
-		text := ""
+		var lines []string
 		for _, err := range e.Unwrap() {
-			text += "\n" + Detail(err)
+			lines = append(lines, Detail(err))
 		}
-		return text[1:]
+		return strings.Join(lines, "\n")
 	case interface{ Unwrap() error }:
 		return Detail(e.Unwrap())
 	}
@@ -105,8 +105,7 @@ func (e *ResolveError) explanation() string {
 			text += "; " + label + clip(e.Ref.data().Unquote(s), 1000)
 		}
 	}
-	var apiErr *awserr.Error
-	errors.As(e.cause, &apiErr)
+	apiErr := e.api()
 	add("", e.problem)
 	switch {
 	case apiErr != nil:
@@ -151,12 +150,15 @@ func (e *ResolveError) misplaced() string {
 // reason says why there is no answer of AWS, and that the value was not asked for where
 // the credentials could not be had.
 func reason(apiErr *awserr.Error) string {
-	text := strings.TrimSuffix(string(apiErr.Reason)+": "+apiErr.Words, ": ")
+	text := ""
+	if apiErr.Code == "" {
+		text = apiErr.Error()
+	}
 	if apiErr.Step == "" {
 		return text
 	}
-	return strings.TrimSuffix("there are no credentials, so the value was not asked "+
-		"for; "+text, "; ")
+	return strings.TrimSuffix("there are no credentials, so the value was not asked for; "+
+		text, "; ")
 }
 
 // failedHost names the host that failed where it is not the service's.
@@ -212,15 +214,13 @@ func (e *ResolveError) next(apiErr *awserr.Error) string {
 }
 
 func (f *failures) Error() string {
-	if f.full {
+	switch {
+	case f.full:
 		return f.detail()
-	}
-	if len(f.errs) == 1 {
+	case len(f.errs) == 1:
 		return f.errs[0].Error()
 	}
-	return f.text(maxSummary, ": ", "; ", sameCause.short, func(e *ResolveError) string {
-		return e.summary("")
-	})
+	return f.text(maxSummary, ": ", "; ", false)
 }
 
 // detail returns one line per cause: what failed alone with its reference, what failed
@@ -229,29 +229,24 @@ func (f *failures) detail() string {
 	if len(f.errs) == 1 && !f.full {
 		return f.errs[0].detail()
 	}
-	return f.text(maxDetail, ":\n  ", "\n  ", sameCause.long, func(e *ResolveError) string {
-		return e.summary("") + e.explanation()
-	})
+	return f.text(maxDetail, ":\n  ", "\n  ", true)
 }
 
-// text prints the groups of f, each as print says, within size bytes. What does not fit
-// is printed short, and what does not fit even so is counted.
-func (f *failures) text(
-	size int, first, next string,
-	print func(sameCause) string, cause func(*ResolveError) string,
-) string {
-	groups := grouped(f.errs, cause)
+// text prints the groups of f within size bytes. What does not fit is printed short, and
+// what does not fit even so is counted.
+func (f *failures) text(size int, first, next string, full bool) string {
+	groups := grouped(f.errs, full)
 	var short, rest int // of the groups that are still to come
 	for _, g := range groups {
-		short += logged(g.short()) + len(next)
+		short += logged(g.text(false)) + len(next)
 		rest += len(g)
 	}
 	text, sep := "secrets: "+f.doing, first
 	for _, g := range groups {
-		line := g.short()
+		line := g.text(false)
 		short -= logged(line) + len(next)
-		if full := print(g); logged(text)+len(sep)+logged(full)+short <= size {
-			line = full
+		if all := g.text(full); logged(text)+len(sep)+logged(all)+short <= size {
+			line = all
 		}
 		if logged(text)+len(sep)+logged(line) > size && sep == next {
 			return text + sep + fmt.Sprintf("and %d more", rest)
@@ -270,38 +265,38 @@ func logged(s string) int {
 // A sameCause is failures of one cause, at least one.
 type sameCause []*ResolveError
 
-// grouped puts together what has the same cause, in order of the first of each.
-func grouped(errs []*ResolveError, cause func(*ResolveError) string) []sameCause {
+// grouped puts together what has the same cause, in order of the first of each. With full
+// the explanations have to be the same.
+func grouped(errs []*ResolveError, full bool) []sameCause {
 	var groups []sameCause
 	at := make(map[string]int, len(errs))
 	for _, e := range errs {
-		key := cause(e)
-		i, known := at[key]
+		cause := e.summary("")
+		if full {
+			cause += e.explanation()
+		}
+		i, known := at[cause]
 		if !known {
 			i = len(groups)
-			at[key], groups = i, append(groups, nil)
+			at[cause], groups = i, append(groups, nil)
 		}
 		groups[i] = append(groups[i], e)
 	}
 	return groups
 }
 
-// short returns what Error says of g.
-func (g sameCause) short() string {
+// text returns what Error says of g, or what Detail does.
+func (g sameCause) text(full bool) string {
 	e := g[0]
-	if len(g) == 1 {
+	switch {
+	case len(g) == 1 && full:
+		return strings.TrimPrefix(e.detail(), "secrets: ")
+	case len(g) == 1:
 		return strings.TrimPrefix(e.Error(), "secrets: ")
+	case full:
+		return e.summary(e.RequestID) + e.explanation() + "; " + g.names(maxNames)
 	}
 	return e.summary(e.RequestID) + "; " + g.names(maxSummary/4)
-}
-
-// long returns what Detail says of g.
-func (g sameCause) long() string {
-	e := g[0]
-	if len(g) == 1 {
-		return strings.TrimPrefix(e.detail(), "secrets: ")
-	}
-	return e.summary(e.RequestID) + e.explanation() + "; " + g.names(maxNames)
 }
 
 // names returns how many variables g has, and their names within size bytes.

@@ -82,10 +82,9 @@ func (e *Env) refuseLocal() {
 		return
 	}
 	if c.environ().Deployed() || lambdaenv.Process().Deployed() {
-		c.fail(errors.New("secrets: WithLocalValues is refused on Lambda " +
-			"(AWS_LAMBDA_FUNCTION_NAME is set): " +
+		c.fail("WithLocalValues is refused on Lambda (AWS_LAMBDA_FUNCTION_NAME is set): " +
 			"where this is sam local, the runtime interface emulator or LocalStack, set " +
-			lambdaenv.LocalName + "=" + lambdaenv.LocalWord + " in the function's environment"))
+			lambdaenv.LocalName + "=" + lambdaenv.LocalWord + " in the function's environment")
 	}
 }
 

@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -107,13 +108,13 @@ func (e *ResolveError) forVariable(variable string, ref Ref) *ResolveError {
 	if !d.Unquoted {
 		return &c
 	}
-	apiErr, ok := c.cause.(*awserr.Error)
+	apiErr := c.api()
 	if c.mayQuote(d, apiErr) {
 		d.Unquoted = false
 		c.Ref = d.ref()
 		return &c
 	}
-	if ok {
+	if apiErr != nil {
 		unquoted := *apiErr
 		unquoted.Message = d.Unquote(apiErr.Message)
 		unquoted.Words = d.Unquote(apiErr.Words)
@@ -149,6 +150,12 @@ func hierarchical(name string) bool {
 	})
 }
 
+// api returns what is kept of the SDK's error, or nil.
+func (e *ResolveError) api() (apiErr *awserr.Error) {
+	errors.As(e.cause, &apiErr)
+	return apiErr
+}
+
 // transient reports whether a retry may cure e.
 func (e *ResolveError) transient() bool {
 	return e.kind == ErrThrottled || e.kind == ErrUnavailable
@@ -160,8 +167,7 @@ func (e *ResolveError) interrupted() bool {
 	if e.kind == ErrThrottled {
 		return true
 	}
-	var apiErr *awserr.Error
-	if errors.As(e.cause, &apiErr) {
+	if apiErr := e.api(); apiErr != nil {
 		return apiErr.Unanswered()
 	}
 	return errors.Is(e.cause, context.DeadlineExceeded) || errors.Is(e.cause, context.Canceled)
@@ -173,8 +179,7 @@ func (e *ResolveError) denied() bool { return e.kind == ErrAccessDenied && !e.in
 
 // givenUp reports whether e says only that the call was cancelled.
 func (e *ResolveError) givenUp() bool {
-	var apiErr *awserr.Error
-	if errors.As(e.cause, &apiErr) {
+	if apiErr := e.api(); apiErr != nil {
 		return apiErr.Reason == awserr.GivenUp
 	}
 	return errors.Is(e.cause, context.Canceled)
@@ -182,8 +187,8 @@ func (e *ResolveError) givenUp() bool {
 
 // blamesRequest reports whether e is an answer with a status of 4xx, which an outage hardly gives.
 func (e *ResolveError) blamesRequest() bool {
-	var apiErr *awserr.Error
-	return errors.As(e.cause, &apiErr) && apiErr.Status/100 == 4
+	apiErr := e.api()
+	return apiErr != nil && apiErr.Status/100 == 4
 }
 
 // failures is every failure of one New, Warm, Refresh or RevealAll, sorted by variable.
@@ -250,29 +255,13 @@ func awsError(operation string, ref Ref, err error) *ResolveError {
 	if errors.As(err, &done) {
 		return done
 	}
-	e := safeError(ref, awserr.Copy(operation, ref.data().Hidden(), err))
-	if e.Operation == "" {
-		e.Operation = operation
-	}
+	return safeError(operation, ref, awserr.Copy(operation, ref.data().Hidden(), err))
+}
+
+func safeError(operation string, ref Ref, apiErr *awserr.Error) *ResolveError {
+	e := problemError(cmp.Or(apiErr.Step, operation), ref, kinds[apiErr.Class], "")
+	e.Code, e.RequestID, e.cause = apiErr.Code, apiErr.RequestID, apiErr
 	return e
-}
-
-// configError says that the SDK's configuration does not load. The files are those that
-// were read.
-func configError(ref Ref, err error, files string) *ResolveError {
-	return safeError(ref, awserr.Config(err, files))
-}
-
-func safeError(ref Ref, apiErr *awserr.Error) *ResolveError {
-	return &ResolveError{
-		Ref:       ref,
-		Operation: apiErr.Step,
-		Code:      apiErr.Code,
-		RequestID: apiErr.RequestID,
-		kind:      kinds[apiErr.Class],
-		cause:     apiErr,
-		region:    ref.Region(),
-	}
 }
 
 // providerError makes an error of a Provider that is not ours fit into the same frame.
@@ -310,12 +299,13 @@ func ofSDK(err error) bool {
 
 // garbledError says that an answer made no sense. It is transient: the next one may.
 func garbledError(operation string, ref Ref, problem string) *ResolveError {
+	return problemError(operation, ref, ErrUnavailable, problem)
+}
+
+// problemError says in our words what is wrong.
+func problemError(operation string, ref Ref, kind error, problem string) *ResolveError {
 	return &ResolveError{
-		Ref:       ref,
-		Operation: operation,
-		kind:      ErrUnavailable,
-		problem:   problem,
-		region:    ref.Region(),
+		Ref: ref, Operation: operation, kind: kind, problem: problem, region: ref.Region(),
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/awsclient"
-	"github.com/lambdasecrets/secrets/internal/awserr"
 	"github.com/lambdasecrets/secrets/internal/guard"
 )
 
@@ -33,7 +32,8 @@ func withFailover(ctx context.Context, wanted func(source Ref) bool) context.Con
 func failingOver(next streamFunc) streamFunc {
 	return func(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 		wanted, _ := ctx.Value(failoverKey{}).(func(Ref) bool)
-		f := &failover{next: next, deliver: deliver, sources: make([]failoverSource, len(refs))}
+		f := &failover{next: next, deliver: deliver, open: len(refs)}
+		f.sources = make([]failoverSource, len(refs))
 		any := false
 		for i, ref := range refs {
 			s := &f.sources[i]
@@ -54,8 +54,12 @@ type failover struct {
 	next    streamFunc
 	deliver func(i int, r Result)
 
+	// cancel ends the call to the first Region once all is delivered: nobody waits for it then.
+	cancel context.CancelFunc
+
 	mu      sync.Mutex
 	decided bool // it is known for whom the second Region is asked
+	open    int  // sources that have no result yet
 	sources []failoverSource
 }
 
@@ -71,9 +75,9 @@ type failoverSource struct {
 }
 
 func (f *failover) run(ctx context.Context, refs []Ref, wanted func(Ref) bool) {
-	// Ended when all is delivered: nobody waits for the first Region then.
 	inFirst, cancel := context.WithCancel(ctx)
 	defer cancel()
+	f.cancel = cancel
 	returned := make(chan struct{})
 	go func() {
 		defer close(returned)
@@ -89,9 +93,6 @@ func (f *failover) run(ctx context.Context, refs []Ref, wanted func(Ref) bool) {
 	at, second := f.decide(ctx, wanted)
 	if len(second) > 0 {
 		f.next(ctx, second, func(k int, r Result) { f.fromSecond(at[k], r) })
-	}
-	if f.all() {
-		cancel()
 	}
 	<-returned
 }
@@ -157,22 +158,15 @@ func (f *failover) fromSecond(i int, r Result) {
 
 // deliverLocked delivers the first result that there is for a source.
 func (f *failover) deliverLocked(i int, r Result) {
-	if s := &f.sources[i]; !s.delivered {
-		s.delivered = true
-		f.deliver(i, r)
+	s := &f.sources[i]
+	if s.delivered {
+		return
 	}
-}
-
-// all reports whether every source has its result.
-func (f *failover) all() bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for i := range f.sources {
-		if !f.sources[i].delivered {
-			return false
-		}
+	s.delivered = true
+	f.deliver(i, r)
+	if f.open--; f.open == 0 {
+		f.cancel()
 	}
-	return true
 }
 
 // regional reports whether another Region may answer where this error came from one.
@@ -181,8 +175,8 @@ func regional(err error) bool {
 	if !errors.As(err, &e) || !e.transient() {
 		return false
 	}
-	var apiErr *awserr.Error
-	return errors.As(e.cause, &apiErr) && apiErr.Regional()
+	apiErr := e.api()
+	return apiErr != nil && apiErr.Regional()
 }
 
 // failedTwice returns the first Region's failure with what the second said.

@@ -140,18 +140,18 @@ func (c *Cache) writeLog(ctx context.Context) {
 // attrs returns the attributes of the line.
 func (ev event) attrs() []any {
 	var attrs []any
+	err := ev.err
 	if ev.source != (Ref{}) {
 		attrs = append(attrs, "reference", ev.source.String())
+		if err != nil {
+			err = err.forVariable("", ev.source)
+		}
 	}
 	if ev.vars != nil {
 		attrs = append(attrs, "variables", ev.vars)
 	}
 	attrs = append(attrs, ev.args...)
-	if ev.err != nil {
-		err := ev.err
-		if ev.source != (Ref{}) {
-			err = err.forVariable("", ev.source)
-		}
+	if err != nil {
 		attrs = append(attrs, "error", Detail(err))
 	}
 	return logAttrs(attrs...)

@@ -107,12 +107,10 @@ func (p *kmsProvider) decrypt(
 	// there that was encrypted under a key of another account, which allows this role to
 	// decrypt.
 	if len(p.keys) > 0 && !slices.Contains(p.keys, key) {
-		return failed(ref, &ResolveError{
-			Operation: operation, kind: ErrDecrypt, region: ref.Region(),
-			problem: "it was encrypted under " + clip(key, 200) +
-				", which is not among the keys of WithKMSKeys",
-			hint: "encrypt the value under a pinned key, or add this key if it is yours",
-		}), nil
+		err := problemError(operation, ref, ErrDecrypt, "it was encrypted under "+
+			clip(key, 200)+", which is not among the keys of WithKMSKeys")
+		err.hint = "encrypt the value under a pinned key, or add this key if it is yours"
+		return failed(ref, err), nil
 	}
 	plain := string(out.Plaintext)
 	clear(out.Plaintext) // one copy less

@@ -1,7 +1,6 @@
 package secrets
 
 import (
-	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -60,11 +59,13 @@ type cacheOption func(*cacheConfig)
 func (o cacheOption) apply(c *config)           { o(&c.cacheConfig) }
 func (o cacheOption) applyCache(c *cacheConfig) { o(c) }
 
-func (c *cacheConfig) fail(err error) { c.errs = append(c.errs, err) }
+func (c *cacheConfig) fail(format string, args ...any) {
+	c.errs = append(c.errs, fmt.Errorf("secrets: "+format, args...))
+}
 
 func (c *cacheConfig) duration(name string, d time.Duration, to *time.Duration) {
 	if d < 0 {
-		c.fail(fmt.Errorf("secrets: %s(%v): negative; 0 turns it off", name, d))
+		c.fail("%s(%v): negative; 0 turns it off", name, d)
 		return
 	}
 	*to = d
@@ -112,7 +113,7 @@ type Clock func() (wall time.Time, mono time.Duration)
 func WithClock(clock Clock) CacheOption {
 	return cacheOption(func(c *cacheConfig) {
 		if clock == nil {
-			c.fail(errors.New("secrets: WithClock(nil)"))
+			c.fail("WithClock(nil)")
 			return
 		}
 		c.clock = clock
@@ -182,12 +183,11 @@ func WithVars(scheme Scheme, names ...string) Option {
 		switch scheme {
 		case KMS, SSM, SecretsManager, Literal:
 		default:
-			c.fail(fmt.Errorf("secrets: WithVars: unknown scheme %q", string(scheme)))
+			c.fail("WithVars: unknown scheme %q", string(scheme))
 		}
 		for _, name := range names {
 			if had, ok := c.vars[name]; ok && had != scheme {
-				const text = "secrets: WithVars: %s is declared as %s and as %s"
-				c.fail(fmt.Errorf(text, name, had, scheme))
+				c.fail("WithVars: %s is declared as %s and as %s", name, had, scheme)
 			}
 			c.vars[name] = scheme
 		}
@@ -200,8 +200,7 @@ func WithRef(name string, ref Ref) Option {
 	return option(func(c *config) {
 		had, ok := c.refs[name]
 		if another := ok && had != ref; another || name == "" {
-			const text = "secrets: WithRef: the name %q is empty, or stands for two references"
-			c.fail(fmt.Errorf(text, name))
+			c.fail("WithRef: the name %q is empty, or stands for two references", name)
 		}
 		c.refs[name] = ref
 	})
@@ -221,7 +220,7 @@ func WithLocalValues(values map[string]string) Option {
 func WithProvider(p Provider, schemes ...Scheme) Option {
 	return option(func(c *config) {
 		if guard.Nil(p) {
-			c.fail(errors.New("secrets: WithProvider: the provider is nil"))
+			c.fail("WithProvider: the provider is nil")
 			return
 		}
 		if len(schemes) == 0 {
@@ -231,8 +230,7 @@ func WithProvider(p Provider, schemes ...Scheme) Option {
 			switch s {
 			case KMS, SSM, SecretsManager:
 			default:
-				const text = "secrets: WithProvider: nothing is fetched for the scheme %q"
-				c.fail(fmt.Errorf(text, string(s)))
+				c.fail("WithProvider: nothing is fetched for the scheme %q", string(s))
 			}
 			c.providers[s] = p
 		}
@@ -256,15 +254,12 @@ func WithKMSKeys(arns ...string) Option {
 	return option(func(c *config) {
 		for _, arn := range arns {
 			if !awsarn.IsKey(arn) {
-				const text = "secrets: WithKMSKeys: %q is not a key ARN " +
-					"(arn:aws:kms:REGION:ACCOUNT:key/ID); KMS answers with those, " +
-					"never with aliases"
-				c.fail(fmt.Errorf(text, clip(arn, 100)))
+				c.fail("WithKMSKeys: %q is not a key ARN (arn:aws:kms:REGION:ACCOUNT:key/ID); "+
+					"KMS answers with those, never with aliases", clip(arn, 100))
 			}
 		}
 		if len(arns) == 0 {
-			const text = "secrets: WithKMSKeys without a key ARN would refuse every ciphertext"
-			c.fail(errors.New(text))
+			c.fail("WithKMSKeys without a key ARN would refuse every ciphertext")
 		}
 		c.backend.keys = append(c.backend.keys, arns...)
 	})
@@ -280,7 +275,7 @@ func WithEncryptionContext(name string, pairs map[string]string) Option {
 	pairs = copied(pairs)
 	return option(func(c *config) {
 		if name == "" || len(pairs) == 0 {
-			c.fail(errors.New("secrets: WithEncryptionContext: the name or the context is empty"))
+			c.fail("WithEncryptionContext: the name or the context is empty")
 		}
 		c.contexts[name] = pairs
 	})
@@ -295,7 +290,7 @@ func WithRole(name, arn string) Option {
 	return option(func(c *config) {
 		had, ok := c.roles[name]
 		if another := ok && had != arn; another || name == "" {
-			c.fail(fmt.Errorf("secrets: WithRole: the name %q is empty, or has two roles", name))
+			c.fail("WithRole: the name %q is empty, or has two roles", name)
 		}
 		c.roles[name] = arn
 	})
@@ -308,7 +303,7 @@ func WithRole(name, arn string) Option {
 func WithCheck(f func(name string, r Ref) error) Option {
 	return option(func(c *config) {
 		if f == nil {
-			c.fail(errors.New("secrets: WithCheck(nil)"))
+			c.fail("WithCheck(nil)")
 			return
 		}
 		c.check = append(c.check, f)

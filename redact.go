@@ -9,8 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/lambdasecrets/secrets/internal/awserr"
 )
 
 // The sizes of plaintexts in bytes.
@@ -25,20 +23,15 @@ func (v Value) withoutPlaintext(text string) string {
 	if v.d == nil {
 		return text
 	}
-	return redact(text, leaves(v.d.plain()), minRedacted)
-}
-
-// redact returns text without plaintexts of at least shortest bytes.
-func redact(text string, plaintexts []string, shortest int) string {
 	var forms []string
-	for _, plain := range plaintexts {
-		if len(plain) >= shortest && len(plain) <= len(text) {
+	for _, plain := range leaves(v.d.plain()) {
+		if len(plain) >= minRedacted && len(plain) <= len(text) {
 			forms = append(forms, quotedForms(plain)...)
 		}
 	}
 	// The longest first, or a part of one would be left.
 	slices.SortFunc(forms, func(a, b string) int { return len(b) - len(a) })
-	pairs := make([]string, 0, 2*len(forms))
+	var pairs []string
 	for _, form := range forms {
 		pairs = append(pairs, form, redacted)
 	}
@@ -140,12 +133,15 @@ const minScrubbed = 8 // bytes of a plaintext that is taken out of what AWS says
 // answers in AWS's place can put one that it gave out before into a message, a code
 // or a request id, and the last two reach the invoker of the function.
 func (c *Cache) withoutValues(err *ResolveError, own *entry) *ResolveError {
-	apiErr, ok := err.cause.(*awserr.Error)
-	if !ok || len(apiErr.Message)+len(apiErr.Code)+len(apiErr.RequestID) < minScrubbed {
+	apiErr := err.api()
+	if apiErr == nil {
+		return err
+	}
+	all := strings.Join([]string{apiErr.Message, apiErr.Code, apiErr.RequestID}, "\n")
+	if len(all) < minScrubbed {
 		return err
 	}
 	asked := err.Ref.Text() + " " + err.region + " " + apiErr.Account()
-	all := strings.Join([]string{apiErr.Message, apiErr.Code, apiErr.RequestID}, "\n")
 	e, said := *err, *apiErr
 	e.cause = &said
 	for _, v := range c.inHand(own) {

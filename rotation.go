@@ -37,7 +37,7 @@ func (r *rejected) Unwrap() error { return r.error }
 func WithRejected(is func(error) bool) Option {
 	return option(func(c *config) {
 		if is == nil {
-			c.fail(errors.New("secrets: WithRejected(nil)"))
+			c.fail("WithRejected(nil)")
 		}
 		c.rejected = is
 	})

@@ -5,7 +5,6 @@ package secrets
 import (
 	"cmp"
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"sync/atomic"
@@ -122,21 +121,28 @@ func (p *smProvider) together(ctx context.Context, refs []Ref, deliver func(i in
 		deliver(0, p.getSecretValue(ctx, refs[0]))
 		return
 	}
+	in := &secretsmanager.BatchGetSecretValueInput{}
+	for _, ref := range refs {
+		in.SecretIdList = append(in.SecretIdList, ref.ID())
+	}
 	var refused *ResolveError
-	var token *string
 	done := make([]bool, len(refs))
 	// The answer of many large secrets comes in pages. Each has one secret at least,
 	// or is the last; a stand-in whose pages do not end is left, and the rest is
 	// asked for by single calls.
 	for range smBatch {
-		page, next, err := p.batchGetSecretValue(ctx, refs, token)
-		for i, r := range page {
-			if !done[i] && !isZero(r) {
+		out, err := invoke(ctx, p.clients, batchGetSecretValue, refs[0], in,
+			(*secretsmanager.Client).BatchGetSecretValue)
+		if refused = err; err != nil {
+			break
+		}
+		for i, ref := range refs {
+			if r, ok := secretAmong(out, ref); ok && !done[i] {
 				done[i] = true
 				deliver(i, r)
 			}
 		}
-		if refused, token = err, next; refused != nil || aws.ToString(token) == "" {
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
 			break
 		}
 	}
@@ -150,9 +156,6 @@ func (p *smProvider) together(ctx context.Context, refs []Ref, deliver func(i in
 	refs, deliver = pick(refs, deliver, open)
 	p.fallBack(ctx, refs, refused, deliver)
 }
-
-// isZero reports whether r is the zero Result: neither a value nor an error.
-func isZero(r Result) bool { return r.Err == nil && r.Value.IsZero() }
 
 // fallBack fetches by single calls what a batch call left out, or why it was refused.
 // An outage must not multiply the calls: only a refusal that says nothing of
@@ -202,8 +205,8 @@ func unknownOperation(err *ResolveError) bool {
 	case "UnknownOperationException", "UnknownOperation", "InvalidAction":
 		return true
 	}
-	var apiErr *awserr.Error
-	if !errors.As(err.cause, &apiErr) {
+	apiErr := err.api()
+	if apiErr == nil {
 		return false
 	}
 	if err.Code == "" && apiErr.Status == http.StatusNotFound {
@@ -246,35 +249,13 @@ func (p *smProvider) getSecretValue(ctx context.Context, ref Ref) Result {
 	})
 }
 
-// batchGetSecretValue makes one BatchGetSecretValue call: one page of the answer for
-// up to twenty secrets, with the token of the next. The zero Result is that of a
-// secret which this page says nothing of. It returns an error where the call was
-// refused as a whole.
-func (p *smProvider) batchGetSecretValue(
-	ctx context.Context, refs []Ref, token *string,
-) ([]Result, *string, *ResolveError) {
-	in := &secretsmanager.BatchGetSecretValueInput{NextToken: token}
-	for _, ref := range refs {
-		in.SecretIdList = append(in.SecretIdList, ref.ID())
-	}
-	out, err := invoke(ctx, p.clients, batchGetSecretValue, refs[0], in,
-		(*secretsmanager.Client).BatchGetSecretValue)
-	if err != nil {
-		return nil, nil, err
-	}
-	results := make([]Result, len(refs))
-	for i, ref := range refs {
-		results[i] = secretAmong(out, ref)
-	}
-	return results, out.NextToken, nil
-}
-
-// secretAmong finds what a page says of one secret; the zero Result if it says
-// nothing.
-func secretAmong(out *secretsmanager.BatchGetSecretValueOutput, ref Ref) Result {
+// secretAmong finds what a page says of one secret.
+func secretAmong(
+	out *secretsmanager.BatchGetSecretValueOutput, ref Ref,
+) (r Result, found bool) {
 	for _, s := range out.SecretValues {
 		if ref.data().IsOf(aws.ToString(s.Name), aws.ToString(s.ARN)) {
-			return secret(ref, batchGetSecretValue, s)
+			return secret(ref, batchGetSecretValue, s), true
 		}
 	}
 	for _, e := range out.Errors {
@@ -285,10 +266,10 @@ func secretAmong(out *secretsmanager.BatchGetSecretValueOutput, ref Ref) Result 
 			// The batch operation's own permission is not what this is about.
 			return failed(ref, awsError(getSecretValue, ref, &smithy.GenericAPIError{
 				Code: aws.ToString(e.ErrorCode), Message: aws.ToString(e.Message),
-			}))
+			})), true
 		}
 	}
-	return Result{}
+	return Result{}, false
 }
 
 // secret makes a result of AWS's answer. The empty text is a value: a secret may hold

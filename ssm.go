@@ -170,8 +170,8 @@ func (p *ssmProvider) takeApart(
 // that …:* may not be read, which is none of them; of a key that is disabled it names
 // no parameter at all.
 func refusedName(refs []Ref, err *ResolveError) int {
-	var apiErr *awserr.Error
-	if !errors.As(err.cause, &apiErr) || apiErr.Resource() == "" {
+	apiErr := err.api()
+	if apiErr == nil || apiErr.Resource() == "" {
 		return -1
 	}
 	return slices.IndexFunc(refs, func(ref Ref) bool {
@@ -303,10 +303,7 @@ func parameterAmong(out *ssm.GetParametersOutput, ref Ref, operation string) Res
 
 // missingParameter is the error where a 200 says that there is no such parameter.
 func missingParameter(operation string, ref Ref) *ResolveError {
-	return &ResolveError{
-		Ref: ref, Operation: operation, kind: ErrNotFound, region: ref.Region(),
-		problem: ref.data().Missing(),
-	}
+	return problemError(operation, ref, ErrNotFound, ref.data().Missing())
 }
 
 // answers reports whether q is the answer for ref. AWS answers for an ARN with the

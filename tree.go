@@ -21,54 +21,39 @@ const (
 	treePages = 300     // full ones are a hundred, and AWS may put empty ones in between
 )
 
+const byPath = "ssm:GetParametersByPath"
+
 // tree fetches every parameter below a path, page by page, as one JSON object of relative
 // names. AWS fails a page as a whole where one parameter on it cannot be decrypted, and
 // does not say which: it takes its tree along. What IAM denies below a path that it allows
 // comes all the same, by the rules of GetParametersByPath.
 func (p *ssmProvider) tree(ctx context.Context, ref Ref) Result {
-	t := tree{values: map[string]string{}}
-	var token *string
-	for range treePages { // one after the other: each page names the next
-		out, err := p.getParametersByPath(ctx, ref, token)
-		if err == nil {
-			err = t.add(ref, out.Parameters)
-		}
-		if err != nil {
-			return failed(ref, err)
-		}
-		if token = out.NextToken; aws.ToString(token) == "" {
-			return t.result(ref)
-		}
-	}
-	return garbled(byPath, ref, "the pages do not end")
-}
-
-const byPath = "ssm:GetParametersByPath"
-
-// getParametersByPath makes one GetParametersByPath call: one page of a tree.
-func (p *ssmProvider) getParametersByPath(
-	ctx context.Context, ref Ref, token *string,
-) (*ssm.GetParametersByPathOutput, *ResolveError) {
 	in := &ssm.GetParametersByPathInput{
 		// With its trailing slash: AWS authorizes the path as it is sent, and the
 		// usual policy on parameter/app/prod/* covers /app/prod/, not /app/prod.
 		Path:      aws.String(ref.data().Tree()),
 		Recursive: aws.Bool(true), WithDecryption: aws.Bool(true),
-		MaxResults: aws.Int32(ssmBatch), NextToken: token,
+		MaxResults: aws.Int32(ssmBatch),
 	}
 	if label := ref.Stage(); label != "" {
 		in.ParameterFilters = []types.ParameterStringFilter{
 			{Key: aws.String("Label"), Values: []string{label}},
 		}
 	}
-	out, err := invoke(ctx, p.clients, byPath, ref, in, (*ssm.Client).GetParametersByPath)
-	// A page may be empty, and not be the last. But AWS never leaves the list out: a
-	// 200 of {} or of no bytes, as a proxy may make of it, must not pass as the end
-	// of the tree.
-	if err == nil && out.Parameters == nil {
-		return nil, garbledError(byPath, ref, "a page of the answer has no Parameters")
+	t := tree{values: map[string]string{}}
+	for range treePages { // one after the other: each page names the next
+		out, err := invoke(ctx, p.clients, byPath, ref, in, (*ssm.Client).GetParametersByPath)
+		if err == nil {
+			err = t.add(ref, out.Parameters)
+		}
+		if err != nil {
+			return failed(ref, err)
+		}
+		if in.NextToken = out.NextToken; aws.ToString(in.NextToken) == "" {
+			return t.result(ref)
+		}
 	}
-	return out, err
+	return garbled(byPath, ref, "the pages do not end")
 }
 
 // A tree is what is known of one so far.
@@ -77,8 +62,13 @@ type tree struct {
 	bytes  int               // of names and values, each with its quotes, colon and comma
 }
 
-// add adds the parameters of one page.
+// add adds the parameters of one page. It may be empty, and not be the last. But AWS never
+// leaves the list out: a 200 of {} or of no bytes, as a proxy may make of it, must not pass
+// as the end of the tree.
 func (t *tree) add(ref Ref, page []types.Parameter) *ResolveError {
+	if page == nil {
+		return garbledError(byPath, ref, "a page of the answer has no Parameters")
+	}
 	for _, q := range page {
 		// A stand-in may take the path for a prefix: /app/production is not below
 		// /app/prod.
@@ -109,11 +99,9 @@ func (t *tree) check(ref Ref) *ResolveError {
 	default:
 		return nil
 	}
-	return &ResolveError{
-		Ref: ref, Operation: byPath, kind: ErrInvalidReference, region: ref.Region(),
-		problem: problem, hint: "refer to a deeper path, or to the parameters one by one",
-		outgrown: true,
-	}
+	err := problemError(byPath, ref, ErrInvalidReference, problem)
+	err.hint, err.outgrown = "refer to a deeper path, or to the parameters one by one", true
+	return err
 }
 
 // result makes the result of a whole tree.

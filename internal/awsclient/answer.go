@@ -26,8 +26,7 @@ const (
 	maxMembers = 4096
 )
 
-// running is the number of bytes of the answers that are read at the moment, in the whole
-// process.
+// running is the number of bytes of the answers that the process reads at the moment.
 var running atomic.Int64
 
 // limit returns the size that the answer to an operation may have.
@@ -43,8 +42,8 @@ func limit(operation string, status int) int64 {
 	return maxAnswer
 }
 
-// answer is the body of one attempt's answer. Reading it fails at what no service sends. It
-// checks bytes as they pass: a second copy of the answer would be one more plaintext in memory.
+// answer is the body of one attempt's answer. It checks bytes as they pass: a second copy of the
+// answer would be one more plaintext in memory.
 type answer struct {
 	operation string
 	body      io.ReadCloser
@@ -69,8 +68,7 @@ func (a *answer) Read(p []byte) (int, error) {
 	case sum > maxRunning:
 		n, a.err = 0, tooLarge("the answers that are read now are larger than", maxRunning)
 	case a.text != nil:
-		// Nothing from the fault on: a decoder that has the whole value does not look at the
-		// error.
+		// Nothing from the fault on: a decoder that has the whole value ignores the error.
 		if good, err := a.text.check(p[:n]); err != nil {
 			n, a.err = good, err
 		} else if a.err == io.EOF && a.text.cutShort() {
@@ -88,8 +86,7 @@ func (a *answer) Close() error { return a.body.Close() }
 
 func (a *answer) release() { running.Add(-a.read) }
 
-// addAnswer puts the answer in the place of the body. It stands next to the HTTP client,
-// whichever that is, so that nothing reads the body before.
+// addAnswer puts the answer in the place of the body, before anything else reads it.
 func addAnswer(stack *smithymiddleware.Stack) error {
 	return stack.Deserialize.Add(smithymiddleware.DeserializeMiddlewareFunc("lambdasecrets.Answer",
 		func(
@@ -105,7 +102,7 @@ func addAnswer(stack *smithymiddleware.Stack) error {
 				return out, md, err // nothing came, or it is not one of our attempts
 			}
 			if r := res.Request; r != nil && r.Response != nil {
-				// The client followed it by itself, and this may be anybody's answer.
+				// The client followed a redirect, and this may be anybody's answer.
 				res.Body.Close()
 				return smithymiddleware.DeserializeOutput{}, md, errRedirected
 			}

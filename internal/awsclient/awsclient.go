@@ -20,11 +20,10 @@ import (
 const (
 	ConnectTimeout = time.Second
 	AttemptTimeout = 2 * time.Second
-	// IdleTimeout is how long, by the wall clock, a connection may have been idle to be used
-	// again. A sandbox that was frozen may hold connections whose other end is long gone, and a
-	// paused machine gets no FIN: using one would cost a whole attempt.
+	// IdleTimeout is how long, by the wall clock, a connection may be idle and used again. After
+	// a freeze its other end may be gone, and no FIN came: it would cost a whole attempt.
 	IdleTimeout = 20 * time.Second
-	// Width is how many idle connections are kept per host: as many as there are calls at once.
+	// Width is how many idle connections are kept per host.
 	Width = parallel.Width
 )
 
@@ -39,8 +38,7 @@ const (
 )
 
 // A Source hands out one prepared aws.Config. It loads the configuration on first need, and
-// loads it anew when its credentials were refused. Its exported fields must be set before its
-// first use.
+// anew when its credentials were refused. Its exported fields must be set before its first use.
 type Source struct {
 	// Overridden, unless nil, is called before the first request of a service to an endpoint
 	// that is not AWS's own for the service and Region, with its scheme and host.
@@ -62,13 +60,11 @@ type Source struct {
 	rolesOf int                                // seq of the configuration they were made with
 }
 
-// Fixed returns a Source of cfg, which is copied. Renewing it invalidates its cached
-// credentials.
+// Fixed returns a Source of cfg. Renewing it invalidates its cached credentials.
 func Fixed(cfg aws.Config) *Source {
 	loaded := false // under Source.mu
 	return &Source{load: func(context.Context) (aws.Config, error) {
-		// Not at the first load: what the user has cached already would cost a call to fetch
-		// anew.
+		// Not at the first load: what the user has cached already would cost a call.
 		if c, ok := cfg.Credentials.(*aws.CredentialsCache); ok && loaded {
 			c.Invalidate()
 		}
@@ -78,8 +74,7 @@ func Fixed(cfg aws.Config) *Source {
 }
 
 // Default returns a Source of the SDK's default configuration, in the given Region if it is not
-// empty. Loading reads the process environment and the shared configuration files; it makes no
-// call.
+// empty. Loading reads the environment and the shared files; it makes no call.
 func Default(region string) *Source {
 	return &Source{load: func(ctx context.Context) (aws.Config, error) {
 		var opts []func(*config.LoadOptions) error
@@ -115,9 +110,8 @@ func (s *Source) Proven(seq int) {
 }
 
 // Renew reports whether it is worth trying again after the credentials of configuration seq
-// were refused: either a newer configuration is there already, or this one worked before and is
-// dropped, to be loaded anew. One that never worked is not: loading it again would give the
-// same.
+// were refused: a newer one is there already, or this one worked before and is dropped. Loading
+// one that never worked again would give the same.
 func (s *Source) Renew(seq int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -131,11 +125,9 @@ func (s *Source) Renew(seq int) bool {
 	return true
 }
 
-// prepare returns cfg with our transport, retryer and middleware. Code that states a Retryer
-// keeps it. RetryMaxAttempts and RetryMode do not count as stated: LoadDefaultConfig sets them
-// from the environment and the shared files too, and the SDK's retryer is no match for many
-// environments that start at once, since it waits up to 20 s and gives up after a count, not at
-// a deadline.
+// prepare returns cfg with our transport, retryer and middleware. RetryMaxAttempts and RetryMode
+// do not count as a Retryer that is stated: LoadDefaultConfig sets them from the environment
+// too, and the SDK's retryer waits up to 20 s and gives up after a count, not at a deadline.
 func (s *Source) prepare(cfg aws.Config) aws.Config {
 	cfg.HTTPClient = hardened(cfg.HTTPClient)
 	cfg.Credentials = remembering(cfg.Credentials)

@@ -33,9 +33,8 @@ func NewClients[C, O any](
 	}}
 }
 
-// Get returns the client of a Region ("" for the configuration's own) and a role (""
-// for the program's own credentials), the Region, and the configuration's sequence
-// number.
+// Get returns the client of a Region ("" for the configuration's own) and a role ("" for
+// the program's own credentials), the Region, and the configuration's sequence number.
 func (c *Clients[C]) Get(
 	ctx context.Context, region, role string,
 ) (client C, in string, seq int, err error) {

@@ -5,8 +5,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -65,19 +63,13 @@ func (c *rememberingCredentials) Retrieve(ctx context.Context) (aws.Credentials,
 }
 
 // FilesRead returns the shared configuration files in which a profile was looked for in
-// vain, or "".
+// vain, or "". The SDK's error does not name them.
 func FilesRead(err error) string {
 	var none config.SharedConfigProfileNotExistError
 	if !errors.As(err, &none) {
 		return ""
 	}
-	files := none.Filename // the SDK leaves it empty
-	for variable, usual := range map[string]string{
-		"AWS_CONFIG_FILE":             config.DefaultSharedConfigFilename(),
-		"AWS_SHARED_CREDENTIALS_FILE": config.DefaultSharedCredentialsFilename(),
-	} {
-		files = append(files, cmp.Or(os.Getenv(variable), usual))
-	}
-	slices.Sort(files)
-	return strings.Join(files, ", ")
+	credentials, settings := os.Getenv("AWS_SHARED_CREDENTIALS_FILE"), os.Getenv("AWS_CONFIG_FILE")
+	return cmp.Or(credentials, config.DefaultSharedCredentialsFilename()) + ", " +
+		cmp.Or(settings, config.DefaultSharedConfigFilename())
 }

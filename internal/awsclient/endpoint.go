@@ -14,8 +14,8 @@ import (
 
 // checkEndpoint tells Overridden of an endpoint that is not AWS's own, and refuses plain http
 // on Lambda: a request carries the session token, and the answer the secret. It judges the URL
-// of the request, since an endpoint can be set in more places than a list of them would name:
-// two variables, two forms of a profile, the configuration, its resolvers, middleware.
+// of the request, since an endpoint can be set in many places: variables, profiles, the
+// configuration, its resolvers, middleware.
 func (s *Source) checkEndpoint(ctx context.Context, u *url.URL) error {
 	// As in the host's name.
 	service := strings.ToLower(strings.ReplaceAll(middleware.GetServiceID(ctx), " ", ""))

@@ -2,8 +2,8 @@ package awsclient
 
 import "errors"
 
-// A Refusal is a request or an answer that this library does not let through. The same request
-// would meet the same end: it is not retried on the spot.
+// A Refusal is a request or an answer that this library does not let through. It is not retried
+// on the spot: the same request would meet the same end.
 type Refusal struct {
 	Problem, Hint string
 	// Permanent says that the configuration has to change; otherwise the next call may do.

@@ -19,9 +19,7 @@ import (
 
 // newRetryer retries, quickly, what another attempt on the spot can heal: a connection that
 // broke, an answer that arrived garbled, a clock that is off. Throttles, 5xx and timeouts are
-// left to the caller, who knows how long somebody waits and what else is due; the SDK's own
-// first backoff of up to 2 s would outlast most of them. It takes no tokens: the attempts are
-// bounded.
+// left to the caller, who knows how long somebody waits and what else is due.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {
 		o.MaxAttempts = 3
@@ -53,9 +51,8 @@ func heals(err error) aws.Ternary {
 }
 
 // clockOff knows AWS's codes for a signature of another time, such as a sandbox writes whose
-// wall clock is still that of its snapshot. The SDK measures from the answer by how much its
-// clock is off and signs the next attempts by AWS's: versions from before 2026 do not retry all
-// of these.
+// wall clock is still that of its snapshot. The SDK signs the next attempt by AWS's clock, but
+// versions from before 2026 do not retry all of these.
 func clockOff(err error) bool {
 	var api smithy.APIError
 	if !errors.As(err, &api) {

@@ -18,17 +18,15 @@ const (
 	roleRenewal = 5 * time.Minute
 )
 
-// sessionName returns the name under which CloudTrail shows what function does with a
-// role: of at most 64 letters, digits and +=,.@_-, which every function name is made
-// of.
+// sessionName is what CloudTrail shows for a use of the role: at most 64 letters, digits
+// and +=,.@_-, which every function name is made of.
 func sessionName(function string) string {
 	name := strings.TrimSuffix(UserAgent+"-"+function, "-")
 	return name[:min(len(name), 64)]
 }
 
-// assume returns the credentials of a role for the configuration of number seq. The
-// role is assumed once, whichever service and Region ask, and its credentials stay in
-// the SDK's own cache.
+// assume returns the credentials of a role for the configuration of number seq. It is
+// assumed once, whichever service and Region ask.
 func (s *Source) assume(cfg aws.Config, seq int, role string) aws.CredentialsProvider {
 	s.mu.Lock()
 	defer s.mu.Unlock()

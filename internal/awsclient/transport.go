@@ -16,9 +16,8 @@ import (
 	"github.com/lambdasecrets/secrets/internal/clock"
 )
 
-// hardened returns an HTTP client that follows no redirect and ends every attempt. The SDK's
-// own becomes ours; any other keeps its transport, with its certificates, proxy and
-// instruments, and its time limit.
+// hardened returns an HTTP client that follows no redirect and ends every attempt. Any but the
+// SDK's own keeps its transport, with its certificates, proxy and instruments, and its limit.
 func hardened(c aws.HTTPClient) aws.HTTPClient {
 	switch c := c.(type) {
 	case nil:
@@ -37,18 +36,17 @@ type doer func(*http.Request) (*http.Response, error)
 
 func (f doer) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
-// bounded returns c with a time limit. It returns a redirect itself, which the SDK takes for an
-// error: followed, it would carry the session token to another host, whose answer would be the
-// secret.
+// bounded returns c with a time limit, and without redirects, which these services never send:
+// one would carry the session token to another host, whose answer would be the secret.
 func bounded(c http.Client) *http.Client {
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	c.Timeout = cmp.Or(c.Timeout, AttemptTimeout)
 	return &c
 }
 
-// newClient returns an http.Client over the SDK's own transport, so that its proxy, TLS roots
-// (AWS_CA_BUNDLE) and hooks stay: HTTP/1.1, because one connection per call is what a dead one
-// costs least, bounded attempts, and no redirects, which these services never send.
+// newClient returns a client over the SDK's own transport, so that its proxy, TLS roots
+// (AWS_CA_BUNDLE) and hooks stay. It speaks HTTP/1.1: where each call has a connection, a dead
+// one costs least.
 func newClient(b *awshttp.BuildableClient) *client {
 	t := b.GetTransport()
 	t.ForceAttemptHTTP2 = false
@@ -114,16 +112,14 @@ var errConnect error = &net.OpError{Op: "dial", Err: context.DeadlineExceeded}
 // without an endpoint looks like.
 func ConnectFailed(err error) bool { return errors.Is(err, errConnect) }
 
-// client is an aws.HTTPClient that closes idle connections before the first request after a
-// pause.
+// client closes idle connections before the first request after a pause.
 type client struct {
 	http       *http.Client
 	transport  *http.Transport
 	handshakes *handshakes // or nil
 	now        func() (wall time.Time, mono time.Duration)
 
-	// Requests that leave together wait for the one that closes: none of them may get hold of a
-	// dead connection before.
+	// Requests that leave together wait for the one that closes: none may get a dead connection.
 	mu     sync.Mutex
 	used   time.Time     // wall clock of the last request or answer; zero before the first
 	closed time.Time     // when all idle connections were closed last, or at the first request
@@ -146,14 +142,12 @@ func (c *client) Do(r *http.Request) (*http.Response, error) {
 }
 
 // closeIdle closes the idle connections if one of them may be older than IdleTimeout by the
-// wall clock, which goes on while the sandbox is frozen. The transport's own timeout runs on
-// the monotonic clock, which stands still: it bounds what the time frozen since the last
-// closing does not.
+// wall clock, which goes on while the sandbox is frozen. The transport's own timeout, on the
+// monotonic clock, stands still then.
 func (c *client) closeIdle() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// Under mu: a reading from before another request's would look as if the clock had stepped
-	// back.
+	// Under mu: an earlier reading than another request's would look like a clock stepped back.
 	wall, mono := c.now()
 	idle, frozen := wall.Sub(c.used), wall.Sub(c.closed)-(mono-c.mono)
 	switch {
