@@ -445,7 +445,6 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 	}
 	w.staleUntil = r.began.Add(staleTimeout << min(timeouts, 2))
 	_, state := w.entry.state(w.bounds, c.grace, now)
-	w.holds = state != missing && r.mode < renewing
 	switch state {
 	case missing:
 		w.persists = true

@@ -158,3 +158,10 @@ func Suspicions(failures ...string) (steps []string) {
 
 // DrawLife is the share of the TTL that a generation lives.
 var DrawLife = drawLife
+
+// Sources returns how many sources the cache of an Env knows.
+func Sources(e *Env) int {
+	e.cache.mu.Lock()
+	defer e.cache.mu.Unlock()
+	return len(e.cache.entries)
+}

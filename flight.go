@@ -230,7 +230,6 @@ func (r *request) takeAlongLocked(e *entry) *want {
 	w.along = true
 	w.alongUntil = r.until // while the caller waits for its own anyway
 	r.open++
-	r.nextAt = earlier(r.nextAt, w.alongUntil)
 	return w
 }
 

@@ -187,8 +187,8 @@ func TestUndeclared_CancelledCallersLeaveNothing(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if n := len(env.Refs()); n > 1001 {
-			t.Errorf("%d references are kept, want 1001 at most", n)
+		if n := secrets.Sources(env); n != 1 {
+			t.Errorf("%d sources are kept, want the declared one", n)
 		}
 	})
 }

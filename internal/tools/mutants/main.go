@@ -37,7 +37,7 @@ var (
 	only    = flag.String("only", "", "try those mutants alone whose file:line, function or text matches this")
 	judges  = flag.String("run", "^(Test|Fuzz)", "let those tests judge alone whose name matches this")
 	workers = flag.Int("parallel", 2, "mutants to try at once")
-	slowest = flag.Duration("slowest", 3*time.Second, "leave out tests that take more CPU than this")
+	slowest = flag.Duration("slowest", 2*time.Second, "leave out tests that take more CPU than this")
 	verbose = flag.Bool("v", false, "print each mutant and the test that killed it")
 	accept  = flag.String("accepted", "mutants/accepted.txt", "file of the survivors that break no promise")
 )
@@ -98,32 +98,40 @@ func run(files []string) error {
 // survive tries mutants, and returns those that no test kills.
 func survive(mutants []mutant, tests *court) (survivors []mutant) {
 	var mu sync.Mutex
+	inParallel(mutants, func(_ int, m mutant) {
+		by := tests.kill(m.n)
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case by == "":
+			survivors = append(survivors, m)
+			if *verbose {
+				fmt.Println("not killed:", m)
+			}
+		case *verbose:
+			fmt.Printf("killed by %s: %s\n", by, m)
+		}
+	})
+	slices.SortFunc(survivors, func(a, b mutant) int { return a.n - b.n })
+	return survivors
+}
+
+// inParallel calls do for each of all, some at once.
+func inParallel[T any](all []T, do func(i int, one T)) {
 	var wg sync.WaitGroup
-	queue := make(chan mutant)
+	next := make(chan int)
 	for range *workers {
 		wg.Go(func() {
-			for m := range queue {
-				by := tests.kill(m.n)
-				mu.Lock()
-				if by == "" {
-					survivors = append(survivors, m)
-					if *verbose {
-						fmt.Println("not killed:", m)
-					}
-				} else if *verbose {
-					fmt.Printf("killed by %s: %s\n", by, m)
-				}
-				mu.Unlock()
+			for i := range next {
+				do(i, all[i])
 			}
 		})
 	}
-	for _, m := range mutants {
-		queue <- m
+	for i := range all {
+		next <- i
 	}
-	close(queue)
+	close(next)
 	wg.Wait()
-	slices.SortFunc(survivors, func(a, b mutant) int { return a.n - b.n })
-	return survivors
 }
 
 // report prints the survivors without a reason, and the figures of each file. It notes the reasons of the others.

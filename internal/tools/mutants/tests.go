@@ -21,7 +21,7 @@ var suites = []*suite{
 	{pkg: "./internal/refcount"},
 	{pkg: "."},
 	{pkg: "./internal/testing/suites/peers"},
-	{pkg: "./internal/testing/suites/model", args: []string{"-seeds", "200"}},
+	{pkg: "./internal/testing/suites/model", args: []string{"-seeds", "100"}},
 }
 
 type suite struct {
@@ -40,6 +40,7 @@ type test struct {
 
 // prepare builds the test binaries and runs each test once, alone.
 func prepare(dir string, overlay map[string]string) (tests []*test, err error) {
+	var all []*test
 	text, err := json.Marshal(map[string]any{"Replace": overlay})
 	if err != nil {
 		return nil, err
@@ -61,19 +62,27 @@ func prepare(dir string, overlay map[string]string) (tests []*test, err error) {
 			return nil, fmt.Errorf("%s does not list its tests: %w", s.pkg, err)
 		}
 		for _, name := range strings.Fields(string(names)) {
-			t := &test{suite: s, name: name}
-			if t.learn(dir) {
-				tests = append(tests, t)
-			}
+			all = append(all, &test{suite: s, name: name})
 		}
 	}
-	return tests, nil
+	return learn(all, dir), nil
+}
+
+// learn returns those of tests that are of use.
+func learn(tests []*test, dir string) (useful []*test) {
+	var mu sync.Mutex
+	inParallel(tests, func(i int, t *test) {
+		if t.learn(filepath.Join(dir, fmt.Sprint("reached", i))) {
+			mu.Lock()
+			useful = append(useful, t)
+			mu.Unlock()
+		}
+	})
+	return useful
 }
 
 // learn finds out which mutants t reaches. It reports whether t is of use.
-func (t *test) learn(dir string) bool {
-	file := filepath.Join(dir, "reached")
-	os.Remove(file)
+func (t *test) learn(file string) bool {
 	out, took, err := t.suite.run(*slowest, []string{t.name}, "SECRETS_MUTANTS_REACHED="+file)
 	t.takes = took
 	switch {
@@ -99,10 +108,10 @@ func (t *test) learn(dir string) bool {
 
 var errTooLong = errors.New("the tests take too long")
 
-// run runs tests of a suite. The limit is one of CPU, which a busy machine does not use up; what sleeps has ten times as
-// long.
+// run runs tests of a suite. The limit is one of CPU, which a busy machine does not use up; what sleeps has sixty
+// times as long.
 func (s *suite) run(limit time.Duration, names []string, env ...string) (out []byte, took time.Duration, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*limit)
+	ctx, cancel := context.WithTimeout(context.Background(), 60*limit)
 	defer cancel()
 	args := []string{"-c", `ulimit -t "$0" && exec "$@"`, fmt.Sprint(int(limit.Seconds()) + 1), s.bin,
 		"-test.failfast", "-test.v", "-test.run", "^(" + strings.Join(names, "|") + ")$"}
@@ -171,7 +180,7 @@ func (c *court) praise(name string) {
 // kill tries mutant n by those of tests that are of s.
 func (s *suite) kill(n int, tests []*test) (by string) {
 	var names []string
-	limit := 5 * time.Second
+	limit := 2 * time.Second
 	for _, t := range tests {
 		if t.suite == s {
 			names = append(names, t.name)
