@@ -6,7 +6,6 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 
 	"github.com/lambdasecrets/secrets"
@@ -50,9 +49,6 @@ func (conn) Ping(context.Context) error                { return nil }
 func (conn) Prepare(query string) (driver.Stmt, error) { return nil, errors.New("not here") }
 func (conn) Begin() (driver.Tx, error)                 { return nil, errors.New("not here") }
 func (conn) Close() error                              { return nil }
-func quiet() secrets.Option {
-	return secrets.WithLogger(slog.New(slog.NewTextHandler(io.Discard, nil)))
-}
 
 // A pool of database/sql goes through a single-user rotation, in which the database has the new
 // password before AWSCURRENT moves.
@@ -60,7 +56,8 @@ func ExampleConnector() {
 	secret, server := vault{"AWSCURRENT": "yesterday"}, &database{"yesterday"}
 	env, err := secrets.New(
 		secrets.WithEnviron(map[string]string{"DB": "sm://prod/db"}),
-		secrets.WithProvider(secrets.ProviderFunc(secret.fetch)), quiet())
+		secrets.WithProvider(secrets.ProviderFunc(secret.fetch)),
+		secrets.WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {
 		panic(err)
 	}
@@ -83,76 +80,4 @@ func ExampleConnector() {
 	// query: <nil>
 	// the server accepts a connection
 	// query: <nil>
-}
-
-// A driver with a connector of its own, as pgx, go-sql-driver and go-mssqldb have.
-func ExampleConnectorFrom() {
-	secret := vault{"AWSCURRENT": `{"username":"orders","password":"swordfish"}`}
-	env, err := secrets.New(
-		secrets.WithEnviron(map[string]string{"DB": "sm://prod/db"}),
-		secrets.WithProvider(secrets.ProviderFunc(secret.fetch)), quiet())
-	if err != nil {
-		panic(err)
-	}
-	db := sql.OpenDB(secretsql.ConnectorFrom(env, "DB", func(v secrets.Value) (driver.Connector, error) {
-		password, err := v.Field("password")
-		if err != nil {
-			return nil, err
-		}
-		return connector{&database{"swordfish"}, password.Reveal()}, nil // in place of the driver's own
-	}))
-	defer db.Close()
-	fmt.Println("query:", db.Ping())
-	// Output:
-	// the server accepts a connection
-	// query: <nil>
-}
-
-// A connector stands in for a driver's own.
-type connector struct {
-	server   *database
-	password string
-}
-
-func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
-	return c.server.connect(ctx, c.password)
-}
-
-func (connector) Driver() driver.Driver { return nil }
-
-// A pool that asks for the password before each connection. Its next connection has the newer one.
-func ExampleBeforeConnect() {
-	ctx := context.Background()
-	secret := vault{"AWSCURRENT": "yesterday"}
-	env, err := secrets.New(
-		secrets.WithEnviron(map[string]string{"DB": "sm://prod/db"}),
-		secrets.WithProvider(secrets.ProviderFunc(secret.fetch)), quiet())
-	if err != nil {
-		panic(err)
-	}
-	type config struct{ Password string } // in place of *pgx.ConnConfig
-	var heard func(error)
-	beforeConnect := secretsql.BeforeConnect(env, "DB", func(c *config, v secrets.Value, refused func(error)) error {
-		c.Password, heard = v.Reveal(), refused
-		return nil
-	})
-	var c config
-	fmt.Println(beforeConnect(ctx, &c), c.Password)
-	secret["AWSCURRENT"] = "today"
-	heard(loginError{}) // from pgx's OnPgError
-	fmt.Println(beforeConnect(ctx, &c), c.Password)
-	// Output:
-	// <nil> yesterday
-	// <nil> today
-}
-
-// Do, and what Derive builds, learn from Refused which errors are refused logins.
-func ExampleRefused() {
-	fmt.Println(secretsql.Refused(fmt.Errorf("connect: %w", loginError{})), secretsql.Refused(errors.New("no route to host")))
-
-	_, err := secrets.New(secrets.WithRejected(secretsql.Refused), secrets.WithEnviron(nil))
-	fmt.Println(err)
-	// Output:
-	// true false
-	// <nil>
 }

@@ -109,7 +109,7 @@ func TestRun_Between(t *testing.T) {
 		{flags: "-throttle", a: "sample-aa", stale: true, says: "AWS begins to throttle every call"},
 		{flags: "-deny", a: "sample-aa", stale: true, says: "AccessDeniedException"},
 		{flags: "-freeze 50ms", a: "sample-aa", says: "frozen for 50ms"},
-		{flags: "-deny -ttl 1h -freeze 50ms", a: "sample-aa", says: "values are fresh for 1h0m0s, so the next event calls"},
+		{flags: "-deny -ttl 1h -freeze 50ms", a: "sample-aa", says: "values are fresh for 1h0m0s"},
 		{flags: "-rotate C", fail: "-rotate C: the environment has no such reference; it has AA, BB"},
 	} {
 		t.Run(tc.flags, func(t *testing.T) {

@@ -209,7 +209,8 @@ func TestDeveloper_NumbersAndBytes(t *testing.T) {
 	if port, err := strconv.Atoi(get(t, env, "PORT").Reveal()); err != nil || port != 5432 {
 		t.Error("another port")
 	}
-	if get(t, env, "SERIAL").Reveal() != "12345678901234567890" || string(get(t, env, "BYTES").RevealBytes()) != "\x00\xff\n" {
+	serial, bytes := get(t, env, "SERIAL").Reveal(), get(t, env, "BYTES").RevealBytes()
+	if serial != "12345678901234567890" || string(bytes) != "\x00\xff\n" {
 		t.Error("other values")
 	}
 }
