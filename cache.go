@@ -366,7 +366,8 @@ func (c *Cache) resolve(r *request) {
 }
 
 // deliverSettled hands on what was settled since the last time, if somebody wants it
-// before the whole.
+// before the whole. It runs without the lock: who gets a result books it under the
+// lock of another Cache.
 func (r *request) deliverSettled() {
 	if r.deliver == nil {
 		return
@@ -379,24 +380,28 @@ func (r *request) deliverSettled() {
 	r.settled = r.settled[:0]
 }
 
-// takeNewer gives the wants of a caller who waited for what was taken along the
-// values that came meanwhile: others have seen them, and values do not go backwards.
+// takeNewer gives each want the value that came after it was settled, while r waited
+// for others: other callers have seen it, and values do not go backwards.
 func (c *Cache) takeNewer(r *request) {
-	if !slices.ContainsFunc(r.wants, func(w *want) bool { return w.along }) {
-		return
-	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	for _, w := range r.wants {
-		g := w.entry.gen.Load()
-		if w.gen == nil || g == nil {
+		g, state := w.entry.state(w.bounds, c.grace, now)
+		if g == nil || state == missing || !w.isOlder(g) {
 			continue
 		}
-		if g.seq > w.gen.seq {
-			w.gen, w.stale, w.brought = g, g.stale(w.bounds, now), g
-		}
+		w.gen, w.stale, w.err, w.brought = g, g.stale(w.bounds, now), nil, g
+		w.broughtAt = time.Now()
 	}
+}
+
+// isOlder reports whether what w has is older than g. A Refresh that failed stays one.
+func (w *want) isOlder(g *generation) bool {
+	if w.gen == nil {
+		return w.request.mode == reading && w.err != nil
+	}
+	return g.seq > w.gen.seq
 }
 
 // leaveAll settles what is open, if a panic has ended resolve.
@@ -950,6 +955,9 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 	// The caller's own wait, not the age of the try: that is what the next caller's
 	// time is compared with.
 	waited := time.Since(w.request.began)
+	if w.along {
+		waited = time.Since(w.try.round.began) // its caller may have come long before
+	}
 	if e.failure == nil {
 		e.failure = &failure{seq: w.try.seq()}
 	}

@@ -161,7 +161,7 @@ func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error)
 	e.warmAfterRestore(ctx)
 	r := e.cache.newRequest(ctx, reading)
 	w := r.add(v.entry, v.entry.bounds)
-	e.cache.resolve(r)
+	e.cache.resolveTogether(r) // with what it takes along
 	value, err := w.result(v.name, v.ref)
 	return w.gen, value, err
 }

@@ -266,6 +266,9 @@ func (c *Cache) stepAlongLocked(w *want, now clock.Moment) {
 // answered, it stays behind from now on. If nobody was, it shares their silence and their
 // window: in an outage what was asked in one call is asked in one call again.
 func (c *Cache) leaveAlongLocked(w *want, now clock.Moment) {
+	if now.Interrupted(w.try.round.at, maxTry) {
+		return // a freeze says nothing of it
+	}
 	g := w.entry.gen.Load()
 	silent := w.try.call.answered == 0 && w.request.ended == nil
 	if silent && g != nil {
@@ -664,8 +667,8 @@ func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news boo
 	switch {
 	case t.seq() <= e.booked:
 		return true // a later try knows better
-	case e.failure != nil && t.seq() < e.failure.seq:
-		return true // likewise
+	case e.failure.spoken() && t.seq() < e.failure.seq:
+		return true // likewise; a caller who waited for a later one in vain does not
 	case o.givenUp && t.round.cancelled:
 		c.bookUnansweredLocked(t, o)
 		return false

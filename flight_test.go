@@ -1,6 +1,7 @@
 package secrets_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -355,6 +356,65 @@ func TestFlight_LaterTryOfEarlierOne(t *testing.T) {
 		expect(t, env, "a-2")
 		if g := <-earlier; g.text != "a-2" || p.count() != 2 {
 			t.Errorf("%+v after %d calls, want what the Refresh brought", g, p.count())
+		}
+	})
+}
+
+// A caller that waited for a later try in vain knows less than an earlier one that answers: its silence hides no denial
+// (promise 5).
+func TestFlight_SilenceHidesNoDenial(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.one(t, secrets.WithGrace(0), secrets.WithTTL(time.Hour))
+		expect(t, env, "a-1")
+		time.Sleep(time.Hour)
+		p.set(0, func(ctx context.Context, call int, _ string) (string, error) {
+			if call == 2 {
+				return "", cmp.Or(pause(ctx, 900*time.Millisecond), errDenied)
+			}
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+		early := read(t.Context(), env, "A")
+		time.Sleep(500 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		if err := env.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Refresh: %v", err)
+		}
+		if g := <-early; !errors.Is(g.err, secrets.ErrAccessDenied) {
+			t.Errorf("the denial brought %q, %v", g.text, g.err)
+		}
+	})
+}
+
+// A value is judged when it is served: not before its caller waits for what was taken along, and is frozen with it
+// (promise 2).
+func TestGet_FrozenWithCompanion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c, slow := newClocks(), false
+		provider := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if slow && ref.ID() == "b" {
+				return secrets.NewValue("b", ""), pause(ctx, time.Second)
+			}
+			return secrets.NewValue(ref.ID(), ""), pause(ctx, 5*time.Millisecond)
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+			secrets.WithProvider(provider), secrets.WithClock(c.now), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, env, "A")
+		mustGet(t, env, "B")
+		time.Sleep(5 * time.Minute)
+		slow = true
+		g := read(t.Context(), env, "A")
+		time.Sleep(30 * time.Millisecond)
+		c.shift(3*time.Hour, 0)
+		if got := <-g; got.err == nil && !got.stale {
+			t.Errorf("%q is three hours old and not marked", got.text)
 		}
 	})
 }

@@ -211,6 +211,9 @@ func (v *verdict) failure(o *outcome, s *source, err error) {
 	if len(had) > 0 && o.took() >= patience-lastWords {
 		return // it had a value, which outgrew its bounds in the second for which it waits then
 	}
+	if v.probed(o, s) {
+		return
+	}
 	// Or silence, of a length that says something about this caller.
 	if o.several() && v.jumped(o.began.at, o.end.at, false) {
 		return // the failure that it met was known before the clocks jumped
@@ -232,6 +235,19 @@ func (v *verdict) reason(o *outcome, s *source, last []*question) *question {
 		}
 	}
 	return nil
+}
+
+// probed reports whether a neighbour of s, which fails too, failed lately: one name may be asked for all of its scheme
+// and Region then.
+func (v *verdict) probed(o *outcome, s *source) bool {
+	if !slices.ContainsFunc(v.of(s, (*question).failed), func(q *question) bool { return q.ended.at <= o.end.at }) {
+		return false
+	}
+	return slices.ContainsFunc(v.world.questions, func(q *question) bool {
+		neighbour := q.source.scheme == s.scheme && q.source.region == s.region
+		lately := q.failed() && q.ended.at <= o.end.at && o.end.since(q.ended) <= window
+		return neighbour && lately && !permanent(q.err)
+	})
 }
 
 // silence returns the longest time that somebody waited in vain for s, as remembered when o ended.
@@ -449,7 +465,7 @@ func (v *verdict) pair(s *source, p, q *question) {
 	if overlap && !v.jumped(p.asked.at, q.asked.at, false) && !v.during(p.asked.at, q.asked.at, again) {
 		v.failQuestion(q, 4, "question %d of %v is still under way", p.n, p.asked.at)
 	}
-	early := p.ok() && p.sure() && p.ended.at <= q.asked.at && q.asked.since(p.asked) < s.ttl/100*9-slack
+	early := p.ok() && p.sure() && p.ended.at < q.asked.at && q.asked.since(p.asked) < s.ttl/100*9-slack
 	if !early || v.during(q.asked.at-slack, q.asked.at, again) || v.jumped(p.asked.at, q.asked.at, true) {
 		return
 	}
