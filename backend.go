@@ -81,7 +81,7 @@ func callError(
 	err = watch.Cause(err)
 	e := *awsError(operation, ref, err) // a copy: it may be somebody else's, and shared
 	e.region, e.host = region, watch.Host()
-	if apiErr := e.api(); apiErr != nil {
+	if apiErr, ok := e.cause.(*awserr.Error); ok {
 		through := *apiErr
 		through.Through(watch.Proxy())
 		e.cause = &through

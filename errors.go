@@ -108,13 +108,13 @@ func (e *ResolveError) forVariable(variable string, ref Ref) *ResolveError {
 	if !d.Unquoted {
 		return &c
 	}
-	apiErr := c.api()
+	apiErr, ok := c.cause.(*awserr.Error) // alone: what it is joined with must stay
 	if c.mayQuote(d, apiErr) {
 		d.Unquoted = false
 		c.Ref = d.ref()
 		return &c
 	}
-	if apiErr != nil {
+	if ok {
 		unquoted := *apiErr
 		unquoted.Message = d.Unquote(apiErr.Message)
 		unquoted.Words = d.Unquote(apiErr.Words)

@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 
@@ -993,4 +994,25 @@ func TestError_NameOfNoVariable(t *testing.T) {
 	if _, err := env.Get(t.Context(), "DB.PASSWORD-2/x"); !strings.Contains(fmt.Sprint(err), "DB.PASSWORD-2/x: ") {
 		t.Errorf("%v", err)
 	}
+}
+
+// What a deadline adds to a failure stays in the chain of a declared variable's error, whose text is not quoted.
+func TestResolveError_DeclaredKeepsItsDeadline(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		throttled := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+			return secrets.Value{}, &smithy.GenericAPIError{Code: "ThrottlingException", Message: "slow down"}
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"TOKEN": "name"}), secrets.WithLogger(quiet()),
+			secrets.WithVars(secrets.SSM, "TOKEN"), secrets.WithProvider(throttled))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = env.Get(ctx, "TOKEN")
+		if !errors.Is(err, secrets.ErrThrottled) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v", err)
+		}
+	})
 }

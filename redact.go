@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/lambdasecrets/secrets/internal/awserr"
 )
 
 // The sizes of plaintexts in bytes.
@@ -133,8 +135,8 @@ const minScrubbed = 8 // bytes of a plaintext that is taken out of what AWS says
 // answers in AWS's place can put one that it gave out before into a message, a code
 // or a request id, and the last two reach the invoker of the function.
 func (c *Cache) withoutValues(err *ResolveError, own *entry) *ResolveError {
-	apiErr := err.api()
-	if apiErr == nil {
+	apiErr, ok := err.cause.(*awserr.Error)
+	if !ok {
 		return err
 	}
 	all := strings.Join([]string{apiErr.Message, apiErr.Code, apiErr.RequestID}, "\n")
