@@ -74,7 +74,7 @@ func TestMigration(t *testing.T) {
 			if h.name == "chamber" && side == "before" {
 				binary = underChamber(t, binary, chamber)
 			}
-			calls[side] = h.run(t, server, binary, variables(t, h.name+"/"+side, environ))
+			calls[side] = h.measure(t, server, binary, variables(t, h.name+"/"+side, environ))
 		}
 		t.Logf("%s: %d lines written, %d deleted, files deleted: %d; %d calls before, %d after",
 			h.name, d.written, d.deleted, d.files, calls["before"], calls["after"])
@@ -135,19 +135,32 @@ func start(t *testing.T) (*endpoint.Server, map[string]string) {
 		store.PutParameter(endpoint.Parameter{Name: name, Type: "SecureString", Value: value})
 	}
 	ciphertext := store.Encrypt(store.CreateKey(), []byte("a-signing-key"), nil)
-	extension := httptest.NewServer(newExtension(url))
-	t.Cleanup(extension.Close)
 	return server, map[string]string{
-		"SECRET_ARN": arn, "CIPHERTEXT": base64.StdEncoding.EncodeToString(ciphertext),
-		"AWS_ENDPOINT_URL":                       url,
-		"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": extension.URL[strings.LastIndex(extension.URL, ":")+1:],
+		"SECRET_ARN": arn, "CIPHERTEXT": base64.StdEncoding.EncodeToString(ciphertext), "AWS_ENDPOINT_URL": url,
 	}
+}
+
+// measure runs the function until two runs agree: on a busy machine a call may be cut off and made again.
+func (h handler) measure(t *testing.T, server *endpoint.Server, binary string, environ map[string]string) (calls int) {
+	t.Helper()
+	last := -1
+	for range 6 {
+		if calls = h.run(t, server, binary, environ); calls == last {
+			return calls
+		}
+		last = calls
+	}
+	t.Errorf("%s: no two runs make the same number of calls", h.name)
+	return calls
 }
 
 // run starts an environment of the function, sends it events, and returns how often it called AWS.
 func (h handler) run(t *testing.T, server *endpoint.Server, binary string, environ map[string]string) (calls int) {
 	t.Helper()
 	server.ResetCalls()
+	extension := httptest.NewServer(newExtension(server.URL())) // of this environment
+	defer extension.Close()
+	environ["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"] = extension.URL[strings.LastIndex(extension.URL, ":")+1:]
 	f, err := lambdasim.Start(t.Context(), lambdasim.Config{
 		Binary: binary, Region: region, Env: environ, Timeout: time.Minute, InitLimit: time.Minute,
 	})
@@ -202,10 +215,7 @@ func underChamber(t *testing.T, program, chamber string) (bootstrap string) {
 // variables are the function's environment, with the endpoint's address.
 func variables(t *testing.T, dir string, environ map[string]string) map[string]string {
 	t.Helper()
-	all := map[string]string{
-		"AWS_ENDPOINT_URL":                       environ["AWS_ENDPOINT_URL"],
-		"PARAMETERS_SECRETS_EXTENSION_HTTP_PORT": environ["PARAMETERS_SECRETS_EXTENSION_HTTP_PORT"],
-	}
+	all := map[string]string{"AWS_ENDPOINT_URL": environ["AWS_ENDPOINT_URL"]}
 	for _, line := range lines(t, filepath.Join(dir, "function.env")) {
 		name, value, _ := strings.Cut(line, "=")
 		all[name] = os.Expand(value, func(name string) string { return environ[name] })
