@@ -35,8 +35,8 @@ func BenchmarkGet(b *testing.B) {
 		floor[name] = &atomic.Pointer[held]{}
 		floor[name].Store(&held{secrets.NewValue("x", ""), time.Now().Add(time.Hour).UnixNano()})
 	}
-	p := &script{answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
-	env := p.env(b, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "OTHER": "sm://b", "ANOTHER": "ssm:///c"},
+	p := &script{Answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
+	env := p.Env(b, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x", "OTHER": "sm://b", "ANOTHER": "ssm:///c"},
 		secrets.WithTTL(24*time.Hour))
 	if err := env.Warm(b.Context()); err != nil {
 		b.Fatal(err)

@@ -27,8 +27,8 @@ func TestCache_FieldsChangeTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.set(0, func(_ context.Context, call int, _ string) (string, error) { return db(call, true), nil })
-		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password", "ALL": "sm://db"},
+		p.Set(0, func(_ context.Context, call int, _ string) (string, error) { return db(call, true), nil })
+		env := p.Env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password", "ALL": "sm://db"},
 			secrets.WithTTL(ttl))
 		for n := 1; n <= 3; n++ {
 			for name, want := range map[string]string{"USER": fmt.Sprint("u", n), "PASSWORD": fmt.Sprint("p", n),
@@ -37,8 +37,8 @@ func TestCache_FieldsChangeTogether(t *testing.T) {
 					t.Errorf("%s = %s, version %s; want %s", name, v.Reveal(), v.Version(), want)
 				}
 			}
-			if p.count() != n {
-				t.Errorf("%d calls for version %d", p.count(), n)
+			if p.Count() != n {
+				t.Errorf("%d calls for version %d", p.Count(), n)
 			}
 			time.Sleep(ttl)
 		}
@@ -52,10 +52,10 @@ func TestCache_FieldDisappears(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		journal, logger := newJournal()
-		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password"},
+		env := p.Env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password"},
 			secrets.WithTTL(ttl), logger)
 		version := func(password bool) {
-			p.set(0, func(_ context.Context, call int, _ string) (string, error) { return db(call, password), nil })
+			p.Set(0, func(_ context.Context, call int, _ string) (string, error) { return db(call, password), nil })
 		}
 		version(true)
 		mustGet(t, env, "USER")
@@ -71,7 +71,7 @@ func TestCache_FieldDisappears(t *testing.T) {
 			}
 			time.Sleep(10 * time.Second)
 		}
-		if n := journal.count("secrets.denied"); n != 1 {
+		if n := journal.Count("secrets.denied"); n != 1 {
 			t.Errorf("logged %d times, want 1", n)
 		}
 		if err := env.Refresh(t.Context()); !errors.Is(err, secrets.ErrField) {
@@ -98,8 +98,8 @@ func TestCache_FieldNeverExisted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.set(0, func(context.Context, int, string) (string, error) { return `{"user":"u"}`, nil })
-		env := p.env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password"})
+		p.Set(0, func(context.Context, int, string) (string, error) { return `{"user":"u"}`, nil })
+		env := p.Env(t, map[string]string{"USER": "sm://db#user", "PASSWORD": "sm://db#password"})
 		if err := env.Warm(t.Context()); !errors.Is(err, secrets.ErrField) || secrets.Retryable(err) {
 			t.Errorf("Warm: %v", err)
 		}
@@ -107,7 +107,7 @@ func TestCache_FieldNeverExisted(t *testing.T) {
 		for range 100 {
 			env.Get(t.Context(), "PASSWORD")
 		}
-		if n := p.count(); n != 1 {
+		if n := p.Count(); n != 1 {
 			t.Errorf("%d calls, want 1", n)
 		}
 	})
@@ -127,7 +127,7 @@ func TestGet_CachedTakesNoLock(t *testing.T) {
 		return time.Now(), time.Since(base)
 	}
 	p := &script{}
-	env := p.env(t, map[string]string{"A": "sm://a"}, secrets.WithClock(clock))
+	env := p.Env(t, map[string]string{"A": "sm://a"}, secrets.WithClock(clock))
 	mustGet(t, env, "A")
 	snapshot := env.Snapshot(t.Context())
 	calls.Store(1) // a cold read that asks the clock with the lock
@@ -155,8 +155,8 @@ func TestGet_CachedTakesNoLock(t *testing.T) {
 }
 
 func TestGet_CachedAllocatesNothing(t *testing.T) {
-	p := &script{answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
-	env := p.env(t, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x",
+	p := &script{Answer: func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil }}
+	env := p.Env(t, map[string]string{"WHOLE": "sm://a", "FIELD": "sm://a#x",
 		"KMS": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "PLAIN": "p"},
 		secrets.WithVars(secrets.Literal, "PLAIN"))
 	ctx := context.Background()
@@ -175,20 +175,20 @@ func TestGet_LogsBeforeItReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		journal, _ := newJournal()
-		env := p.one(t, secrets.WithLogger(loggerThat(journal, func() { time.Sleep(time.Millisecond) })),
+		env := p.One(t, secrets.WithLogger(loggerThat(journal, func() { time.Sleep(time.Millisecond) })),
 			secrets.WithTTL(ttl))
 		expect(t, env, "a-1")
 		if err := env.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := journal.count("secrets.version"); n != 1 {
+		if n := journal.Count("secrets.version"); n != 1 {
 			t.Errorf("%d lines about the version when Refresh returned, want 1", n)
 		}
-		p.fail(errDenied)
+		p.Fail(errDenied)
 		if err := env.Refresh(t.Context()); err == nil {
 			t.Fatal("no error")
 		}
-		if n := journal.count("secrets.denied"); n != 1 {
+		if n := journal.Count("secrets.denied"); n != 1 {
 			t.Errorf("%d lines about the denial when Refresh returned, want 1", n)
 		}
 	})
@@ -202,15 +202,15 @@ func TestGet_LoggerMayRead(t *testing.T) {
 		journal, _ := newJournal()
 		var env *secrets.Env
 		logger := secrets.WithLogger(loggerThat(journal, func() { env.Refs(); env.Stats(); env.Get(t.Context(), "A") }))
-		env = p.one(t, logger, secrets.WithTTL(ttl))
+		env = p.One(t, logger, secrets.WithTTL(ttl))
 		expect(t, env, "a-1")
-		p.fail(errDenied)
+		p.Fail(errDenied)
 		time.Sleep(ttl)
 		expect(t, env, "a-1*")
 		time.Sleep(time.Hour)
 		env.Get(t.Context(), "A")
-		if journal.count("secrets.denied") == 0 || journal.count("secrets.dropped") == 0 {
-			t.Errorf("logged %v", journal.events())
+		if journal.Count("secrets.denied") == 0 || journal.Count("secrets.dropped") == 0 {
+			t.Errorf("logged %v", journal.Events())
 		}
 	})
 }
@@ -228,7 +228,7 @@ func TestCache_ShortestBoundsWin(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := &script{}
-			env := p.env(t, map[string]string{"A": "sm://a?ttl=1h", "B": "sm://a?ttl=1m", "C": "sm://a?ttl=1h"},
+			env := p.Env(t, map[string]string{"A": "sm://a?ttl=1h", "B": "sm://a?ttl=1m", "C": "sm://a?ttl=1h"},
 				secrets.WithTTL(24*time.Hour))
 			expect(t, env, "a-1")
 			time.Sleep(time.Minute)
@@ -239,9 +239,9 @@ func TestCache_ShortestBoundsWin(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := &script{}
-			env := p.env(t, map[string]string{"A": "sm://a?stale=1h", "B": "sm://a?stale=10m", "C": "sm://a?stale=1h"})
+			env := p.Env(t, map[string]string{"A": "sm://a?stale=1h", "B": "sm://a?stale=10m", "C": "sm://a?stale=1h"})
 			expect(t, env, "a-1")
-			p.fail(secrets.ErrThrottled)
+			p.Fail(secrets.ErrThrottled)
 			time.Sleep(10*time.Minute - 2*time.Second)
 			expect(t, env, "a-1*")
 			time.Sleep(2 * time.Second)
@@ -254,7 +254,7 @@ func TestCache_ShortestBoundsWin(t *testing.T) {
 		t.Parallel()
 		synctest.Test(t, func(t *testing.T) {
 			p := &script{}
-			env := p.one(t)
+			env := p.One(t)
 			if got := resolve(t, env, ref("sm://x?ttl=1h")); got != "1" {
 				t.Fatal(got)
 			}
@@ -296,17 +296,17 @@ func TestFetch_ShortestBoundsWin(t *testing.T) {
 					}
 				}
 				if test.vars != nil {
-					env := p.env(t, test.vars, secrets.WithTTL(24*time.Hour))
+					env := p.Env(t, test.vars, secrets.WithTTL(24*time.Hour))
 					resolveAll = func() { resolve(t, env, parseRefs(t, test.asks...)[0]) }
 				}
 				// The second fetch lives at least nine tenths of the TTL.
 				resolveAll()
 				time.Sleep(24 * time.Hour)
 				resolveAll()
-				before := p.count()
+				before := p.Count()
 				time.Sleep(time.Minute)
 				resolveAll()
-				if n := p.count() - before + 1; n != test.want {
+				if n := p.Count() - before + 1; n != test.want {
 					t.Errorf("%d calls, want %d", n, test.want)
 				}
 			})
@@ -329,7 +329,7 @@ func TestFetch_NeighboursByTheirOwnTTL(t *testing.T) {
 		fetch("sm://c?ttl=24h")
 		time.Sleep(time.Minute)
 		fetch("sm://a?ttl=1m")
-		if got := p.asked(4); got != "a b" {
+		if got := p.Asked(4); got != "a b" {
 			t.Errorf("the refresh called for %s, want a b", got)
 		}
 	})
@@ -412,7 +412,7 @@ func TestGet_ValuesDoNotGoBackwards(t *testing.T) {
 				if err := env.Refresh(t.Context(), "A"); err != nil {
 					t.Fatal(err)
 				}
-				want := got{text: fmt.Sprint("a-", calls.Load()), stale: test.stale, took: 50 * time.Millisecond}
+				want := got{Text: fmt.Sprint("a-", calls.Load()), Stale: test.stale, Took: 50 * time.Millisecond}
 				if g := <-reader; g != want {
 					t.Errorf("%+v, want %+v", g, want)
 				}
@@ -438,7 +438,7 @@ func TestCache_BehindCache(t *testing.T) {
 		began := time.Now()
 		expect(t, env, "a-1")
 		time.Sleep(ttl)
-		p.fail(errDenied)
+		p.Fail(errDenied)
 		expect(t, env, "a-1*")
 		if v := mustGet(t, env, "A"); !v.Stale() || !v.FetchedAt().Equal(began) {
 			t.Errorf("stale %v, fetched %v after it was", v.Stale(), v.FetchedAt().Sub(began))
@@ -462,7 +462,8 @@ func TestCache_BehindCacheHangs(t *testing.T) {
 			t.Fatal(err)
 		}
 		env, err := secrets.New(secrets.WithProvider(inner), secrets.WithLogger(quiet()),
-			secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "LIT": "literal://l", "BAD": "sm://hangs"}))
+			secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "LIT": "literal://l",
+				"BAD": "sm://hangs"}))
 		if err != nil {
 			t.Fatal(err)
 		}

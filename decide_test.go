@@ -14,15 +14,6 @@ import (
 
 // Promises 5 and 6 of the design: a good value is not lost, nor held hostage, and failures are remembered.
 
-var (
-	errThrottled = fmt.Errorf("rate exceeded: %w", secrets.ErrThrottled)
-	errDenied    = fmt.Errorf("no policy allows it: %w", secrets.ErrAccessDenied)
-	errOdd       = errors.New("an error of no known kind")
-)
-
-// hang makes p answer when its caller is gone, if at all.
-func (p *script) hang() { p.set(time.Hour, nil) }
-
 func TestGet_StaleThroughFailures(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -47,7 +38,7 @@ func TestGet_StaleThroughFailures(t *testing.T) {
 				journal, logger := newJournal()
 				env := aged(t, p, logger)
 				time.Sleep(ttl)
-				p.fail(test.err)
+				p.Fail(test.err)
 				first := time.Now()
 				took(t, "the first failing read", 0, time.Second, func() { expect(t, env, "a-2*") })
 				synctest.Wait() // a flight logs after it has answered
@@ -55,8 +46,8 @@ func TestGet_StaleThroughFailures(t *testing.T) {
 				if test.serves < time.Hour {
 					denials = 1
 				}
-				if n := journal.count("secrets.denied"); n != denials {
-					t.Errorf("logged %d times at the first failure, want %d: %v", n, denials, journal.events())
+				if n := journal.Count("secrets.denied"); n != denials {
+					t.Errorf("logged %d times at the first failure, want %d: %v", n, denials, journal.Events())
 				}
 				for range 18 {
 					took(t, "a failing read", 0, time.Second, func() { expect(t, env, "a-2*") })
@@ -66,21 +57,21 @@ func TestGet_StaleThroughFailures(t *testing.T) {
 				expect(t, env, "a-2*")
 				time.Sleep(2 * time.Second)
 				g := <-read(t.Context(), env, "A")
-				if g.err == nil {
-					t.Fatalf("served %s after %v", g.text, time.Since(first))
+				if g.Err == nil {
+					t.Fatalf("served %s after %v", g.Text, time.Since(first))
 				}
-				if !errors.Is(g.err, test.err) && !errors.Is(g.err, secrets.ErrUnavailable) {
-					t.Errorf("%v", g.err)
+				if !errors.Is(g.Err, test.err) && !errors.Is(g.Err, secrets.ErrUnavailable) {
+					t.Errorf("%v", g.Err)
 				}
 				for event, want := range map[string]int{"secrets.stale": 1 - denials, "secrets.dropped": 1,
 					"secrets.denied": denials} {
-					if n := journal.count(event); n != want {
+					if n := journal.Count(event); n != want {
 						t.Errorf("%s was logged %d times, want %d", event, n, want)
 					}
 				}
-				p.fail(nil)
+				p.Fail(nil)
 				time.Sleep(30 * time.Second)
-				if g := <-read(t.Context(), env, "A"); g.err != nil || g.stale {
+				if g := <-read(t.Context(), env, "A"); g.Err != nil || g.Stale {
 					t.Errorf("after service is back: %+v", g)
 				}
 			})
@@ -127,7 +118,7 @@ func TestGrace_FromFirstDenial(t *testing.T) {
 				}
 				for i, s := range test.steps {
 					time.Sleep(s.after)
-					p.fail(s.err)
+					p.Fail(s.err)
 					if i == 0 && test.refresh {
 						if err := env.Refresh(t.Context()); !errors.Is(err, s.err) {
 							t.Fatalf("Refresh: %v", err)
@@ -136,9 +127,9 @@ func TestGrace_FromFirstDenial(t *testing.T) {
 					ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 					g := <-read(ctx, env, "A")
 					cancel()
-					got := fmt.Sprint(g.text, g.err)
-					if g.stale {
-						got = g.text + "*"
+					got := fmt.Sprint(g.Text, g.Err)
+					if g.Stale {
+						got = g.Text + "*"
 					}
 					if !strings.Contains(got, s.want) {
 						t.Errorf("step %d, after %v: got %s, want %s", i, s.after, got, s.want)
@@ -155,7 +146,7 @@ func TestGrace_ShorterTTLAfterDenial(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		env := aged(t, p, secrets.WithGrace(30*time.Second))
-		p.fail(errDenied)
+		p.Fail(errDenied)
 		env.Refresh(t.Context())
 		shorter, err := secrets.ParseRef("sm://a?ttl=80s")
 		if err != nil {
@@ -183,7 +174,7 @@ func TestMaxStale_EndsService(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
 				env := aged(t, p, secrets.WithMaxStale(test.bound))
-				p.fail(errThrottled)
+				p.Fail(errThrottled)
 				time.Sleep(88 * time.Second)
 				expect(t, env, "a-2") // still inside the TTL, a second later
 				expect(t, env, "a-2") // likewise, while the failure is remembered
@@ -192,7 +183,7 @@ func TestMaxStale_EndsService(t *testing.T) {
 					expect(t, env, "a-2*")
 				}
 				time.Sleep(12 * time.Second)
-				if g := <-read(t.Context(), env, "A"); !errors.Is(g.err, secrets.ErrThrottled) {
+				if g := <-read(t.Context(), env, "A"); !errors.Is(g.Err, secrets.ErrThrottled) {
 					t.Errorf("%+v", g)
 				}
 			})
@@ -220,7 +211,7 @@ func TestGet_WaitWithValueIsBounded(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
 				env := aged(t, p)
-				p.set(0, func(ctx context.Context, _ int, _ string) (string, error) {
+				p.Set(0, func(ctx context.Context, _ int, _ string) (string, error) {
 					<-ctx.Done()
 					time.Sleep(time.Second) // it is slow to stop, too
 					return "", ctx.Err()
@@ -232,10 +223,10 @@ func TestGet_WaitWithValueIsBounded(t *testing.T) {
 					ctx, cancel = context.WithTimeout(ctx, test.deadline)
 					defer cancel()
 				}
-				if g := <-read(ctx, env, "A"); g.text != "a-2" || !g.stale || g.took != test.least {
+				if g := <-read(ctx, env, "A"); g.Text != "a-2" || !g.Stale || g.Took != test.least {
 					t.Errorf("%+v, want a-2, stale, after %v", g, test.least)
 				}
-				if g := <-read(t.Context(), env, "A"); g.text != "a-2" || g.took != 0 {
+				if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || g.Took != 0 {
 					t.Errorf("the next, at once: %+v", g)
 				}
 				time.Sleep(time.Second) // until the provider has stopped
@@ -249,11 +240,11 @@ func TestGet_WaitWithValueIsBounded(t *testing.T) {
 			40 * time.Millisecond: 30 * time.Millisecond} {
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				p.set(0, func(context.Context, int, string) (string, error) {
+				p.Set(0, func(context.Context, int, string) (string, error) {
 					time.Sleep(time.Minute)
 					return "late", nil
 				})
-				env := p.one(t)
+				env := p.One(t)
 				ctx := t.Context()
 				if deadline > 0 {
 					var cancel context.CancelFunc
@@ -261,8 +252,8 @@ func TestGet_WaitWithValueIsBounded(t *testing.T) {
 					defer cancel()
 				}
 				// The provider gets a moment to say what it was waiting for.
-				if g := <-read(ctx, env, "A"); g.err == nil || g.took < least || g.took > least+50*time.Millisecond ||
-					deadline > 0 && g.took >= deadline {
+				if g := <-read(ctx, env, "A"); g.Err == nil || g.Took < least || g.Took > least+50*time.Millisecond ||
+					deadline > 0 && g.Took >= deadline {
 					t.Errorf("with %v: %+v, want an error after %v", deadline, g, least)
 				}
 				time.Sleep(time.Minute)
@@ -277,7 +268,7 @@ func TestGet_OneCallerWaitsPerStep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		env := aged(t, p)
-		p.hang()
+		p.Hang()
 		time.Sleep(ttl)
 		waited, longest := 0, time.Duration(0)
 		for range 600 {
@@ -287,18 +278,18 @@ func TestGet_OneCallerWaitsPerStep(t *testing.T) {
 			}
 			for _, r := range readers {
 				g := <-r
-				if g.text != "a-2" || !g.stale {
+				if g.Text != "a-2" || !g.Stale {
 					t.Fatalf("%+v", g)
 				}
-				if g.took > 0 {
+				if g.Took > 0 {
 					waited++
 				}
-				longest = max(longest, g.took)
+				longest = max(longest, g.Took)
 			}
 			time.Sleep(100 * time.Millisecond)
 		}
 		// The 8 who found it expired, and then one per step of 1, 2, 4, 8, 16, 30, 30 … seconds.
-		if tries := p.count() - 2; waited != 8+tries-1 || tries < 5 || tries > 8 {
+		if tries := p.Count() - 2; waited != 8+tries-1 || tries < 5 || tries > 8 {
 			t.Errorf("%d readers waited, in %d tries", waited, tries)
 		}
 		if longest < 3900*time.Millisecond || longest > 4*time.Second {
@@ -322,12 +313,12 @@ func TestBackoff_Doubles(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				env := p.one(t, secrets.WithTTL(ttl), secrets.WithGrace(time.Hour))
+				env := p.One(t, secrets.WithTTL(ttl), secrets.WithGrace(time.Hour))
 				if test.value {
 					expect(t, env, "a-1")
 				}
 				time.Sleep(ttl)
-				p.fail(test.err)
+				p.Fail(test.err)
 				read := func() {
 					took(t, "a read", 0, time.Second, func() {
 						v, err := env.Get(t.Context(), "A")
@@ -340,8 +331,8 @@ func TestBackoff_Doubles(t *testing.T) {
 				read()
 				for i, step := range []time.Duration{1, 2, 4, 8, 16, 30, 30, 30} {
 					step *= time.Second
-					calls, began := p.count(), time.Now()
-					for p.count() == calls {
+					calls, began := p.Count(), time.Now()
+					for p.Count() == calls {
 						time.Sleep(10 * time.Millisecond)
 						read()
 					}
@@ -350,7 +341,7 @@ func TestBackoff_Doubles(t *testing.T) {
 					}
 				}
 				// A refresh asks at once, and a success forgets it all.
-				p.fail(nil)
+				p.Fail(nil)
 				if err := env.Refresh(t.Context()); err != nil {
 					t.Error(err)
 				}
@@ -369,11 +360,11 @@ func TestBackoff_IsJittered(t *testing.T) {
 		var windows []float64
 		for range 50 {
 			p := &script{}
-			p.fail(errDenied)
-			env := p.one(t)
+			p.Fail(errDenied)
+			env := p.One(t)
 			env.Get(t.Context(), "A")
 			began := time.Now()
-			for p.count() == 1 {
+			for p.Count() == 1 {
 				time.Sleep(time.Millisecond)
 				env.Get(t.Context(), "A")
 			}
@@ -407,16 +398,16 @@ func TestRetry_UntilDeadlineLessReserve(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				env := p.one(t)
+				env := p.One(t)
 				if test.aged {
 					expect(t, env, "a-1")
-					p.fail(errThrottled)
+					p.Fail(errThrottled)
 					time.Sleep(time.Hour)
 					expect(t, env, "a-1*") // it is known to fail
 					time.Sleep(time.Minute)
 				}
-				p.fail(errThrottled)
-				before := p.count()
+				p.Fail(errThrottled)
+				before := p.Count()
 				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
 				took(t, "a call that fails", 19750*time.Millisecond, 19750*time.Millisecond, func() {
@@ -425,10 +416,10 @@ func TestRetry_UntilDeadlineLessReserve(t *testing.T) {
 						t.Errorf("%v, want the throttle and the deadline", err)
 					}
 				})
-				if n := p.count() - before; n < 10 || n > 30 {
+				if n := p.Count() - before; n < 10 || n > 30 {
 					t.Errorf("%d tries in 20 s, want one every 1 to 2 s and some quick ones", n)
 				}
-				p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+				p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
 					if call < before+40 {
 						return "", errThrottled
 					}
@@ -459,16 +450,16 @@ func TestRetry_WithValueInHand(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
 				env := aged(t, p)
-				p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+				p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
 					if call == 3 {
 						return "", errThrottled
 					}
 					return fmt.Sprint("a-", call), nil
 				})
 				time.Sleep(test.age)
-				if g := <-read(t.Context(), env, "A"); g.text != test.want || g.stale || p.count() != 2+test.calls ||
-					g.took > 0 != test.longer {
-					t.Errorf("%+v after %d calls, want %s after %d", g, p.count()-2, test.want, test.calls)
+				if g := <-read(t.Context(), env, "A"); g.Text != test.want || g.Stale || p.Count() != 2+test.calls ||
+					g.Took > 0 != test.longer {
+					t.Errorf("%+v after %d calls, want %s after %d", g, p.Count()-2, test.want, test.calls)
 				}
 			})
 		})
@@ -482,14 +473,14 @@ func TestRetry_PausesAreJittered(t *testing.T) {
 		var pauses []float64
 		for range 50 {
 			p := &script{}
-			p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+			p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
 				if call == 1 {
 					return "", errThrottled
 				}
 				return "v", nil
 			})
-			g := <-read(t.Context(), p.one(t), "A")
-			pauses = append(pauses, g.took.Seconds())
+			g := <-read(t.Context(), p.One(t), "A")
+			pauses = append(pauses, g.Took.Seconds())
 		}
 		if least, most := span(pauses); least < 0.05 || least > 0.06 || most < 0.09 || most > 0.1 {
 			t.Errorf("pauses of %v to %v s, want 0.05 to 0.1", least, most)
@@ -502,15 +493,15 @@ func TestFlight_LongOneIsJoined(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.fail(errThrottled)
-		env := p.one(t)
+		p.Fail(errThrottled)
+		env := p.One(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		go env.Warm(ctx)
 		time.Sleep(100 * time.Second)
-		before := p.count()
+		before := p.Count()
 		read(ctx, env, "A")
-		if n := p.count() - before; n != 0 {
+		if n := p.Count() - before; n != 0 {
 			t.Errorf("a reader began %d calls besides the flight that runs", n)
 		}
 	})
@@ -522,19 +513,19 @@ func TestRetry_ForCallerThatJoins(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			p := &script{answer: func(context.Context, int, string) (string, error) {
+			p := &script{Answer: func(context.Context, int, string) (string, error) {
 				if time.Since(began) < time.Second {
 					return "", errThrottled
 				}
 				return "v", nil
 			}}
-			env := p.one(t)
+			env := p.One(t)
 			for i, deadline := range []time.Duration{400 * time.Millisecond, 2 * time.Second} {
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				defer cancel()
 				if r := read(ctx, env, "A"); i == 1 {
-					if g := <-r; g.err != nil {
-						t.Errorf("after %v: %v", g.took, g.err)
+					if g := <-r; g.Err != nil {
+						t.Errorf("after %v: %v", g.Took, g.Err)
 					}
 				}
 			}
@@ -548,25 +539,25 @@ func TestWarm_OpensNoBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.fail(errThrottled)
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b"})
+		p.Fail(errThrottled)
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"})
 		if err := env.Warm(t.Context()); !secrets.Retryable(err) {
 			t.Fatal(err)
 		}
-		p.fail(nil)
-		before := p.count()
+		p.Fail(nil)
+		before := p.Count()
 		took(t, "the first read", 0, 0, func() { mustGet(t, env, "A") })
 		mustGet(t, env, "B")
-		if got := p.asked(before + 1); got != "a b" || p.count() != before+1 {
-			t.Errorf("%d calls, the first for %s; want one for a b", p.count()-before, got)
+		if got := p.Asked(before + 1); got != "a b" || p.Count() != before+1 {
+			t.Errorf("%d calls, the first for %s; want one for a b", p.Count()-before, got)
 		}
 
 		p = &script{}
-		p.fail(errDenied)
-		env = p.one(t)
+		p.Fail(errDenied)
+		env = p.One(t)
 		env.Warm(t.Context())
-		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrAccessDenied) || p.count() != 1 {
-			t.Errorf("after a lasting failure: %v, %d calls", err, p.count())
+		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrAccessDenied) || p.Count() != 1 {
+			t.Errorf("after a lasting failure: %v, %d calls", err, p.Count())
 		}
 	})
 }
@@ -576,15 +567,15 @@ func TestWarm_JoiningOpensNoBackoff(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.fail(errThrottled)
-		env := p.one(t)
+		p.Fail(errThrottled)
+		env := p.One(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		read(ctx, env, "A")
 		if err := env.Warm(t.Context()); !secrets.Retryable(err) {
 			t.Fatal(err)
 		}
-		p.fail(nil)
+		p.Fail(nil)
 		if _, err := env.Get(t.Context(), "A"); err != nil {
 			t.Errorf("the first read: %v", err)
 		}
@@ -598,13 +589,13 @@ func TestGet_OldFailureIsForgotten(t *testing.T) {
 		p := &script{}
 		env := aged(t, p)
 		time.Sleep(ttl)
-		p.fail(errThrottled)
+		p.Fail(errThrottled)
 		expect(t, env, "a-2*")
 		time.Sleep(2 * time.Minute)
-		p.set(500*time.Millisecond, nil)
+		p.Set(500*time.Millisecond, nil)
 		first, second := read(t.Context(), env, "A"), read(t.Context(), env, "A")
 		for _, g := range []got{<-first, <-second} {
-			if g.stale || g.text == "a-2" || g.took != 500*time.Millisecond {
+			if g.Stale || g.Text == "a-2" || g.Took != 500*time.Millisecond {
 				t.Errorf("%+v", g)
 			}
 		}
@@ -616,7 +607,7 @@ func TestBatch_FailedNameLeavesAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BAD": "sm://bad", "WORSE": "sm://worse"},
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BAD": "sm://bad", "WORSE": "sm://worse"},
 			secrets.WithTTL(ttl))
 		names := []string{"A", "B", "BAD", "WORSE"}
 		for _, name := range names {
@@ -628,16 +619,16 @@ func TestBatch_FailedNameLeavesAlone(t *testing.T) {
 			}
 			return id, nil
 		}
-		p.set(0, bad)
+		p.Set(0, bad)
 		time.Sleep(ttl)
 		mustGet(t, env, "A") // takes all along: two are denied
-		before := p.count()
+		before := p.Count()
 		time.Sleep(ttl)
 		mustGet(t, env, "A")
 		mustGet(t, env, "BAD")
 		mustGet(t, env, "WORSE")
 		for i, want := range []string{"a", "bad", "worse"} {
-			if got := p.asked(before + 1 + i); got != want && got != want+" b" {
+			if got := p.Asked(before + 1 + i); got != want && got != want+" b" {
 				t.Errorf("call %d is for %s, want %s", i+1, got, want)
 			}
 		}
@@ -649,12 +640,12 @@ func TestBatch_ThrottledNamesLeaveTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BUSY": "sm://busy", "BUSIER": "sm://busier"},
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "BUSY": "sm://busy", "BUSIER": "sm://busier"},
 			secrets.WithTTL(ttl))
 		for _, name := range []string{"A", "B", "BUSY", "BUSIER"} {
 			mustGet(t, env, name)
 		}
-		p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+		p.Set(0, func(_ context.Context, _ int, id string) (string, error) {
 			if strings.HasPrefix(id, "bus") {
 				return "", errThrottled
 			}
@@ -666,9 +657,9 @@ func TestBatch_ThrottledNamesLeaveTogether(t *testing.T) {
 		}
 		time.Sleep(ttl)
 		for _, read := range []struct{ name, want string }{{"A", "a b"}, {"BUSY", "busier busy"}} {
-			before := p.count()
+			before := p.Count()
 			mustGet(t, env, read.name)
-			if got := p.asked(before + 1); got != read.want {
+			if got := p.Asked(before + 1); got != read.want {
 				t.Errorf("a read of %s calls for %s, want %s", read.name, got, read.want)
 			}
 		}
@@ -681,8 +672,8 @@ func TestOptional_ForgivesAbsenceOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		journal, logger := newJournal()
-		env := p.env(t, map[string]string{"A": "sm://a?optional"}, logger)
-		p.fail(secrets.ErrNotFound)
+		env := p.Env(t, map[string]string{"A": "sm://a?optional"}, logger)
+		p.Fail(secrets.ErrNotFound)
 		if err := env.Warm(t.Context()); err != nil {
 			t.Errorf("Warm: %v", err)
 		}
@@ -693,10 +684,10 @@ func TestOptional_ForgivesAbsenceOnly(t *testing.T) {
 		if _, there := all["A"]; err != nil || there {
 			t.Errorf("RevealAll: %v, %v", there, err)
 		}
-		if events := journal.events(); len(events) != 0 {
+		if events := journal.Events(); len(events) != 0 {
 			t.Errorf("logged %v", events)
 		}
-		p.fail(errDenied)
+		p.Fail(errDenied)
 		time.Sleep(time.Second)
 		if err := env.Warm(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
 			t.Errorf("Warm when denied: %v", err)
@@ -705,7 +696,7 @@ func TestOptional_ForgivesAbsenceOnly(t *testing.T) {
 			t.Errorf("RevealAll when denied: %v", err)
 		}
 		synctest.Wait() // a flight logs after it has answered
-		if n := journal.count("secrets.denied"); n != 1 {
+		if n := journal.Count("secrets.denied"); n != 1 {
 			t.Errorf("the denial was logged %d times, want 1", n)
 		}
 	})
@@ -721,12 +712,12 @@ func TestOptional_RequiredElsewhere(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				p.fail(secrets.ErrNotFound)
+				p.Fail(secrets.ErrNotFound)
 				journal, logger := newJournal()
-				err := p.env(t, vars, logger).Warm(t.Context())
+				err := p.Env(t, vars, logger).Warm(t.Context())
 				synctest.Wait() // a flight logs after it has answered
-				if err == nil || err.Error() != "secrets: B: not found" || journal.count("secrets.denied") != 1 {
-					t.Errorf("%v; logged %v", err, journal.events())
+				if err == nil || err.Error() != "secrets: B: not found" || journal.Count("secrets.denied") != 1 {
+					t.Errorf("%v; logged %v", err, journal.Events())
 				}
 			})
 		})
@@ -740,7 +731,7 @@ func TestStale_MarkedAndCounted(t *testing.T) {
 		p := &script{}
 		env := aged(t, p)
 		time.Sleep(ttl)
-		p.fail(errThrottled)
+		p.Fail(errThrottled)
 		expect(t, env, "a-2*")
 		if v, err := env.Snapshot(t.Context()).Get("A"); err != nil || !v.Stale() {
 			t.Errorf("Snapshot: %v, stale %v", err, v.Stale())
@@ -757,7 +748,7 @@ func TestStale_MarkedAndCounted(t *testing.T) {
 			t.Errorf("Resolve: %v, stale %v", err, v.Stale())
 		}
 		s := env.Stats()
-		if want := uint64(p.count()); s.Fetches != want || s.Values != 2 || s.Stale != 4 || len(s.Failures) != 1 ||
+		if want := uint64(p.Count()); s.Fetches != want || s.Values != 2 || s.Stale != 4 || len(s.Failures) != 1 ||
 			s.Failures["throttled"] != want-2 {
 			t.Errorf("%+v, want %d fetches, 2 values, 4 stale, the others throttled", s, want)
 		}
@@ -772,11 +763,11 @@ func TestGet_ErrorNamesLastCause(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				p.set(0, func(ctx context.Context, _ int, _ string) (string, error) {
+				p.Set(0, func(ctx context.Context, _ int, _ string) (string, error) {
 					<-ctx.Done()
 					return "", fmt.Errorf("host db.example did not answer: %w", secrets.ErrUnavailable)
 				})
-				env := p.one(t)
+				env := p.One(t)
 				ctx, cancel := context.WithTimeout(t.Context(), deadline)
 				defer cancel()
 				_, err := env.Get(ctx, "A")
@@ -788,8 +779,8 @@ func TestGet_ErrorNamesLastCause(t *testing.T) {
 					return
 				}
 				_, err = env.Get(t.Context(), "A")
-				if text := secrets.Detail(err); !strings.Contains(text, "db.example") || p.count() != 1 {
-					t.Errorf("what is remembered, after %d calls: %s", p.count(), text)
+				if text := secrets.Detail(err); !strings.Contains(text, "db.example") || p.Count() != 1 {
+					t.Errorf("what is remembered, after %d calls: %s", p.Count(), text)
 				}
 			})
 		})
@@ -802,13 +793,13 @@ func TestGet_LateErrorIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		env := aged(t, p)
-		p.set(0, func(context.Context, int, string) (string, error) {
+		p.Set(0, func(context.Context, int, string) (string, error) {
 			time.Sleep(10 * time.Second)
 			return "", errDenied
 		})
 		time.Sleep(ttl)
 		expect(t, env, "a-2*")
-		p.fail(errThrottled)
+		p.Fail(errThrottled)
 		time.Sleep(3 * time.Second)
 		expect(t, env, "a-2*")
 		time.Sleep(10 * time.Second)
@@ -823,8 +814,8 @@ func TestGet_LateErrorIsDropped(t *testing.T) {
 func TestGet_ShortWaitIsNoFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: 500 * time.Millisecond}
-		env := p.one(t)
+		p := &script{Delay: 500 * time.Millisecond}
+		env := p.One(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
 		defer cancel()
 		if _, err := env.Get(ctx, "A"); !errors.Is(err, context.DeadlineExceeded) {
@@ -839,14 +830,14 @@ func TestGet_CancelledAfterFailure(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.fail(errThrottled)
-		env := p.one(t)
+		p.Fail(errThrottled)
+		env := p.One(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(500*time.Millisecond, cancel)
 		env.Get(ctx, "A")
-		before := p.count()
-		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrThrottled) || p.count() != before {
-			t.Errorf("%v, after %d calls", err, p.count()-before)
+		before := p.Count()
+		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrThrottled) || p.Count() != before {
+			t.Errorf("%v, after %d calls", err, p.Count()-before)
 		}
 	})
 }
@@ -860,15 +851,15 @@ func TestResolve_TighterBounds(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				env := p.env(t, vars)
+				env := p.Env(t, vars)
 				if _, err := env.Resolve(t.Context(), mustParse(t, "sm://a")); err != nil {
 					t.Fatal(err)
 				}
 				time.Sleep(10 * time.Second)
-				p.set(1500*time.Millisecond, nil)
+				p.Set(1500*time.Millisecond, nil)
 				v, err := env.Resolve(t.Context(), mustParse(t, "sm://a?ttl=1s&stale=1s"))
-				if err != nil || v.Reveal() != "a-2" || v.Stale() || p.count() != 2 {
-					t.Errorf("%v after %d calls, want a-2 after 2", err, p.count())
+				if err != nil || v.Reveal() != "a-2" || v.Stale() || p.Count() != 2 {
+					t.Errorf("%v after %d calls, want a-2 after 2", err, p.Count())
 				}
 			})
 		})

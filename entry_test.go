@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/kit"
+	"github.com/lambdasecrets/secrets/secretstest"
 )
 
 // Promise 2 of the design: values are fresh by both clocks, and one reader refreshes for all.
@@ -21,7 +23,7 @@ const ttl = 100 * time.Second
 // of the TTL.
 func aged(t *testing.T, p *script, opts ...secrets.Option) *secrets.Env {
 	t.Helper()
-	env := p.one(t, append([]secrets.Option{secrets.WithTTL(ttl)}, opts...)...)
+	env := p.One(t, append([]secrets.Option{secrets.WithTTL(ttl)}, opts...)...)
 	expect(t, env, "a-1")
 	time.Sleep(ttl)
 	expect(t, env, "a-2")
@@ -51,10 +53,10 @@ func TestAge_EitherClock(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				clock := newClocks()
-				env := aged(t, &script{}, secrets.WithClock(clock.now))
+				clock := secretstest.NewClock()
+				env := aged(t, &script{}, secrets.WithClock(clock.Now))
 				time.Sleep(test.sleep)
-				clock.shift(test.wall, test.mono)
+				kit.Shift(clock, test.wall, test.mono)
 				expect(t, env, test.want)
 				expect(t, env, test.want) // and what it fetched is fresh by the clocks as they are now
 			})
@@ -84,13 +86,13 @@ func TestBackoff_EndsByEitherClock(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				clock, p := newClocks(), &script{}
-				env := p.one(t, secrets.WithClock(clock.now))
-				p.fail(secrets.ErrAccessDenied)
+				clock, p := secretstest.NewClock(), &script{}
+				env := p.One(t, secrets.WithClock(clock.Now))
+				p.Fail(secrets.ErrAccessDenied)
 				env.Get(t.Context(), "A")
-				p.fail(nil)
-				clock.shift(test.wall, test.mono)
-				if _, err := env.Get(t.Context(), "A"); (err == nil) != test.asks || p.count() != 1 && !test.asks {
+				p.Fail(nil)
+				kit.Shift(clock, test.wall, test.mono)
+				if _, err := env.Get(t.Context(), "A"); (err == nil) != test.asks || p.Count() != 1 && !test.asks {
 					t.Errorf("asks anew: %v, want %v", err == nil, test.asks)
 				}
 			})
@@ -104,12 +106,12 @@ func TestAge_CountsFromRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		env := aged(t, p)
-		p.set(9*time.Second, nil)
+		p.Set(9*time.Second, nil)
 		began := time.Now()
 		if err := env.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		p.set(0, nil)
+		p.Set(0, nil)
 		if at := mustGet(t, env, "A").FetchedAt(); !at.Equal(began) {
 			t.Errorf("fetched %v after the request, want 0", at.Sub(began))
 		}
@@ -129,24 +131,24 @@ func TestBounds_EndByEitherClock(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				clock, p := newClocks(), &script{}
-				env := aged(t, p, secrets.WithClock(clock.now), secrets.WithMaxStale(time.Hour))
-				p.fail(errThrottled)
-				clock.shift(shift.wall, shift.mono)
-				if g := <-read(t.Context(), env, "A"); !errors.Is(g.err, secrets.ErrThrottled) {
+				clock, p := secretstest.NewClock(), &script{}
+				env := aged(t, p, secrets.WithClock(clock.Now), secrets.WithMaxStale(time.Hour))
+				p.Fail(errThrottled)
+				kit.Shift(clock, shift.wall, shift.mono)
+				if g := <-read(t.Context(), env, "A"); !errors.Is(g.Err, secrets.ErrThrottled) {
 					t.Errorf("after the stale bound: %+v", g)
 				}
 
-				p.fail(nil)
-				env = aged(t, p.reset(), secrets.WithClock(clock.now))
+				p.Fail(nil)
+				env = aged(t, p.Reset(), secrets.WithClock(clock.Now))
 				time.Sleep(ttl)
-				p.fail(errDenied)
+				p.Fail(errDenied)
 				expect(t, env, "a-2*")
-				clock.shift(shift.wall, shift.mono)
-				calls := p.count()
-				if g := <-read(t.Context(), env, "A"); !errors.Is(g.err, secrets.ErrAccessDenied) ||
-					p.count() != calls+1 {
-					t.Errorf("after the grace, and the window: %+v, %d calls", g, p.count()-calls)
+				kit.Shift(clock, shift.wall, shift.mono)
+				calls := p.Count()
+				if g := <-read(t.Context(), env, "A"); !errors.Is(g.Err, secrets.ErrAccessDenied) ||
+					p.Count() != calls+1 {
+					t.Errorf("after the grace, and the window: %+v, %d calls", g, p.Count()-calls)
 				}
 			})
 		})
@@ -159,24 +161,24 @@ func TestLastTenth_OneReaderRefreshes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		env := aged(t, p)
-		p.set(500*time.Millisecond, nil)
+		p.Set(500*time.Millisecond, nil)
 		time.Sleep(81*time.Second - 1)
 		expect(t, env, "a-2")
-		if n := p.count(); n != 2 {
+		if n := p.Count(); n != 2 {
 			t.Fatalf("%d calls before the last tenth", n)
 		}
 		time.Sleep(9 * time.Second) // now in it, whatever lifetime was drawn
 		leader := read(t.Context(), env, "A")
 		for range 63 {
-			if g := <-read(t.Context(), env, "A"); g.text != "a-2" || g.stale || g.took != 0 {
+			if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || g.Stale || g.Took != 0 {
 				t.Errorf("%+v while one refreshes, want a-2 at once", g)
 			}
 		}
-		if g := <-leader; g.text != "a-3" || g.took != 500*time.Millisecond {
+		if g := <-leader; g.Text != "a-3" || g.Took != 500*time.Millisecond {
 			t.Errorf("who refreshes: %+v", g)
 		}
 		expect(t, env, "a-3")
-		if n := p.count(); n != 3 {
+		if n := p.Count(); n != 3 {
 			t.Errorf("%d calls, want 3", n)
 		}
 	})
@@ -186,18 +188,18 @@ func TestLastTenth_OneReaderRefreshes(t *testing.T) {
 func TestExpiry_OneFetchEach(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: 20 * time.Millisecond}
-		env := p.one(t, secrets.WithTTL(ttl))
+		p := &script{Delay: 20 * time.Millisecond}
+		env := p.One(t, secrets.WithTTL(ttl))
 		expect(t, env, "a-1")
 		time.Sleep(ttl)
 		expect(t, env, "a-2")
-		first := p.count()
+		first := p.Count()
 		var waited, late atomic.Int64
 		var all sync.WaitGroup
 		for i := range 64 {
 			all.Go(func() {
 				time.Sleep(time.Duration(i) * 20 * time.Millisecond)
-				for p.count()-first < 1000 {
+				for p.Count()-first < 1000 {
 					began := time.Now()
 					v, err := env.Get(t.Context(), "A")
 					if err != nil || v.Stale() || time.Since(v.FetchedAt()) >= ttl+time.Second {
@@ -216,7 +218,7 @@ func TestExpiry_OneFetchEach(t *testing.T) {
 			})
 		}
 		all.Wait()
-		if n := p.count() - first; n != 1000 || waited.Load() != 1000 || late.Load() != 0 {
+		if n := p.Count() - first; n != 1000 || waited.Load() != 1000 || late.Load() != 0 {
 			t.Errorf("%d fetches, %d waits, %d bad reads; want 1000, 1000, 0", n, waited.Load(), late.Load())
 		}
 	})
@@ -236,13 +238,13 @@ func TestExpiry_SlowBackendIsRefreshed(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
 				env := aged(t, p)
-				p.set(test.needs, nil)
+				p.Set(test.needs, nil)
 				time.Sleep(ttl)
 				var longest time.Duration
 				for range 100 {
 					g := <-read(t.Context(), env, "A")
-					longest = max(longest, g.took)
-					if g.text != "a-2" {
+					longest = max(longest, g.Took)
+					if g.Text != "a-2" {
 						break
 					}
 					time.Sleep(500 * time.Millisecond)
@@ -271,7 +273,7 @@ func lifetimes(t *testing.T, n int, opts ...secrets.Option) (first, second []flo
 		return 0
 	}
 	for range n {
-		env := (&script{}).one(t, append([]secrets.Option{secrets.WithTTL(ttl)}, opts...)...)
+		env := (&script{}).One(t, append([]secrets.Option{secrets.WithTTL(ttl)}, opts...)...)
 		first, second = append(first, due(env)), append(second, due(env))
 	}
 	return first, second
@@ -320,14 +322,14 @@ func TestLifetime_AfterFreeze(t *testing.T) {
 		}{{time.Hour, 0, 10, 50}, {ttl / 2, ttl / 2, 0, 0}} {
 			short := 0
 			for range 60 {
-				clock, p := newClocks(), &script{}
-				env := aged(t, p, secrets.WithClock(clock.now))
-				clock.shift(test.freeze, 0)
+				clock, p := secretstest.NewClock(), &script{}
+				env := aged(t, p, secrets.WithClock(clock.Now))
+				kit.Shift(clock, test.freeze, 0)
 				time.Sleep(test.awake)
 				expect(t, env, "a-3")
 				time.Sleep(ttl / 2)
 				env.Get(t.Context(), "A")
-				if p.count() > 3 {
+				if p.Count() > 3 {
 					short++
 				}
 			}
@@ -345,18 +347,18 @@ func TestLifetime_OnePerRound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for range 20 {
 			p := &script{}
-			env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
+			env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
 			if err := env.Warm(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			for p.count() == 1 {
+			for p.Count() == 1 {
 				time.Sleep(ttl / 100)
 				for _, name := range []string{"C", "B", "A"} {
 					mustGet(t, env, name)
 				}
 			}
-			if got := p.asked(2); p.count() != 2 || got != "a b c" {
-				t.Fatalf("%d calls, the second for %s", p.count(), got)
+			if got := p.Asked(2); p.Count() != 2 || got != "a b c" {
+				t.Fatalf("%d calls, the second for %s", p.Count(), got)
 			}
 		}
 	})
@@ -369,26 +371,26 @@ func TestGet_FixedIsFetchedOnce(t *testing.T) {
 		t.Run(ref, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				clock, p := newClocks(), &script{}
-				env := p.env(t, map[string]string{"A": ref}, secrets.WithClock(clock.now), secrets.WithTTL(0),
+				clock, p := secretstest.NewClock(), &script{}
+				env := p.Env(t, map[string]string{"A": ref}, secrets.WithClock(clock.Now), secrets.WithTTL(0),
 					secrets.WithMaxStale(0))
 				mustGet(t, env, "A")
-				p.fail(secrets.ErrAccessDenied)
+				p.Fail(secrets.ErrAccessDenied)
 				time.Sleep(1000 * time.Hour)
-				clock.shift(-10000*time.Hour, time.Hour)
+				kit.Shift(clock, -10000*time.Hour, time.Hour)
 				mustGet(t, env, "A")
 				if err := env.Refresh(t.Context()); err != nil {
 					t.Errorf("Refresh: %v", err)
 				}
-				if v := mustGet(t, env, "A"); v.Stale() || p.count() != 1 {
-					t.Errorf("stale %v, %d calls", v.Stale(), p.count())
+				if v := mustGet(t, env, "A"); v.Stale() || p.Count() != 1 {
+					t.Errorf("stale %v, %d calls", v.Stale(), p.Count())
 				}
 				r, err := secrets.ParseRef(ref)
 				if err != nil {
 					t.Fatal(err)
 				}
-				if v, err := env.Resolve(t.Context(), r); err != nil || v.Stale() || p.count() != 1 {
-					t.Errorf("the same reference built in code: %v, %d calls", err, p.count())
+				if v, err := env.Resolve(t.Context(), r); err != nil || v.Stale() || p.Count() != 1 {
+					t.Errorf("the same reference built in code: %v, %d calls", err, p.Count())
 				}
 			})
 		})
@@ -399,15 +401,15 @@ func TestGet_FixedIsFetchedOnce(t *testing.T) {
 func TestTTL_Zero(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: time.Millisecond}
-		env := p.one(t, secrets.WithTTL(0))
+		p := &script{Delay: time.Millisecond}
+		env := p.One(t, secrets.WithTTL(0))
 		expect(t, env, "a-1")
 		expect(t, env, "a-2")
 		x, y := read(t.Context(), env, "A"), read(t.Context(), env, "A")
-		if x, y := <-x, <-y; x.text != "a-3" || y.text != "a-3" || x.stale {
+		if x, y := <-x, <-y; x.Text != "a-3" || y.Text != "a-3" || x.Stale {
 			t.Errorf("%+v %+v", x, y)
 		}
-		p.fail(secrets.ErrThrottled)
+		p.Fail(secrets.ErrThrottled)
 		expect(t, env, "a-3*")
 	})
 }
@@ -419,7 +421,7 @@ func TestExpiry_NoBackgroundWork(t *testing.T) {
 		p := &script{}
 		aged(t, p)
 		time.Sleep(100 * ttl)
-		if n := p.count(); n != 2 {
+		if n := p.Count(); n != 2 {
 			t.Errorf("%d calls", n)
 		}
 	})

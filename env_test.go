@@ -21,6 +21,8 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/kit"
+	"github.com/lambdasecrets/secrets/secretstest"
 )
 
 func TestGet_LocalValues(t *testing.T) {
@@ -180,7 +182,7 @@ func TestWarm_Deadline(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
+				p := &script{Answer: func(ctx context.Context, call int, id string) (string, error) {
 					switch id {
 					case "a":
 						return "a", nil
@@ -192,7 +194,7 @@ func TestWarm_Deadline(t *testing.T) {
 				var log bytes.Buffer
 				vars := on(test.kind)
 				vars["NONE"] = "sm://none?optional" // it has its answer, so nobody waits for it
-				env := p.env(t, vars, secrets.WithLogger(textLog(&log)))
+				env := p.Env(t, vars, secrets.WithLogger(textLog(&log)))
 				ctx := t.Context()
 				if test.deadline > 0 {
 					c, cancel := context.WithTimeout(ctx, test.deadline)
@@ -220,16 +222,16 @@ func TestWarm_OutlastsFailingSecond(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
 			began := time.Now()
-			p := &script{delay: 10 * time.Millisecond, answer: func(context.Context, int, string) (string, error) {
+			p := &script{Delay: 10 * time.Millisecond, Answer: func(context.Context, int, string) (string, error) {
 				if time.Since(began) < time.Second {
 					return "", secrets.ErrThrottled
 				}
 				return "v", nil
 			}}
-			if err := p.env(t, on("on-demand")).Warm(t.Context()); err != nil {
-				t.Errorf("after %v and %d calls: %v", time.Since(began), p.count(), err)
+			if err := p.Env(t, on("on-demand")).Warm(t.Context()); err != nil {
+				t.Errorf("after %v and %d calls: %v", time.Since(began), p.Count(), err)
 			}
-			if n := p.count(); n > 16 {
+			if n := p.Count(); n > 16 {
 				t.Errorf("%d calls for two references", n)
 			}
 		})
@@ -241,7 +243,7 @@ func TestWarm_OutlastsFailingSecond(t *testing.T) {
 func TestWarm_PermanentFailureDecides(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
+		p := &script{Answer: func(ctx context.Context, call int, id string) (string, error) {
 			switch id {
 			case "denied":
 				return "", secrets.ErrAccessDenied
@@ -255,7 +257,7 @@ func TestWarm_PermanentFailureDecides(t *testing.T) {
 		var log bytes.Buffer
 		vars := map[string]string{"A": "sm://a", "DENIED": "sm://denied", "THROTTLED": "sm://throttled",
 			"HANGS": "ssm:///hangs"}
-		env := p.env(t, vars, secrets.WithLogger(textLog(&log)))
+		env := p.Env(t, vars, secrets.WithLogger(textLog(&log)))
 		var err error
 		took(t, "the warm", 1500*time.Millisecond, 2*time.Second, func() { err = env.Warm(t.Context()) })
 		for _, want := range []error{secrets.ErrAccessDenied, secrets.ErrThrottled, secrets.ErrUnavailable} {
@@ -285,11 +287,11 @@ func TestWarm_QuickOneIsSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		journal, logger := newJournal()
-		if err := (&script{delay: 900 * time.Millisecond}).env(t, on(""), logger).Warm(t.Context()); err != nil {
+		if err := (&script{Delay: 900 * time.Millisecond}).Env(t, on(""), logger).Warm(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(time.Minute)
-		if events := journal.events(); len(events) != 0 {
+		if events := journal.Events(); len(events) != 0 {
 			t.Errorf("logged %v", events)
 		}
 	})
@@ -318,7 +320,7 @@ func TestMustWarm_PanicsOnlyForPermanent(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				p.fail(test.fail)
+				p.Fail(test.fail)
 				var log strings.Builder
 				defer func() {
 					if said := log.String(); test.panics != "" &&
@@ -367,17 +369,17 @@ func TestSnapStart_FirstReadFetchesAll(t *testing.T) {
 			t.Run(name+" "+when, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					clock, p := newClocks(), &script{}
+					clock, p := secretstest.NewClock(), &script{}
 					vars := on("snap-start")
 					vars["C"] = "sm://c"
-					env := p.env(t, vars, secrets.WithClock(clock.now))
+					env := p.Env(t, vars, secrets.WithClock(clock.Now))
 					for range 2 { // two packages may warm
-						if err := env.Warm(t.Context()); err != nil || p.count() != 0 {
-							t.Fatalf("before the snapshot: %v, %d calls", err, p.count())
+						if err := env.Warm(t.Context()); err != nil || p.Count() != 0 {
+							t.Fatalf("before the snapshot: %v, %d calls", err, p.Count())
 						}
 					}
-					clock.shift(shift.wall, shift.mono)
-					p.set(100*time.Millisecond, nil)
+					kit.Shift(clock, shift.wall, shift.mono)
+					p.Set(100*time.Millisecond, nil)
 					took(t, "the first read", 100*time.Millisecond, 100*time.Millisecond, func() {
 						if err := first(t.Context(), env); err != nil {
 							t.Error(secrets.Detail(err))
@@ -386,7 +388,7 @@ func TestSnapStart_FirstReadFetchesAll(t *testing.T) {
 					for _, name := range []string{"A", "B", "C"} {
 						mustGet(t, env, name)
 					}
-					if n := p.count(); n != 2 { // one to each of the two backends
+					if n := p.Count(); n != 2 { // one to each of the two backends
 						t.Errorf("%d calls, want 2", n)
 					}
 				})
@@ -403,7 +405,7 @@ func TestSnapStart_ReadersShareRound(t *testing.T) {
 		p := &script{}
 		vars := on("snap-start")
 		vars["C"], vars["D"] = "ssm:///c", "ssm:///d"
-		env := p.env(t, vars)
+		env := p.Env(t, vars)
 		if err := env.Warm(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -414,7 +416,7 @@ func TestSnapStart_ReadersShareRound(t *testing.T) {
 		for _, name := range []string{"A", "B", "C", "D"} {
 			mustGet(t, env, name)
 		}
-		if n := p.count(); n != 2 {
+		if n := p.Count(); n != 2 {
 			t.Errorf("%d calls, want one for each scheme", n)
 		}
 	})
@@ -437,14 +439,14 @@ func (a *asked) Deadline() (time.Time, bool) {
 func TestSnapStart_HangingBackend(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{answer: func(ctx context.Context, call int, id string) (string, error) {
+		p := &script{Answer: func(ctx context.Context, call int, id string) (string, error) {
 			if id == "a" {
 				return "a", nil
 			}
 			return hang(ctx, call, id)
 		}}
 		var log bytes.Buffer
-		env := p.env(t, on("snap-start"), secrets.WithLogger(textLog(&log)))
+		env := p.Env(t, on("snap-start"), secrets.WithLogger(textLog(&log)))
 		if err := env.Warm(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -609,25 +611,6 @@ func TestGet_Base64AndLabelledTree(t *testing.T) {
 	}
 }
 
-// sixty seeds 25 parameters, 25 secrets and 5 ciphertexts, and returns 60 variables that read them.
-func sixty(st *endpoint.Store) map[string]string {
-	environ := map[string]string{"PLAIN": "plain"}
-	key := st.CreateKey()
-	for i := range 25 {
-		st.PutParameter(endpoint.Parameter{Name: fmt.Sprintf("/app/p%d", i), Type: "SecureString",
-			Value: fmt.Sprintf("parameter-%d", i)})
-		environ[fmt.Sprintf("P%d", i)] = fmt.Sprintf("ssm:///app/p%d", i)
-		st.PutSecret(fmt.Sprintf("app/s%d", i), fmt.Sprintf(`{"user":"u%d","password":"secret-%d"}`, i, i))
-		environ[fmt.Sprintf("S%d", i)] = fmt.Sprintf("sm://app/s%d#password", i)
-		if i < 5 {
-			environ[fmt.Sprintf("U%d", i)] = fmt.Sprintf("secretsmanager://app/s%d#user", i)
-			environ[fmt.Sprintf("K%d", i)] = kmsRef(st.Encrypt(key, fmt.Appendf(nil, "cipher-%d", i),
-				map[string]string{"app": "x"})) + "?context.app=x"
-		}
-	}
-	return environ
-}
-
 func TestWarm_SixtyVariables(t *testing.T) {
 	s, st, cfg := start(t)
 	environ := sixty(st)
@@ -699,7 +682,7 @@ func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
 				var out strings.Builder
 				var mu sync.Mutex // a flight that nobody waits for any more may still log
 				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"),
-					secrets.WithLogger(textLog(&locked{w: &out, mu: &mu})))
+					secrets.WithLogger(textLog(&locked{W: &out, Mu: &mu})))
 				patience, passing := 30*time.Second, do == endpoint.Throttle || do == endpoint.Truncated
 				if passing {
 					patience = 500 * time.Millisecond

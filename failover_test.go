@@ -24,6 +24,7 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/secretstest"
 )
 
 const otherRegion = "us-east-1"
@@ -485,7 +486,7 @@ func newTwinned(t *testing.T, scheme string, dead deadRegion) *twinned {
 	}
 	var logger secrets.Option
 	w.log, logger = newJournal()
-	w.Env = newEnv(t, cfg, w.environ, logger, secrets.WithClock(newClocks().now),
+	w.Env = newEnv(t, cfg, w.environ, logger, secrets.WithClock(secretstest.NewClock().Now),
 		secrets.WithTTL(5*time.Minute), secrets.WithMaxStale(time.Hour))
 	return w
 }
@@ -546,7 +547,7 @@ func TestFailover_Cold(t *testing.T) {
 		}
 		w.expect(t, "cold", otherRegion, false, 0)
 		n := len(w.environ)
-		if lines := w.log.count("secrets.failover"); lines != n {
+		if lines := w.log.Count("secrets.failover"); lines != n {
 			t.Errorf("%d lines, want one for each of %d", lines, n)
 		}
 		if w.values[region] == w.values[otherRegion] {
@@ -564,7 +565,7 @@ func TestFailover_Cold(t *testing.T) {
 		if n := w.asked(otherRegion); n != 0 {
 			t.Errorf("the first is alive, and the second Region is asked %d times", n)
 		}
-		if lines := w.log.count("secrets.failover"); lines != 2*n {
+		if lines := w.log.Count("secrets.failover"); lines != 2*n {
 			t.Errorf("%d lines, want one each way for each of %d", lines, n)
 		}
 	})
@@ -587,7 +588,7 @@ func TestFailover_Warm(t *testing.T) {
 			time.Sleep(14 * time.Minute)
 			w.expect(t, "an old value in hand", region, true, 5*time.Second)
 		}
-		if n := w.asked(otherRegion) + w.log.count("secrets.failover"); n != 0 {
+		if n := w.asked(otherRegion) + w.log.Count("secrets.failover"); n != 0 {
 			t.Errorf("it is served, and the second Region is asked %d times", n)
 		}
 		time.Sleep(10 * time.Minute)
@@ -599,7 +600,7 @@ func TestFailover_Warm(t *testing.T) {
 			t.Errorf("the warm took %v", took)
 		}
 		w.expect(t, "too old", otherRegion, false, 0)
-		if lines := w.log.count("secrets.failover"); lines != len(w.environ) {
+		if lines := w.log.Count("secrets.failover"); lines != len(w.environ) {
 			t.Errorf("%d lines, want one for each of %d", lines, len(w.environ))
 		}
 	})

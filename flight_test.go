@@ -13,49 +13,27 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/kit"
+	"github.com/lambdasecrets/secrets/secretstest"
 )
 
 // Promises 3 and 4 of the design: no background work, one flight per source.
 
-// got is what one reader was given, and after how long.
-type got struct {
-	text  string
-	stale bool
-	err   error
-	took  time.Duration
-}
-
-// read starts a reader of name.
-func read(ctx context.Context, env *secrets.Env, name string) <-chan got {
-	c := make(chan got, 1)
-	began := time.Now()
-	go func() {
-		v, err := env.Get(ctx, name)
-		g := got{err: err, took: time.Since(began)}
-		if err == nil {
-			g.text, g.stale = v.Reveal(), v.Stale()
-		}
-		c <- g
-	}()
-	synctest.Wait()
-	return c
-}
-
 func TestFlight_OnePerSource(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: 20 * time.Millisecond}
-		env := p.one(t)
+		p := &script{Delay: 20 * time.Millisecond}
+		env := p.One(t)
 		var readers []<-chan got
 		for range 64 {
 			readers = append(readers, read(t.Context(), env, "A"))
 		}
 		for _, r := range readers {
-			if g := <-r; g.text != "a-1" || g.took != 20*time.Millisecond {
+			if g := <-r; g.Text != "a-1" || g.Took != 20*time.Millisecond {
 				t.Errorf("%+v", g)
 			}
 		}
-		if n := p.count(); n != 1 {
+		if n := p.Count(); n != 1 {
 			t.Errorf("%d calls, want 1", n)
 		}
 	})
@@ -65,19 +43,19 @@ func TestFlight_SlowReferenceDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.answer = func(ctx context.Context, _ int, id string) (string, error) {
+		p.Answer = func(ctx context.Context, _ int, id string) (string, error) {
 			if id == "slow" {
 				return id, pause(ctx, 5*time.Second)
 			}
 			return id, pause(ctx, 20*time.Millisecond)
 		}
-		env := p.env(t, map[string]string{"SLOW": "sm://slow", "A": "sm://a", "B": "sm://b", "OTHER": "ssm:///other"})
+		env := p.Env(t, map[string]string{"SLOW": "sm://slow", "A": "sm://a", "B": "sm://b", "OTHER": "ssm:///other"})
 		slow := read(t.Context(), env, "SLOW")
 		took(t, "a cold read beside a slow flight", 20*time.Millisecond, 20*time.Millisecond,
 			func() { expect(t, env, "a") })
 		took(t, "a cached read beside a slow flight", 0, 0, func() { expect(t, env, "a") })
 		took(t, "another scheme", 20*time.Millisecond, 20*time.Millisecond, func() { env.Get(t.Context(), "OTHER") })
-		if g := <-slow; g.text != "slow" || g.took != 5*time.Second {
+		if g := <-slow; g.Text != "slow" || g.Took != 5*time.Second {
 			t.Errorf("%+v", g)
 		}
 	})
@@ -102,12 +80,12 @@ func TestGet_CancelledCallerHarmsNobody(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var cancelled atomic.Bool
 				p := &script{}
-				p.answer = func(ctx context.Context, _ int, _ string) (string, error) {
+				p.Answer = func(ctx context.Context, _ int, _ string) (string, error) {
 					err := pause(ctx, 100*time.Millisecond)
 					cancelled.Store(err != nil)
 					return "a-1", err
 				}
-				env := p.one(t)
+				env := p.One(t)
 				start := func(after time.Duration) <-chan got {
 					ctx, cancel := context.WithCancel(t.Context())
 					if after > 0 {
@@ -126,9 +104,9 @@ func TestGet_CancelledCallerHarmsNobody(t *testing.T) {
 				}{{"leader", <-leader, test.leader, test.leaderGets},
 					{"follower", <-follower, test.follower, test.followerGets}} {
 					switch {
-					case r.want == "" && (!errors.Is(r.got.err, context.Canceled) || r.got.took != r.after):
+					case r.want == "" && (!errors.Is(r.got.Err, context.Canceled) || r.got.Took != r.after):
 						t.Errorf("the %s who gave up after %v: %+v", r.who, r.after, r.got)
-					case r.want != "" && (r.got.text != r.want || r.got.err != nil):
+					case r.want != "" && (r.got.Text != r.want || r.got.Err != nil):
 						t.Errorf("the %s who stayed: %+v", r.who, r.got)
 					}
 				}
@@ -155,12 +133,12 @@ func TestRefresh_CancelledIsNoFailure(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				env := p.one(t, secrets.WithTTL(ttl))
+				env := p.One(t, secrets.WithTTL(ttl))
 				if value {
 					expect(t, env, "a-1")
 				}
 				time.Sleep(ttl)
-				p.hang()
+				p.Hang()
 				ctx, cancel := context.WithCancel(t.Context())
 				reader := read(ctx, env, "A")
 				time.AfterFunc(900*time.Millisecond, cancel)
@@ -168,8 +146,8 @@ func TestRefresh_CancelledIsNoFailure(t *testing.T) {
 					time.Sleep(5 * time.Second) // it was given up long after what counts as slow
 				}
 				<-reader
-				p.fail(nil)
-				if g := <-read(t.Context(), env, "A"); g.err != nil || g.stale || g.took != 0 ||
+				p.Fail(nil)
+				if g := <-read(t.Context(), env, "A"); g.Err != nil || g.Stale || g.Took != 0 ||
 					len(env.Stats().Failures) != 0 {
 					t.Errorf("the next reader: %+v; failures %v", g, env.Stats().Failures)
 				}
@@ -183,23 +161,23 @@ func TestGet_CancelledBeforeItAsks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
 		expect(t, env, "a-1")
 		time.Sleep(ttl)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if g := <-read(ctx, env, "A"); g.text != "a-1" || !g.stale || g.took != 0 {
+		if g := <-read(ctx, env, "A"); g.Text != "a-1" || !g.Stale || g.Took != 0 {
 			t.Errorf("with an old value: %+v", g)
 		}
-		if g := <-read(ctx, env, "B"); !errors.Is(g.err, context.Canceled) || g.took != 0 {
+		if g := <-read(ctx, env, "B"); !errors.Is(g.Err, context.Canceled) || g.Took != 0 {
 			t.Errorf("without a value: %+v", g)
 		}
-		if n := p.count(); n != 1 {
+		if n := p.Count(); n != 1 {
 			t.Errorf("%d calls, want 1", n)
 		}
-		p.fail(errDenied)
+		p.Fail(errDenied)
 		env.Get(t.Context(), "B")
-		if g := <-read(ctx, env, "B"); !errors.Is(g.err, secrets.ErrAccessDenied) {
+		if g := <-read(ctx, env, "B"); !errors.Is(g.Err, secrets.ErrAccessDenied) {
 			t.Errorf("while a failure is remembered: %+v", g)
 		}
 	})
@@ -210,9 +188,9 @@ func TestRefresh_CancelledBeforeItAsks(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.one(t, secrets.WithTTL(ttl))
+		env := p.One(t, secrets.WithTTL(ttl))
 		expect(t, env, "a-1")
-		p.set(20*time.Millisecond, nil)
+		p.Set(20*time.Millisecond, nil)
 		cancelled, cancel := context.WithCancel(t.Context())
 		cancel()
 		late, cancel := context.WithTimeout(t.Context(), 0)
@@ -223,8 +201,8 @@ func TestRefresh_CancelledBeforeItAsks(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if s := env.Stats(); p.count() != 1 || len(s.Failures) != 0 || failureOf(env, "A") != nil {
-			t.Errorf("%d calls, failures %v, remembered %v", p.count(), s.Failures, failureOf(env, "A"))
+		if s := env.Stats(); p.Count() != 1 || len(s.Failures) != 0 || failureOf(env, "A") != nil {
+			t.Errorf("%d calls, failures %v, remembered %v", p.Count(), s.Failures, failureOf(env, "A"))
 		}
 	})
 }
@@ -236,12 +214,12 @@ func TestFlight_EndsWithLastWaiter(t *testing.T) {
 		ended := make(chan time.Duration, 1)
 		p := &script{}
 		began := time.Now()
-		p.answer = func(ctx context.Context, _ int, _ string) (string, error) {
+		p.Answer = func(ctx context.Context, _ int, _ string) (string, error) {
 			<-ctx.Done()
 			ended <- time.Since(began)
 			return "", ctx.Err()
 		}
-		env := p.one(t)
+		env := p.One(t)
 		for i := range 20 {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(time.Duration(100*(i+1))*time.Millisecond, cancel)
@@ -251,7 +229,7 @@ func TestFlight_EndsWithLastWaiter(t *testing.T) {
 		if at := <-ended; at != 2*time.Second {
 			t.Errorf("the flight was cancelled after %v, want 2s", at)
 		}
-		if n := p.count(); n != 1 {
+		if n := p.Count(); n != 1 {
 			t.Errorf("%d calls, want 1", n)
 		}
 	})
@@ -261,17 +239,17 @@ func TestFlight_EndsWithLastWaiter(t *testing.T) {
 func TestGet_TimeoutIsNotCanceled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: time.Minute}
-		env := p.one(t)
+		p := &script{Delay: time.Minute}
+		env := p.One(t)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		g := <-read(ctx, env, "A")
-		if !errors.Is(g.err, context.DeadlineExceeded) || errors.Is(g.err, context.Canceled) ||
-			!errors.Is(g.err, secrets.ErrUnavailable) {
-			t.Errorf("%v", g.err)
+		if !errors.Is(g.Err, context.DeadlineExceeded) || errors.Is(g.Err, context.Canceled) ||
+			!errors.Is(g.Err, secrets.ErrUnavailable) {
+			t.Errorf("%v", g.Err)
 		}
-		if g.took < 700*time.Millisecond || g.took > 750*time.Millisecond {
-			t.Errorf("it waited %v, want its second less the reserve", g.took)
+		if g.Took < 700*time.Millisecond || g.Took > 750*time.Millisecond {
+			t.Errorf("it waited %v, want its second less the reserve", g.Took)
 		}
 	})
 }
@@ -285,16 +263,16 @@ func TestRefresh_NeverJoins(t *testing.T) {
 				return fmt.Sprint("a-", call), pause(ctx, d)
 			}
 		}
-		p.set(0, slow(3*time.Second))
-		env := p.one(t)
+		p.Set(0, slow(3*time.Second))
+		env := p.One(t)
 		first := read(t.Context(), env, "A")
-		p.set(0, slow(time.Second))
+		p.Set(0, slow(time.Second))
 		if err := env.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, env, "a-2")
 		// Who waits for the first flight need not wait for its answer: a newer one is there.
-		if g := <-first; g.text != "a-2" || g.took != time.Second {
+		if g := <-first; g.Text != "a-2" || g.Took != time.Second {
 			t.Errorf("who waits for the older flight: %+v", g)
 		}
 		expect(t, env, "a-2")
@@ -305,13 +283,13 @@ func TestRefresh_NeverJoins(t *testing.T) {
 func TestFlight_ReadersJoinNewest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: time.Second}
-		env := p.one(t)
+		p := &script{Delay: time.Second}
+		env := p.One(t)
 		read(t.Context(), env, "A")
 		go env.Refresh(t.Context(), "A")
 		synctest.Wait()
-		if g := <-read(t.Context(), env, "A"); g.err != nil || p.count() != 2 {
-			t.Errorf("%+v, %d calls", g, p.count())
+		if g := <-read(t.Context(), env, "A"); g.Err != nil || p.Count() != 2 {
+			t.Errorf("%+v, %d calls", g, p.Count())
 		}
 		synctest.Wait() // both flights end at the same instant
 		expect(t, env, "a-2")
@@ -322,17 +300,17 @@ func TestFlight_ReadersJoinNewest(t *testing.T) {
 func TestFlight_OlderOneEnds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: time.Second}
-		env := p.one(t, secrets.WithTTL(0))
+		p := &script{Delay: time.Second}
+		env := p.One(t, secrets.WithTTL(0))
 		older := read(t.Context(), env, "A")
-		p.set(2500*time.Millisecond, nil)
+		p.Set(2500*time.Millisecond, nil)
 		go env.Refresh(t.Context())
-		if g := <-older; g.text != "a-1" {
+		if g := <-older; g.Text != "a-1" {
 			t.Errorf("%+v", g)
 		}
 		time.Sleep(time.Second)
-		if g := <-read(t.Context(), env, "A"); g.text != "a-2" || p.count() != 2 {
-			t.Errorf("%+v after %d calls, want a-2 after 2", g, p.count())
+		if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || p.Count() != 2 {
+			t.Errorf("%+v after %d calls, want a-2 after 2", g, p.Count())
 		}
 	})
 }
@@ -342,20 +320,20 @@ func TestFlight_LaterTryOfEarlierOne(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+		p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
 			if call == 1 {
 				return "", errThrottled
 			}
 			return fmt.Sprint("a-", call), nil
 		})
-		env := p.one(t)
+		env := p.One(t)
 		earlier := read(t.Context(), env, "A")
 		if err := env.Refresh(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		expect(t, env, "a-2")
-		if g := <-earlier; g.text != "a-2" || p.count() != 2 {
-			t.Errorf("%+v after %d calls, want what the Refresh brought", g, p.count())
+		if g := <-earlier; g.Text != "a-2" || p.Count() != 2 {
+			t.Errorf("%+v after %d calls, want what the Refresh brought", g, p.Count())
 		}
 	})
 }
@@ -438,10 +416,10 @@ func TestFlight_LateAnswers(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				env := p.one(t, secrets.WithGrace(test.grace), secrets.WithTTL(time.Hour))
+				env := p.One(t, secrets.WithGrace(test.grace), secrets.WithTTL(time.Hour))
 				expect(t, env, "a-1")
 				time.Sleep(time.Hour)
-				p.set(0, func(ctx context.Context, call int, _ string) (string, error) {
+				p.Set(0, func(ctx context.Context, call int, _ string) (string, error) {
 					if call == 2 {
 						pause(context.Background(), 900*time.Millisecond)
 						return "a-2", test.early
@@ -453,18 +431,18 @@ func TestFlight_LateAnswers(t *testing.T) {
 				defer cancel()
 				env.Refresh(ctx, "A")
 				say := func(g got) string {
-					if g.err != nil {
+					if g.Err != nil {
 						for _, kind := range []error{secrets.ErrAccessDenied, secrets.ErrThrottled} {
-							if errors.Is(g.err, kind) {
+							if errors.Is(g.Err, kind) {
 								return kind.Error()
 							}
 						}
-						return g.err.Error()
+						return g.Err.Error()
 					}
-					if g.stale {
-						return g.text + "*"
+					if g.Stale {
+						return g.Text + "*"
 					}
-					return g.text
+					return g.Text
 				}
 				if s := say(<-early); s != test.waiters {
 					t.Errorf("who waited for the early flight got %s, want %s", s, test.waiters)
@@ -474,7 +452,7 @@ func TestFlight_LateAnswers(t *testing.T) {
 					t.Errorf("a success is known, and %v is remembered", err)
 				}
 				time.Sleep(time.Second) // until the early flight has ended
-				p.fail(test.later)
+				p.Fail(test.later)
 				if s := say(<-read(t.Context(), env, "A")); s != test.want {
 					t.Errorf("served afterwards: %s, want %s", s, test.want)
 				}
@@ -498,22 +476,22 @@ func TestFlight_FrozenIsNotJoined(t *testing.T) {
 		t.Run(test.name+", a new reader", func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				clock, release := newClocks(), make(chan struct{})
+				clock, release := secretstest.NewClock(), make(chan struct{})
 				p := &script{}
-				p.answer = func(_ context.Context, call int, _ string) (string, error) {
+				p.Answer = func(_ context.Context, call int, _ string) (string, error) {
 					if call == 1 {
 						<-release
 						return "a-1", nil
 					}
 					return fmt.Sprint("a-", call), pause(context.Background(), 20*time.Millisecond)
 				}
-				env := p.one(t, secrets.WithClock(clock.now))
+				env := p.One(t, secrets.WithClock(clock.Now))
 				frozen := read(t.Context(), env, "A")
-				clock.shift(test.wall, test.mono)
-				if g := <-read(t.Context(), env, "A"); g.text != "a-2" || g.took != 20*time.Millisecond {
+				kit.Shift(clock, test.wall, test.mono)
+				if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || g.Took != 20*time.Millisecond {
 					t.Errorf("the new reader: %+v", g)
 				}
-				if g := <-frozen; g.text != "a-2" {
+				if g := <-frozen; g.Text != "a-2" {
 					t.Errorf("who waited for the frozen flight: %+v", g)
 				}
 				close(release)
@@ -527,23 +505,23 @@ func TestFlight_FrozenIsNotJoined(t *testing.T) {
 		t.Run(test.name+", an answer in the socket", func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				clock, release := newClocks(), make(chan struct{})
+				clock, release := secretstest.NewClock(), make(chan struct{})
 				p := &script{}
-				p.answer = func(_ context.Context, call int, _ string) (string, error) {
+				p.Answer = func(_ context.Context, call int, _ string) (string, error) {
 					if call == 1 {
 						<-release
 					}
 					return fmt.Sprint("a-", call), nil
 				}
-				env := p.one(t, secrets.WithClock(clock.now))
+				env := p.One(t, secrets.WithClock(clock.Now))
 				frozen := read(t.Context(), env, "A")
-				clock.shift(test.wall, test.mono)
+				kit.Shift(clock, test.wall, test.mono)
 				close(release)
 				want := "a-2"
 				if test.wall < 5*time.Minute {
 					want = "a-1" // it is as old as its question, and that is within its TTL
 				}
-				if g := <-frozen; g.text != want || g.stale {
+				if g := <-frozen; g.Text != want || g.Stale {
 					t.Errorf("who waited for the frozen flight: %+v, want %s", g, want)
 				}
 			})
@@ -555,19 +533,19 @@ func TestFlight_FrozenIsNotJoined(t *testing.T) {
 func TestFlight_FrozenIsCancelled(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		clock := newClocks()
+		clock := secretstest.NewClock()
 		var stopped atomic.Bool
 		p := &script{}
-		p.answer = func(ctx context.Context, call int, _ string) (string, error) {
+		p.Answer = func(ctx context.Context, call int, _ string) (string, error) {
 			if call == 1 {
 				<-ctx.Done()
 				stopped.Store(true)
 			}
 			return fmt.Sprint("a-", call), pause(ctx, time.Second)
 		}
-		env := p.one(t, secrets.WithClock(clock.now))
+		env := p.One(t, secrets.WithClock(clock.Now))
 		read(t.Context(), env, "A")
-		clock.shift(time.Hour, 0)
+		kit.Shift(clock, time.Hour, 0)
 		read(t.Context(), env, "A")
 		if !stopped.Load() {
 			t.Error("the frozen call goes on")
@@ -580,17 +558,18 @@ func TestFlight_FrozenIsCancelled(t *testing.T) {
 func TestClock_Jumps(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		clock, p := newClocks(), &script{}
-		p.answer = func(_ context.Context, call int, _ string) (string, error) {
-			clock.shift(time.Minute, 0)
+		clock, p := secretstest.NewClock(), &script{}
+		p.Answer = func(_ context.Context, call int, _ string) (string, error) {
+			kit.Shift(clock, time.Minute, 0)
 			return fmt.Sprint("a-", call), nil
 		}
-		env := p.one(t, secrets.WithClock(clock.now), secrets.WithTTL(time.Hour))
+		env := p.One(t, secrets.WithClock(clock.Now), secrets.WithTTL(time.Hour))
 		expect(t, env, "a-1")
-		env = p.one(t, secrets.WithClock(clock.now), secrets.WithTTL(30*time.Second))
-		before := p.count()
-		if g := <-read(t.Context(), env, "A"); g.err != nil || !g.stale || p.count()-before < 3 || p.count()-before > 10 {
-			t.Errorf("%+v after %d calls, want what there is, stale, after 3 to 10", g, p.count()-before)
+		env = p.One(t, secrets.WithClock(clock.Now), secrets.WithTTL(30*time.Second))
+		before := p.Count()
+		if g := <-read(t.Context(), env, "A"); g.Err != nil || !g.Stale || p.Count()-before < 3 ||
+			p.Count()-before > 10 {
+			t.Errorf("%+v after %d calls, want what there is, stale, after 3 to 10", g, p.Count()-before)
 		}
 	})
 }
@@ -606,18 +585,18 @@ func TestClock_JumpsAlways(t *testing.T) {
 			now := time.Now()
 			return now.Add(time.Duration(jumps.Add(1)) * 2 * time.Second), now.Sub(base)
 		}
-		p := &script{delay: 10 * time.Millisecond}
-		env := p.one(t, secrets.WithClock(clock), secrets.WithTTL(time.Hour))
+		p := &script{Delay: 10 * time.Millisecond}
+		env := p.One(t, secrets.WithClock(clock), secrets.WithTTL(time.Hour))
 		var readers []<-chan got
 		for range 8 {
 			readers = append(readers, read(t.Context(), env, "A"))
 		}
 		for _, r := range readers {
-			if g := <-r; g.err != nil || g.took > 100*time.Millisecond {
+			if g := <-r; g.Err != nil || g.Took > 100*time.Millisecond {
 				t.Errorf("%+v", g)
 			}
 		}
-		if n := p.count(); n > 3*8 {
+		if n := p.Count(); n > 3*8 {
 			t.Errorf("%d calls for 8 readers", n)
 		}
 	})
@@ -627,18 +606,18 @@ func TestClock_JumpsAlways(t *testing.T) {
 func TestFlight_SlowIsNotFrozen(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: 25 * time.Second}
-		env := p.env(t, on("provisioned-concurrency"))
+		p := &script{Delay: 25 * time.Second}
+		env := p.Env(t, on("provisioned-concurrency"))
 		warm := make(chan error, 1)
 		go func() { warm <- env.Warm(t.Context()) }()
 		time.Sleep(20 * time.Second)
-		if g := <-read(t.Context(), env, "A"); g.err != nil || g.took != 5*time.Second {
+		if g := <-read(t.Context(), env, "A"); g.Err != nil || g.Took != 5*time.Second {
 			t.Errorf("a reader who joins: %+v", g)
 		}
 		if err := <-warm; err != nil {
 			t.Error(secrets.Detail(err))
 		}
-		if n := p.count(); n != 2 { // one to each of the two backends
+		if n := p.Count(); n != 2 { // one to each of the two backends
 			t.Errorf("%d calls, want 2", n)
 		}
 	})
@@ -650,10 +629,10 @@ func TestBatch_WhatLeavesTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "sm://c", "D": "sm://d",
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "sm://c", "D": "sm://d",
 			"BAD": "sm://bad?optional", "P": "ssm:///p", "FAR": "sm://far?region=us-east-2",
 			"AWS_REGION": region})
-		p.answer = func(_ context.Context, _ int, id string) (string, error) {
+		p.Answer = func(_ context.Context, _ int, id string) (string, error) {
 			if id == "bad" {
 				return "", secrets.ErrNotFound
 			}
@@ -664,8 +643,8 @@ func TestBatch_WhatLeavesTogether(t *testing.T) {
 		}
 		calls := func(from int) map[string]bool {
 			all := map[string]bool{}
-			for n := from + 1; n <= p.count(); n++ {
-				all[p.asked(n)] = true
+			for n := from + 1; n <= p.Count(); n++ {
+				all[p.Asked(n)] = true
 			}
 			return all
 		}
@@ -676,12 +655,12 @@ func TestBatch_WhatLeavesTogether(t *testing.T) {
 			mustGet(t, env, name)
 		}
 		time.Sleep(5 * time.Minute)
-		before := p.count()
+		before := p.Count()
 		mustGet(t, env, "B")
 		if got := calls(before); len(got) != 1 || !got["a b c"] {
 			t.Errorf("the refresh called for %v, want a b c", got)
 		}
-		before = p.count()
+		before = p.Count()
 		env.Get(t.Context(), "BAD")
 		mustGet(t, env, "D")
 		if got := calls(before); len(got) != 2 || !got["bad"] || !got["d"] {
@@ -689,7 +668,7 @@ func TestBatch_WhatLeavesTogether(t *testing.T) {
 		}
 		time.Sleep(5 * time.Minute) // a, b and c were taken along or read once, and only b is read since
 		mustGet(t, env, "A")
-		before = p.count()
+		before = p.Count()
 		time.Sleep(5 * time.Minute)
 		mustGet(t, env, "A")
 		if got := calls(before); len(got) != 1 ||
@@ -699,8 +678,8 @@ func TestBatch_WhatLeavesTogether(t *testing.T) {
 	})
 }
 
-// An outage costs one call per window, and its end one call or two, in whatever step of the search for a bad name it comes:
-// the invocation that makes them has everything fresh (promise 6).
+// An outage costs one call per window, and its end one call or two, in whatever step of the search for a bad name it
+// comes: the invocation that makes them has everything fresh (promise 6).
 func TestBatch_OutageEnds(t *testing.T) {
 	t.Parallel()
 	names := []string{"A", "B", "C", "D", "E"}
@@ -710,20 +689,21 @@ func TestBatch_OutageEnds(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
 					p := &script{}
-					env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c", "D": "sm://d", "E": "sm://e"})
+					env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c", "D": "sm://d",
+						"E": "sm://e"})
 					invoke := func() (calls, stale int) {
-						before := p.count()
+						before := p.Count()
 						for _, name := range names {
 							if mustGet(t, env, name).Stale() {
 								stale++
 							}
 						}
 						time.Sleep(31 * time.Second)
-						return p.count() - before, stale
+						return p.Count() - before, stale
 					}
 					invoke()
 					time.Sleep(5 * time.Minute)
-					p.set(0, func(ctx context.Context, _ int, _ string) (string, error) {
+					p.Set(0, func(ctx context.Context, _ int, _ string) (string, error) {
 						if answers {
 							return "", secrets.ErrUnavailable
 						}
@@ -736,7 +716,7 @@ func TestBatch_OutageEnds(t *testing.T) {
 							t.Errorf("in the outage: %d calls, %d stale", calls, stale)
 						}
 					}
-					p.fail(nil)
+					p.Fail(nil)
 					if calls, stale := invoke(); calls > 2 || stale != 0 {
 						t.Errorf("at its end: %d calls, %d stale", calls, stale)
 					}
@@ -751,18 +731,18 @@ func TestBatch_ReadOnceIsInUse(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
 		mustGet(t, env, "A")
 		mustGet(t, env, "B")
 		time.Sleep(ttl)
 		mustGet(t, env, "A")
-		if got := p.asked(3); got != "a b" {
+		if got := p.Asked(3); got != "a b" {
 			t.Errorf("the refresh called for %s, want a b", got)
 		}
 		mustGet(t, env, "B")
 		time.Sleep(ttl)
-		if err := env.Refresh(t.Context(), "A"); err != nil || p.asked(4) != "a" {
-			t.Errorf("Refresh called for %s, want what it was asked for: a", p.asked(4))
+		if err := env.Refresh(t.Context(), "A"); err != nil || p.Asked(4) != "a" {
+			t.Errorf("Refresh called for %s, want what it was asked for: a", p.Asked(4))
 		}
 	})
 }
@@ -774,7 +754,7 @@ func TestFlight_HundredReaders(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n atomic.Int64
 		p := &script{}
-		p.answer = func(ctx context.Context, call int, id string) (string, error) {
+		p.Answer = func(ctx context.Context, call int, id string) (string, error) {
 			switch i := n.Add(1); {
 			case i%7 == 0:
 				return "", secrets.ErrThrottled
@@ -793,7 +773,7 @@ func TestFlight_HundredReaders(t *testing.T) {
 			environ[fmt.Sprint("A", i)] = fmt.Sprintf("sm://s%d#a", i)
 			environ[fmt.Sprint("B", i)] = fmt.Sprintf("ssm:///s%d#b", i)
 		}
-		env := p.env(t, environ, secrets.WithTTL(time.Second), secrets.WithGrace(3*time.Second),
+		env := p.Env(t, environ, secrets.WithTTL(time.Second), secrets.WithGrace(3*time.Second),
 			secrets.WithMaxStale(time.Minute))
 		env.Warm(t.Context())
 		var all sync.WaitGroup
@@ -877,9 +857,9 @@ func TestClock_Panics(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			var armed atomic.Bool
 			var readings atomic.Int32
-			p := &script{delay: 10 * time.Millisecond}
+			p := &script{Delay: 10 * time.Millisecond}
 			base := time.Now()
-			env := p.one(t, secrets.WithClock(func() (time.Time, time.Duration) {
+			env := p.One(t, secrets.WithClock(func() (time.Time, time.Duration) {
 				if armed.Load() && readings.Add(1) == reading {
 					panic("the clock is broken")
 				}
@@ -893,8 +873,8 @@ func TestClock_Panics(t *testing.T) {
 					env.Get(t.Context(), "A")
 				}()
 			}
-			if g := <-read(t.Context(), env, "A"); g.err != nil {
-				t.Error(g.err)
+			if g := <-read(t.Context(), env, "A"); g.Err != nil {
+				t.Error(g.Err)
 			}
 			if d := time.Since(base); d > 30*time.Millisecond {
 				t.Errorf("a panic at reading %d costs the callers %v", reading, d)
@@ -911,9 +891,9 @@ func TestRefresh_LastTryBeforeDeadline(t *testing.T) {
 		for range 30 { // pauses are drawn
 			var last time.Time
 			p := &script{}
-			env := p.one(t, secrets.WithTTL(time.Hour))
+			env := p.One(t, secrets.WithTTL(time.Hour))
 			expect(t, env, "a-1")
-			p.set(0, func(context.Context, int, string) (string, error) {
+			p.Set(0, func(context.Context, int, string) (string, error) {
 				last = time.Now()
 				return "", errThrottled
 			})
@@ -932,9 +912,9 @@ func TestRefresh_LastTryBeforeDeadline(t *testing.T) {
 func TestFlight_FrozenIsLeftAfterFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		clock, p := newClocks(), &script{}
+		clock, p := secretstest.NewClock(), &script{}
 		release := make(chan struct{})
-		p.answer = func(_ context.Context, call int, _ string) (string, error) {
+		p.Answer = func(_ context.Context, call int, _ string) (string, error) {
 			switch {
 			case call <= 2:
 				return "", errThrottled
@@ -943,13 +923,13 @@ func TestFlight_FrozenIsLeftAfterFailures(t *testing.T) {
 			}
 			return fmt.Sprint("a-", call), nil
 		}
-		env := p.one(t, secrets.WithClock(clock.now))
+		env := p.One(t, secrets.WithClock(clock.Now))
 		reader := read(t.Context(), env, "A")
-		for p.count() < 3 {
+		for p.Count() < 3 {
 			time.Sleep(10 * time.Millisecond)
 		}
-		clock.shift(time.Hour, 0)
-		if g := <-reader; g.text != "a-4" || g.took != time.Second {
+		kit.Shift(clock, time.Hour, 0)
+		if g := <-reader; g.Text != "a-4" || g.Took != time.Second {
 			t.Errorf("%+v, want a-4 when it looks again, after 1 s", g)
 		}
 		close(release)
@@ -961,17 +941,17 @@ func TestFlight_FrozenIsLeftAfterFailures(t *testing.T) {
 func TestFlight_OlderAnswerIsTooOld(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: 100 * time.Millisecond}
-		env := p.one(t, secrets.WithTTL(0))
+		p := &script{Delay: 100 * time.Millisecond}
+		env := p.One(t, secrets.WithTTL(0))
 		older := read(t.Context(), env, "A")
-		p.set(200*time.Millisecond, nil)
+		p.Set(200*time.Millisecond, nil)
 		go env.Refresh(t.Context())
 		time.Sleep(10 * time.Millisecond)
 		reader := read(t.Context(), env, "A")
-		if g := <-older; g.text != "a-1" || g.took != 100*time.Millisecond {
+		if g := <-older; g.Text != "a-1" || g.Took != 100*time.Millisecond {
 			t.Errorf("who waits for the older flight: %+v", g)
 		}
-		if g := <-reader; g.text != "a-2" || g.took != 190*time.Millisecond {
+		if g := <-reader; g.Text != "a-2" || g.Took != 190*time.Millisecond {
 			t.Errorf("who waits for the newer flight: %+v", g)
 		}
 	})
@@ -1000,11 +980,11 @@ func TestGet_CancelledWhileItTakesAlong(t *testing.T) {
 		slow.Store(true)
 		ctx, cancel := context.WithCancel(t.Context())
 		time.AfterFunc(150*time.Millisecond, cancel)
-		if g := <-read(ctx, env, "A"); g.err != nil || g.stale || g.took != 150*time.Millisecond {
+		if g := <-read(ctx, env, "A"); g.Err != nil || g.Stale || g.Took != 150*time.Millisecond {
 			t.Errorf("%+v, want a new value when the context ends", g)
 		}
 		time.Sleep(ttl)
-		if g := <-read(t.Context(), env, "A"); g.err != nil || g.stale || g.took != 100*time.Millisecond {
+		if g := <-read(t.Context(), env, "A"); g.Err != nil || g.Stale || g.Took != 100*time.Millisecond {
 			t.Errorf("%+v: what was left behind is taken along again", g)
 		}
 	})
@@ -1015,25 +995,25 @@ func TestBatch_FailedProbeServesAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
 		for _, name := range []string{"A", "B", "C"} {
 			mustGet(t, env, name)
 		}
-		p.fail(errOdd)
+		p.Fail(errOdd)
 		time.Sleep(ttl)
 		for _, name := range []string{"A", "B", "C"} {
 			mustGet(t, env, name)
 		}
-		calls := p.count()
+		calls := p.Count()
 		for range 100 {
 			time.Sleep(5 * time.Second)
 			for _, name := range []string{"A", "B", "C"} {
-				if g := <-read(t.Context(), env, name); !g.stale || g.took != 0 {
+				if g := <-read(t.Context(), env, name); !g.Stale || g.Took != 0 {
 					t.Errorf("%s: %+v, want the old value at once", name, g)
 				}
 			}
 		}
-		if n := p.count() - calls; n < 10 || n > 3*40 {
+		if n := p.Count() - calls; n < 10 || n > 3*40 {
 			t.Errorf("%d calls in 500 s", n)
 		}
 	})

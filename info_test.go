@@ -68,7 +68,7 @@ func TestStats_Counts(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "ssm:///c"}, secrets.WithTTL(ttl))
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b#x", "C": "ssm:///c"}, secrets.WithTTL(ttl))
 		env.Warm(t.Context())
 		check := func(when string, rounds, values, stale uint64, failures string, errs ...string) {
 			t.Helper()
@@ -94,7 +94,7 @@ func TestStats_Counts(t *testing.T) {
 			mustGet(t, env, "A")
 		}
 		check("after cached reads", 2, 3, 0, "map[]")
-		p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+		p.Set(0, func(_ context.Context, _ int, id string) (string, error) {
 			if id == "a" {
 				return "", errDenied
 			}
@@ -102,10 +102,10 @@ func TestStats_Counts(t *testing.T) {
 		})
 		env.Refresh(t.Context(), "A")
 		check("after a denied refresh", 3, 3, 0, "map[access denied:1]", "A")
-		p.fail(nil)
+		p.Fail(nil)
 		env.Refresh(t.Context(), "A")
 		check("after one that worked", 4, 4, 0, "map[access denied:1]")
-		p.fail(errThrottled)
+		p.Fail(errThrottled)
 		time.Sleep(ttl)
 		for range 3 {
 			mustGet(t, env, "C")

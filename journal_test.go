@@ -21,9 +21,9 @@ import (
 func TestJournal_WaitIsLoggedOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: 3 * time.Second}
+		p := &script{Delay: 3 * time.Second}
 		var log bytes.Buffer
-		env := p.env(t, map[string]string{"A": "sm://a"}, secrets.WithLogger(textLog(&log)))
+		env := p.Env(t, map[string]string{"A": "sm://a"}, secrets.WithLogger(textLog(&log)))
 		var readers sync.WaitGroup
 		for range 3 {
 			readers.Go(func() { mustGet(t, env, "A") })
@@ -40,12 +40,12 @@ func TestJournal_WaitIsLoggedOnce(t *testing.T) {
 func TestJournal_ShortWaitIsSilent(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: 900 * time.Millisecond}
+		p := &script{Delay: 900 * time.Millisecond}
 		var log bytes.Buffer
-		env := p.env(t, map[string]string{"A": "sm://a"}, secrets.WithLogger(textLog(&log)))
+		env := p.Env(t, map[string]string{"A": "sm://a"}, secrets.WithLogger(textLog(&log)))
 		mustGet(t, env, "A")
 		time.Sleep(6 * time.Minute)
-		p.set(3*time.Second, nil)
+		p.Set(3*time.Second, nil)
 		if v := mustGet(t, env, "A"); !v.Stale() {
 			t.Error("the old value is not stale")
 		}
@@ -60,9 +60,9 @@ func TestJournal_UndeclaredOnceAMinute(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := new(script)
-		p.fail(secrets.ErrNotFound)
+		p.Fail(secrets.ErrNotFound)
 		var log bytes.Buffer
-		env := p.env(t, map[string]string{}, secrets.WithLogger(textLog(&log)))
+		env := p.Env(t, map[string]string{}, secrets.WithLogger(textLog(&log)))
 		for i := range 12 { // at 0 s, 10 s, … 110 s
 			if _, err := env.Resolve(t.Context(), secrets.Secret(fmt.Sprint("s", i))); err == nil {
 				t.Error("no error")

@@ -25,7 +25,7 @@ func TestWarm_OverriddenEndpointIsLogged(t *testing.T) {
 	var log strings.Builder
 	var mu sync.Mutex
 	environ := map[string]string{"A": "sm://db", "B": "ssm:///p"}
-	env := newEnv(t, cfg, environ, secrets.WithLogger(textLog(&locked{w: &log, mu: &mu})))
+	env := newEnv(t, cfg, environ, secrets.WithLogger(textLog(&locked{W: &log, Mu: &mu})))
 	if err := env.Warm(patient(t)); err != nil {
 		t.Fatal(err)
 	}

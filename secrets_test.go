@@ -216,8 +216,8 @@ func TestProvider_NeverReturns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
 		p := &script{}
-		p.answer = func(context.Context, int, string) (string, error) { <-release; return "late", nil }
-		env := p.one(t)
+		p.Answer = func(context.Context, int, string) (string, error) { <-release; return "late", nil }
+		env := p.One(t)
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
 		defer cancel()
 		took(t, "a caller with a deadline", 1750*time.Millisecond, 1800*time.Millisecond, func() {
@@ -231,7 +231,7 @@ func TestProvider_NeverReturns(t *testing.T) {
 			defer cancel()
 			env.Get(ctx, "A")
 		})
-		p.set(0, nil)
+		p.Set(0, nil)
 		expect(t, env, "a-2") // who has more time may well be answered
 		close(release)
 		synctest.Wait()

@@ -70,14 +70,14 @@ func TestSnapshot_RefreshesAndHoldsStill(t *testing.T) {
 		p := &script{}
 		base := time.Now()
 		var looks atomic.Int64
-		env := p.env(t, map[string]string{"A": "sm://a", "DENIED": "sm://denied", "GONE": "sm://gone?optional",
+		env := p.Env(t, map[string]string{"A": "sm://a", "DENIED": "sm://denied", "GONE": "sm://gone?optional",
 			"FIELD": "sm://a#x", "OLD": "ssm:///old", "PLAIN": "p", "OTHER": "o"}, secrets.WithTTL(ttl),
 			secrets.WithVars(secrets.Literal, "PLAIN"), secrets.WithClock(func() (time.Time, time.Duration) {
 				looks.Add(1)
 				return time.Now(), time.Since(base)
 			}))
 		mustGet(t, env, "OLD")
-		p.set(0, func(_ context.Context, call int, id string) (string, error) {
+		p.Set(0, func(_ context.Context, call int, id string) (string, error) {
 			switch id {
 			case "denied":
 				return "", errDenied
@@ -90,7 +90,7 @@ func TestSnapshot_RefreshesAndHoldsStill(t *testing.T) {
 		})
 		time.Sleep(ttl)
 		s := env.Snapshot(t.Context())
-		before, asked := p.count(), looks.Load()
+		before, asked := p.Count(), looks.Load()
 		for name, want := range map[string]error{"A": nil, "OLD": nil, "PLAIN": nil, "DENIED": secrets.ErrAccessDenied,
 			"GONE": secrets.ErrNotFound, "FIELD": secrets.ErrField,
 			"OTHER": secrets.ErrNotReference, "UNSET": secrets.ErrNotReference} {
@@ -102,8 +102,8 @@ func TestSnapshot_RefreshesAndHoldsStill(t *testing.T) {
 				t.Errorf("%s: stale %v", name, v.Stale())
 			}
 		}
-		if p.count() != before || looks.Load() != asked {
-			t.Errorf("reading it made %d calls and asked the clock %d times", p.count()-before, looks.Load()-asked)
+		if p.Count() != before || looks.Load() != asked {
+			t.Errorf("reading it made %d calls and asked the clock %d times", p.Count()-before, looks.Load()-asked)
 		}
 		first, _ := s.Get("A")
 		if err := env.Refresh(t.Context(), "A"); err != nil {

@@ -42,7 +42,7 @@ func TestUndeclared_Bounded(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
 				p := &script{}
-				p.answer = func(context.Context, int, string) (string,
+				p.Answer = func(context.Context, int, string) (string,
 					error) {
 					return strings.Repeat("x", test.size), nil
 				}
@@ -68,21 +68,21 @@ func TestUndeclared_Bounded(t *testing.T) {
 						fetch(ref)
 					}
 				}
-				before := p.count()
+				before := p.Count()
 				if test.atOnce {
 					fetch(refs...)
-					if n := len(strings.Fields(p.asked(before + 1))); n != test.refs-test.kept {
+					if n := len(strings.Fields(p.Asked(before + 1))); n != test.refs-test.kept {
 						t.Errorf("%d of %d were fetched again, want %d", n, test.refs, test.refs-test.kept)
 					}
 					return
 				}
 				fetch(refs[test.refs-test.kept:]...)
-				if n := p.count() - before; n != 0 {
+				if n := p.Count() - before; n != 0 {
 					t.Errorf("%d calls for references that should be kept", n)
 				}
 				if test.kept < test.refs {
 					fetch(refs[test.refs-test.kept-1])
-					if n := p.count() - before; n != 1 {
+					if n := p.Count() - before; n != 1 {
 						t.Errorf("%d calls for the oldest, want 1", n)
 					}
 				}
@@ -95,7 +95,7 @@ func TestUndeclared_Bounded(t *testing.T) {
 func TestUndeclared_RefreshedAreKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		env := (&script{}).env(t, nil, secrets.WithTTL(time.Hour))
+		env := (&script{}).Env(t, nil, secrets.WithTTL(time.Hour))
 		for i := range 1000 {
 			resolve(t, env, secrets.Secret(fmt.Sprintf("s%d", i)))
 		}
@@ -113,7 +113,7 @@ func TestUndeclared_DeclaredAreNeverEvicted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.one(t, secrets.WithTTL(time.Hour))
+		env := p.One(t, secrets.WithTTL(time.Hour))
 		expect(t, env, "a-1")
 		for i := range 1010 {
 			resolve(t, env, secrets.Secret(fmt.Sprintf("s%d", i)))
@@ -133,21 +133,21 @@ func TestUndeclared_Refresh(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+		p.Set(0, func(_ context.Context, _ int, id string) (string, error) {
 			if id == "none" {
 				return "", secrets.ErrNotFound
 			}
 			return id, nil
 		})
-		env := p.one(t)
+		env := p.One(t)
 		resolve(t, env, secrets.Secret("b"))
 		if _, err := env.Resolve(t.Context(), secrets.Secret("none")); !errors.Is(err, secrets.ErrNotFound) {
 			t.Fatal(err)
 		}
-		if err := env.Refresh(t.Context()); err != nil || p.count() != 3 || p.asked(3) != "a b" {
-			t.Errorf("%v; it called for %s, want a b", err, p.asked(3))
+		if err := env.Refresh(t.Context()); err != nil || p.Count() != 3 || p.Asked(3) != "a b" {
+			t.Errorf("%v; it called for %s, want a b", err, p.Asked(3))
 		}
-		p.fail(errThrottled)
+		p.Fail(errThrottled)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		if err := env.Refresh(ctx); err == nil || !strings.Contains(err.Error(), "throttled; 2 references: sm://b, A") {
@@ -160,12 +160,12 @@ func TestUndeclared_Refresh(t *testing.T) {
 func TestUndeclared_RunningFlightsAreKept(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: time.Second}
-		env := p.one(t, secrets.WithTTL(time.Hour))
+		p := &script{Delay: time.Second}
+		env := p.One(t, secrets.WithTTL(time.Hour))
 		slow := secrets.Secret("slow")
 		go env.Resolve(t.Context(), slow)
 		synctest.Wait()
-		p.set(0, nil)
+		p.Set(0, nil)
 		for i := range 1010 {
 			resolve(t, env, secrets.Secret(fmt.Sprintf("s%d", i)))
 		}
@@ -179,7 +179,7 @@ func TestUndeclared_RunningFlightsAreKept(t *testing.T) {
 func TestUndeclared_CancelledCallersLeaveNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		env := (&script{}).one(t)
+		env := (&script{}).One(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		for i := range 1100 {
@@ -198,8 +198,8 @@ func TestUndeclared_AbsentAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		p.fail(secrets.ErrNotFound)
-		env := p.env(t, nil)
+		p.Fail(secrets.ErrNotFound)
+		env := p.Env(t, nil)
 		ask := func(i int) { env.Resolve(t.Context(), secrets.Secret(fmt.Sprint("none", i))) }
 		for i := range 5000 {
 			ask(i)
@@ -207,11 +207,11 @@ func TestUndeclared_AbsentAreBounded(t *testing.T) {
 		if n := len(env.Refs()); n != 3000 {
 			t.Errorf("%d are kept, want 3000", n)
 		}
-		before := p.count()
+		before := p.Count()
 		for i := 2000; i < 5000; i++ {
 			ask(i)
 		}
-		if n := p.count() - before; n != 0 {
+		if n := p.Count() - before; n != 0 {
 			t.Errorf("%d calls for names that are known to be absent", n)
 		}
 	})

@@ -25,6 +25,7 @@ import (
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/kit"
 )
 
 // conformance is what every endpoint has to answer. {…} in a reference stands for what seed made there.
@@ -108,7 +109,7 @@ func TestConformance(t *testing.T) {
 	t.Parallel()
 	t.Run("embedded", func(t *testing.T) {
 		t.Parallel()
-		_, _, cfg := start(t)
+		_, _, cfg := kit.Start(t)
 		conform(t, cfg, false)
 	})
 	t.Run("moto", func(t *testing.T) {
@@ -116,7 +117,7 @@ func TestConformance(t *testing.T) {
 		if testing.Short() {
 			t.Skip("left out with -short")
 		}
-		conform(t, config(startMoto(t)), true)
+		conform(t, kit.Config(startMoto(t)), true)
 	})
 	t.Run("AWS_ENDPOINT_URL", func(t *testing.T) {
 		t.Parallel()
@@ -127,7 +128,7 @@ func TestConformance(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		cfg.Region = cmp.Or(cfg.Region, region)
+		cfg.Region = cmp.Or(cfg.Region, kit.Region)
 		conform(t, cfg, isMoto(os.Getenv("AWS_ENDPOINT_URL")))
 	})
 }
@@ -169,18 +170,18 @@ func conform(t *testing.T, cfg aws.Config, moto bool) {
 	}
 	for i, tc := range conformance {
 		t.Run(tc.name, func(t *testing.T) {
-			env := newEnv(t, cfg, map[string]string{alone: fill.Replace(tc.ref),
-				"AWS_LAMBDA_FUNCTION_NAME": "conformance"}, secrets.WithLogger(quiet()))
+			env := kit.NewEnv(t, cfg, map[string]string{alone: fill.Replace(tc.ref),
+				"AWS_LAMBDA_FUNCTION_NAME": "conformance"}, secrets.WithLogger(kit.Quiet()))
 			check(t, i, env, alone)
 		})
 	}
 	for name, batch := range map[string]bool{"together": false, "together, secrets in batches": true} {
 		t.Run(name, func(t *testing.T) {
-			opts := []secrets.Option{secrets.WithLogger(quiet())}
+			opts := []secrets.Option{secrets.WithLogger(kit.Quiet())}
 			if batch {
 				opts = append(opts, secrets.WithBatchGetSecretValue())
 			}
-			env := newEnv(t, cfg, together, opts...)
+			env := kit.NewEnv(t, cfg, together, opts...)
 			env.Warm(t.Context()) // fails, as some of them do
 			for i := range conformance {
 				if name := fmt.Sprint("V", i); together[name] != "" {

@@ -40,6 +40,7 @@ import (
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
+	"github.com/lambdasecrets/secrets/internal/testing/kit"
 	"github.com/lambdasecrets/secrets/internal/testing/leak"
 )
 
@@ -214,20 +215,20 @@ func TestLeak_Value(t *testing.T) {
 func TestLeak_Env(t *testing.T) {
 	t.Parallel()
 	const declared, cipher = "declared-by-WithVars-5e1b", "the-ciphertext-of-somebody-9d2c-51"
-	s, st, cfg := start(t)
+	s, st, cfg := kit.Start(t)
 	key := st.CreateKey()
 	blob := st.Encrypt(key, []byte(canary), nil)
 	st.PutParameter(endpoint.Parameter{Name: "/app/db", Type: "SecureString", Value: canary})
 	object, _ := json.Marshal(map[string]string{"password": canary})
 	st.PutSecret("prod/db", string(object))
 	environ := map[string]string{"P": "ssm:///app/db", "S": "sm://prod/db#password", "T": "ssm:///app/*",
-		"K": kmsRef(blob), "L": declared,
-		"GONE": "sm://gone", "BAD": kmsRef([]byte(cipher)),
+		"K": kit.KMSRef(blob), "L": declared,
+		"GONE": "sm://gone", "BAD": kit.KMSRef([]byte(cipher)),
 		"BARE": base64.StdEncoding.EncodeToString([]byte(cipher + cipher)), "F": "sm://prod/db#nothing"}
 	var out bytes.Buffer
 	var mu sync.Mutex
-	log := slog.New(slog.NewJSONHandler(&locked{w: &out, mu: &mu}, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	env := newEnv(t, cfg, environ, secrets.WithVars(secrets.Literal, "L"), secrets.WithVars(secrets.KMS, "BARE"),
+	log := slog.New(slog.NewJSONHandler(&kit.Locked{W: &out, Mu: &mu}, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	env := kit.NewEnv(t, cfg, environ, secrets.WithVars(secrets.Literal, "L"), secrets.WithVars(secrets.KMS, "BARE"),
 		secrets.WithLogger(log), secrets.WithTTL(0))
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -328,18 +329,6 @@ func TestLeak_Env(t *testing.T) {
 	}
 }
 
-// locked is a writer for several goroutines.
-type locked struct {
-	mu *sync.Mutex
-	w  io.Writer
-}
-
-func (l *locked) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
-}
-
 // A provider's own trouble does not show what it was holding.
 func TestLeak_Provider(t *testing.T) {
 	t.Parallel()
@@ -384,9 +373,9 @@ func (f fetcher) Fetch(_ context.Context, refs []secrets.Ref) []secrets.Result {
 // The SDK told to log everything, over TLS, shows no body of ours.
 func TestLeak_SDKLogging(t *testing.T) {
 	t.Parallel()
-	s, st, cfg := startTLS(t)
+	s, st, cfg := kit.StartTLS(t)
 	var out bytes.Buffer
-	writer := &locked{w: &out, mu: new(sync.Mutex)}
+	writer := &kit.Locked{W: &out, Mu: new(sync.Mutex)}
 	cfg.Logger = logging.NewStandardLogger(writer)
 	cfg.ClientLogMode = ^aws.ClientLogMode(0)
 	const session = "session-token-of-the-role"
@@ -401,8 +390,9 @@ func TestLeak_SDKLogging(t *testing.T) {
 		if action == "" {
 			fault.Remove()
 		}
-		env := newEnv(t, cfg, map[string]string{"P": "ssm:///app/db", "T": "ssm:///app/*", "S": "sm://prod/db",
-			"K": kmsRef(blob)}, secrets.WithBatchGetSecretValue(), secrets.WithLogger(slog.New(slog.DiscardHandler)))
+		env := kit.NewEnv(t, cfg, map[string]string{"P": "ssm:///app/db", "T": "ssm:///app/*", "S": "sm://prod/db",
+			"K": kit.KMSRef(blob)}, secrets.WithBatchGetSecretValue(),
+			secrets.WithLogger(slog.New(slog.DiscardHandler)))
 		patience := 300 * time.Millisecond
 		if action == "" {
 			patience = time.Minute
@@ -414,9 +404,9 @@ func TestLeak_SDKLogging(t *testing.T) {
 		cancel()
 		fault.Remove()
 	}
-	writer.mu.Lock() // a call that was given up may still be logging
+	writer.Mu.Lock() // a call that was given up may still be logging
 	logged := out.String()
-	writer.mu.Unlock()
+	writer.Mu.Unlock()
 	if !strings.Contains(logged, "HTTP/1.1 200 OK") {
 		t.Error("the SDK logged nothing: the test is void")
 	}
@@ -484,8 +474,8 @@ func TestWrites_NoSuchCalls(t *testing.T) {
 func TestWrites_NothingChanges(t *testing.T) {
 	if os.Getenv("LEAK_TEST_CHILD") != "" {
 		before := os.Environ()
-		_, st, cfg := start(t)
-		env := newEnv(t, cfg, sixty(st))
+		_, st, cfg := kit.Start(t)
+		env := kit.NewEnv(t, cfg, kit.Sixty(st))
 		// a busy machine needs more than the 2 seconds of a warm
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()

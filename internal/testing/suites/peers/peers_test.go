@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/kit"
 )
 
 // Bugs that were found in other Go libraries of this kind, each with a test that would catch it here. The bugs of
@@ -23,117 +24,117 @@ func TestPeers_Bugs(t *testing.T) {
 		test        func(t *testing.T)
 	}{
 		{"nanoseconds taken for milliseconds: a sleep of a century", "the AWS caching client", func(t *testing.T) {
-			p := &script{}
-			p.set(0, func(_ context.Context, call int, _ string) (string, error) {
+			p := &kit.Script{}
+			p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
 				if call <= 4 {
-					return "", errThrottled
+					return "", kit.ErrThrottled
 				}
 				return fmt.Sprint("a-", call), nil
 			})
-			env := p.one(t, secrets.WithTTL(3*time.Second))
-			took(t, "four retries", 500*time.Millisecond, 2*time.Second, func() { expect(t, env, "a-5") })
+			env := p.One(t, secrets.WithTTL(3*time.Second))
+			kit.Took(t, "four retries", 500*time.Millisecond, 2*time.Second, func() { kit.Expect(t, env, "a-5") })
 			time.Sleep(3 * time.Second)
-			took(t, "a refresh", 0, 0, func() { expect(t, env, "a-6") })
-			p.fail(errDenied)
+			kit.Took(t, "a refresh", 0, 0, func() { kit.Expect(t, env, "a-6") })
+			p.Fail(kit.ErrDenied)
 			time.Sleep(3 * time.Second)
 			env.Get(t.Context(), "A")
-			p.fail(nil)
+			p.Fail(nil)
 			time.Sleep(time.Second)
-			took(t, "the refresh after a window", 0, 0, func() { expect(t, env, "a-8") })
+			kit.Took(t, "the refresh after a window", 0, 0, func() { kit.Expect(t, env, "a-8") })
 		}},
 		{"the error of a cancelled leader is given to the others", "the AWS caching client", func(t *testing.T) {
-			p := &script{delay: time.Second}
-			env := p.one(t)
+			p := &kit.Script{Delay: time.Second}
+			env := p.One(t)
 			ctx, cancel := context.WithCancel(t.Context())
-			leader, other := read(ctx, env, "A"), read(t.Context(), env, "A")
+			leader, other := kit.Read(ctx, env, "A"), kit.Read(t.Context(), env, "A")
 			cancel()
-			if g := <-leader; !errors.Is(g.err, context.Canceled) || g.took != 0 {
+			if g := <-leader; !errors.Is(g.Err, context.Canceled) || g.Took != 0 {
 				t.Errorf("the leader: %+v", g)
 			}
-			if g := <-other; g.text != "a-1" || g.took != time.Second {
+			if g := <-other; g.Text != "a-1" || g.Took != time.Second {
 				t.Errorf("the other: %+v", g)
 			}
 		}},
 		{"a cancelled waiter breaks the leader", "Vonage", func(t *testing.T) {
-			p := &script{delay: time.Second}
-			env := p.one(t)
-			leader := read(t.Context(), env, "A")
+			p := &kit.Script{Delay: time.Second}
+			env := p.One(t)
+			leader := kit.Read(t.Context(), env, "A")
 			ctx, cancel := context.WithCancel(t.Context())
-			waiter := read(ctx, env, "A")
+			waiter := kit.Read(ctx, env, "A")
 			cancel()
-			if g := <-waiter; !errors.Is(g.err, context.Canceled) || g.took != 0 {
+			if g := <-waiter; !errors.Is(g.Err, context.Canceled) || g.Took != 0 {
 				t.Errorf("the waiter: %+v", g)
 			}
-			if g := <-leader; g.text != "a-1" {
+			if g := <-leader; g.Text != "a-1" {
 				t.Errorf("the leader: %+v", g)
 			}
 		}},
 		{"a waiter ignores its own deadline", "the AWS caching client, singleflight.Do", func(t *testing.T) {
-			p := &script{delay: 8 * time.Second}
-			env := p.one(t)
-			leader := read(t.Context(), env, "A")
+			p := &kit.Script{Delay: 8 * time.Second}
+			env := p.One(t)
+			leader := kit.Read(t.Context(), env, "A")
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
-			if g := <-read(ctx, env, "A"); !errors.Is(g.err, context.DeadlineExceeded) ||
-				g.took != 750*time.Millisecond {
+			if g := <-kit.Read(ctx, env, "A"); !errors.Is(g.Err, context.DeadlineExceeded) ||
+				g.Took != 750*time.Millisecond {
 				t.Errorf("the waiter: %+v", g)
 			}
-			if g := <-leader; g.text != "a-1" {
+			if g := <-leader; g.Text != "a-1" {
 				t.Errorf("the leader: %+v", g)
 			}
 		}},
 		{"an error is cached for the TTL", "Vonage", func(t *testing.T) {
-			p := &script{}
-			p.fail(errDenied)
-			env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(time.Hour))
+			p := &kit.Script{}
+			p.Fail(kit.ErrDenied)
+			env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(time.Hour))
 			for _, name := range []string{"A", "B"} {
 				if _, err := env.Get(t.Context(), name); !errors.Is(err, secrets.ErrAccessDenied) {
 					t.Error(err)
 				}
 			}
-			p.fail(nil)
+			p.Fail(nil)
 			if err := env.Refresh(t.Context(), "B"); err != nil {
 				t.Errorf("Refresh inside the window: %v", err)
 			}
-			mustGet(t, env, "B")
+			kit.MustGet(t, env, "B")
 			time.Sleep(time.Second)
-			mustGet(t, env, "A")
+			kit.MustGet(t, env, "A")
 		}},
 		{"a stampede of cold readers", "brwse, telia and most others", func(t *testing.T) {
-			p := &script{delay: 20 * time.Millisecond}
-			env := p.one(t)
+			p := &kit.Script{Delay: 20 * time.Millisecond}
+			env := p.One(t)
 			var all sync.WaitGroup
 			for range 1000 {
-				all.Go(func() { mustGet(t, env, "A") })
+				all.Go(func() { kit.MustGet(t, env, "A") })
 			}
 			all.Wait()
-			if n := p.count(); n != 1 {
+			if n := p.Count(); n != 1 {
 				t.Errorf("%d calls", n)
 			}
 		}},
 		{"a lock is held across the network", "ENS, go-bananas", func(t *testing.T) {
-			p := &script{}
-			env := p.env(t, map[string]string{"A": "sm://a", "SLOW": "sm://slow", "B": "sm://b"})
-			expect(t, env, "a-1")
-			p.set(time.Hour, nil)
-			slow := read(t.Context(), env, "SLOW")
-			p.set(0, nil)
-			took(t, "a hit and a miss", 0, 0, func() {
-				expect(t, env, "a-1")
-				mustGet(t, env, "B")
+			p := &kit.Script{}
+			env := p.Env(t, map[string]string{"A": "sm://a", "SLOW": "sm://slow", "B": "sm://b"})
+			kit.Expect(t, env, "a-1")
+			p.Set(time.Hour, nil)
+			slow := kit.Read(t.Context(), env, "SLOW")
+			p.Set(0, nil)
+			kit.Took(t, "a hit and a miss", 0, 0, func() {
+				kit.Expect(t, env, "a-1")
+				kit.MustGet(t, env, "B")
 				env.Refs()
 				env.Stats()
 			})
 			<-slow
 		}},
 		{"who gets a value can write into the cache", "the AWS caching client, brwse, setec", func(t *testing.T) {
-			env := (&script{}).one(t)
-			v := mustGet(t, env, "A")
+			env := (&kit.Script{}).One(t)
+			v := kit.MustGet(t, env, "A")
 			b := v.RevealBytes()
 			for i := range b {
 				b[i] = 'X'
 			}
-			expect(t, env, "a-1")
+			kit.Expect(t, env, "a-1")
 			if v.Reveal() != "a-1" {
 				t.Error("the Value changed")
 			}
@@ -142,15 +143,16 @@ func TestPeers_Bugs(t *testing.T) {
 				t.Fatal(err)
 			}
 			all["A"] = "X"
-			expect(t, env, "a-1")
+			kit.Expect(t, env, "a-1")
 		}},
 		{"plaintext in an error", "brwse, secretfetch, vals, chamber", func(t *testing.T) {
 			const canary = "correct-horse-battery"
-			p := &script{}
+			p := &kit.Script{}
 			var log strings.Builder
-			env := p.env(t, map[string]string{"MISSING": "sm://a#missing", "NULL": "sm://a#null",
-				"DUPLICATE": "sm://c#x", "TEXT": "sm://b#x", "DEEP": "sm://a#k.x"}, secrets.WithLogger(textLog(&log)))
-			p.set(0, func(_ context.Context, _ int, id string) (string, error) {
+			env := p.Env(t, map[string]string{"MISSING": "sm://a#missing", "NULL": "sm://a#null",
+				"DUPLICATE": "sm://c#x", "TEXT": "sm://b#x", "DEEP": "sm://a#k.x"},
+				secrets.WithLogger(kit.TextLog(&log)))
+			p.Set(0, func(_ context.Context, _ int, id string) (string, error) {
 				return map[string]string{"a": `{"null":null,"k":"` + canary + `"}`, "b": canary + `{"x":`,
 					"c": `{"x":"` + canary + `","x":"` + canary + `"}`}[id], nil
 			})
@@ -168,12 +170,13 @@ func TestPeers_Bugs(t *testing.T) {
 			}
 		}},
 		{"every error becomes not found", "chamber, vals", func(t *testing.T) {
-			p := &script{}
-			p.set(0, func(_ context.Context, _ int, id string) (string, error) {
-				return "", map[string]error{"denied": errDenied, "none": secrets.ErrNotFound, "busy": errThrottled,
-					"odd": errOdd}[id]
+			p := &kit.Script{}
+			p.Set(0, func(_ context.Context, _ int, id string) (string, error) {
+				return "", map[string]error{"denied": kit.ErrDenied, "none": secrets.ErrNotFound,
+					"busy": kit.ErrThrottled,
+					"odd":  kit.ErrOdd}[id]
 			})
-			env := p.env(t, map[string]string{"DENIED": "sm://denied", "NONE": "sm://none", "BUSY": "sm://busy",
+			env := p.Env(t, map[string]string{"DENIED": "sm://denied", "NONE": "sm://none", "BUSY": "sm://busy",
 				"ODD": "sm://odd"})
 			for name, kind := range map[string]error{"DENIED": secrets.ErrAccessDenied, "NONE": secrets.ErrNotFound,
 				"BUSY": secrets.ErrThrottled, "ODD": secrets.ErrUnavailable} {
@@ -188,9 +191,9 @@ func TestPeers_Bugs(t *testing.T) {
 			}
 		}},
 		{"an unresolved reference is taken for the secret", "awssm-env, starenv", func(t *testing.T) {
-			p := &script{}
-			p.fail(errDenied)
-			env := p.one(t)
+			p := &kit.Script{}
+			p.Fail(kit.ErrDenied)
+			env := p.One(t)
 			if v, err := env.Get(t.Context(), "A"); err == nil || !v.IsZero() {
 				t.Error("Get returned a value")
 			}
@@ -209,7 +212,7 @@ func TestPeers_Bugs(t *testing.T) {
 			v.Reveal()
 		}},
 		{"the zero configuration panics", "the AWS caching client", func(t *testing.T) {
-			c, err := secrets.NewCache(&script{})
+			c, err := secrets.NewCache(&kit.Script{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -232,7 +235,7 @@ func TestPeers_Bugs(t *testing.T) {
 			}
 		}},
 		{"a nil or unhashable provider panics", "brwse, ENS", func(t *testing.T) {
-			var none *script
+			var none *kit.Script
 			for name, p := range map[string]secrets.Provider{"nil": nil, "a nil pointer": none,
 				"a nil function": secrets.ProviderFunc(nil)} {
 				if _, err := secrets.NewCache(p); err == nil {
@@ -252,7 +255,7 @@ func TestPeers_Bugs(t *testing.T) {
 			}
 		}},
 		{"a wrapper hides that the provider fetches many at once", "brwse", func(t *testing.T) {
-			p := &script{}
+			p := &kit.Script{}
 			inner, err := secrets.NewCache(p)
 			if err != nil {
 				t.Fatal(err)
@@ -267,8 +270,8 @@ func TestPeers_Bugs(t *testing.T) {
 					t.Error(r.Err)
 				}
 			}
-			if got := p.asked(1); p.count() != 1 || got != "a b c" {
-				t.Errorf("%d calls, the first for %s", p.count(), got)
+			if got := p.Asked(1); p.Count() != 1 || got != "a b c" {
+				t.Errorf("%d calls, the first for %s", p.Count(), got)
 			}
 		}},
 		{"what is cached is found under another version, stage, key or context", "Powertools for TypeScript 5622",
@@ -294,7 +297,7 @@ func TestPeers_Bugs(t *testing.T) {
 					t.Fatal(err)
 				}
 				for name, ref := range vars {
-					got := mustGet(t, env, name).Reveal()
+					got := kit.MustGet(t, env, name).Reveal()
 					if other := seen[got]; other != "" {
 						t.Errorf("%s and %s share %s", ref, other, got)
 					}
@@ -302,21 +305,21 @@ func TestPeers_Bugs(t *testing.T) {
 				}
 			}},
 		{"what the preload fetched is not what is read", "secretfetch", func(t *testing.T) {
-			p := &script{}
-			p.set(0, func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil })
+			p := &kit.Script{}
+			p.Set(0, func(context.Context, int, string) (string, error) { return `{"x":"y"}`, nil })
 			vars := map[string]string{"A": "sm://a", "X": "secretsmanager://a#x", "P": "ssm:///p?ttl=1h",
-				"K": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "BARE": "b", "AWS_REGION": region,
-				"HOME_REGION": "sm://a?region=" + region}
-			env := p.env(t, vars, secrets.WithVars(secrets.SecretsManager, "BARE"))
+				"K": "kms://AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", "BARE": "b", "AWS_REGION": kit.Region,
+				"HOME_REGION": "sm://a?region=" + kit.Region}
+			env := p.Env(t, vars, secrets.WithVars(secrets.SecretsManager, "BARE"))
 			if err := env.Warm(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			n := p.count()
+			n := p.Count()
 			for _, name := range []string{"A", "X", "P", "K", "BARE", "HOME_REGION"} {
-				mustGet(t, env, name)
+				kit.MustGet(t, env, name)
 			}
-			if _, err := env.RevealAll(t.Context()); err != nil || p.count() != n || n != 3 {
-				t.Errorf("%v; the warm made %d calls, want 3, and the reads %d more", err, n, p.count()-n)
+			if _, err := env.RevealAll(t.Context()); err != nil || p.Count() != n || n != 3 {
+				t.Errorf("%v; the warm made %d calls, want 3, and the reads %d more", err, n, p.Count()-n)
 			}
 		}},
 	}
@@ -334,10 +337,10 @@ func TestPeers_Bugs(t *testing.T) {
 func TestPeers_EveryMethodAtOnce(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &script{delay: time.Millisecond}
-		env := p.env(t, map[string]string{"A": "sm://a", "B": "sm://b", "P": "ssm:///p", "PLAIN": "x"},
+		p := &kit.Script{Delay: time.Millisecond}
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "P": "ssm:///p", "PLAIN": "x"},
 			secrets.WithTTL(5*time.Millisecond))
-		c, err := secrets.NewCache(p, secrets.WithTTL(5*time.Millisecond), secrets.WithLogger(quiet()))
+		c, err := secrets.NewCache(p, secrets.WithTTL(5*time.Millisecond), secrets.WithLogger(kit.Quiet()))
 		if err != nil {
 			t.Fatal(err)
 		}

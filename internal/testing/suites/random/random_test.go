@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/kit"
+	"github.com/lambdasecrets/secrets/secretstest"
 )
 
 // A world is a backend that has bad days, and remembers what it said and when.
@@ -24,11 +26,11 @@ type world struct {
 	things  map[string]*thing // by Ref.ID
 	trouble error             // of every call; hang means no answer
 	until   time.Time
-	clock   *clocks
+	clock   *secretstest.Clock
 }
 
 // now returns the wall clock, which goes on while the sandbox is frozen.
-func (w *world) now() time.Time { now, _ := w.clock.now(); return now }
+func (w *world) now() time.Time { now, _ := w.clock.Now(); return now }
 
 // A thing is one secret.
 type thing struct {
@@ -135,7 +137,7 @@ func TestRandom_TwoHours(t *testing.T) {
 		const ttl, grace, bound = 5 * time.Minute, 5 * time.Minute, 20 * time.Minute
 		seed := rand.Uint64()
 		t.Log("seed", seed)
-		w := &world{rand: rand.New(rand.NewPCG(seed, 1)), things: map[string]*thing{}, clock: newClocks()}
+		w := &world{rand: rand.New(rand.NewPCG(seed, 1)), things: map[string]*thing{}, clock: secretstest.NewClock()}
 		environ := map[string]string{}
 		var names, ids []string
 		for i := range 50 {
@@ -152,8 +154,8 @@ func TestRandom_TwoHours(t *testing.T) {
 			w.store(id)
 		}
 		var log bytes.Buffer
-		env, err := secrets.New(secrets.WithEnviron(environ), secrets.WithProvider(w), secrets.WithClock(w.clock.now),
-			secrets.WithLogger(slog.New(slog.NewJSONHandler(&locked{w: &log, mu: new(sync.Mutex)}, nil))))
+		env, err := secrets.New(secrets.WithEnviron(environ), secrets.WithProvider(w), secrets.WithClock(w.clock.Now),
+			secrets.WithLogger(slog.New(slog.NewJSONHandler(&kit.Locked{W: &log, Mu: new(sync.Mutex)}, nil))))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -219,9 +221,9 @@ func TestRandom_TwoHours(t *testing.T) {
 			w.event(ids)
 			switch rand.IntN(40) {
 			case 0, 1, 2:
-				w.clock.shift(rand.N(10*time.Minute), 0) // frozen, half-way through whatever goes on
+				kit.Shift(w.clock, rand.N(10*time.Minute), 0) // frozen, half-way through whatever goes on
 			case 3:
-				w.clock.shift(-rand.N(2*time.Second), 0) // NTP
+				kit.Shift(w.clock, -rand.N(2*time.Second), 0) // NTP
 			}
 			if after := time.Since(began); after > 70*time.Minute && after < 71*time.Minute {
 				w.mu.Lock() // an outage longer than the stale bound
