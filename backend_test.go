@@ -50,7 +50,7 @@ func backends(cfg aws.Config, st *endpoint.Store) map[string]struct {
 	}
 }
 
-// The SDK's body logging prints plaintext. It stays off, whoever turned it on.
+// The SDK's body logging prints plaintext. It stays off, whoever turned it on. (Promise 11.)
 func TestBackend_BodiesAreNotLogged(t *testing.T) {
 	t.Parallel()
 	_, st, cfg := start(t)

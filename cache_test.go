@@ -46,7 +46,7 @@ func TestCache_FieldsChangeTogether(t *testing.T) {
 }
 
 // A new version that lacks a declared field is a lasting failure of the whole secret: nobody gets the new user with the
-// old password.
+// old password. (Promise 10.)
 func TestCache_FieldDisappears(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -113,7 +113,7 @@ func TestCache_FieldNeverExisted(t *testing.T) {
 	})
 }
 
-// The lock is held by a goroutine whose clock does not answer: cached reads go on.
+// The lock is held by a goroutine whose clock does not answer: cached reads go on. (Promise 12.)
 func TestGet_CachedTakesNoLock(t *testing.T) {
 	t.Parallel()
 	var calls atomic.Int64

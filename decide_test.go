@@ -14,6 +14,7 @@ import (
 
 // Promises 5 and 6 of the design: a good value is not lost, nor held hostage, and failures are remembered.
 
+// Promise 5: a transient failure serves the old value, marked stale.
 func TestGet_StaleThroughFailures(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -80,6 +81,7 @@ func TestGet_StaleThroughFailures(t *testing.T) {
 }
 
 // The grace runs from the first lasting failure, whatever follows, and also for a value that is still inside its TTL.
+// (Promise 5.)
 func TestGrace_FromFirstDenial(t *testing.T) {
 	t.Parallel()
 	type step struct {
@@ -192,6 +194,7 @@ func TestMaxStale_EndsService(t *testing.T) {
 }
 
 // With a value in hand nobody waits for a backend that hangs for longer than its patience, nor into its reserve.
+// (Promise 5.)
 func TestGet_WaitWithValueIsBounded(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -299,7 +302,7 @@ func TestGet_OneCallerWaitsPerStep(t *testing.T) {
 }
 
 // A caller with a value in hand waits for nothing while a window is open, and one retries when it is over: after 1, 2,
-// 4 … 30 seconds, less up to a quarter.
+// 4 … 30 seconds, less up to a quarter. (Promise 6.)
 func TestBackoff_Doubles(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -602,7 +605,7 @@ func TestGet_OldFailureIsForgotten(t *testing.T) {
 	})
 }
 
-// A failed name is retried alone; what failed for a passing reason leaves with others like it.
+// A failed name is retried alone; what failed for a passing reason leaves with others like it. (Promise 6.)
 func TestBatch_FailedNameLeavesAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -666,7 +669,7 @@ func TestBatch_ThrottledNamesLeaveTogether(t *testing.T) {
 	})
 }
 
-// Absence of an optional reference is no failure; denial is.
+// Absence of an optional reference is no failure; denial is. (Promise 7.)
 func TestOptional_ForgivesAbsenceOnly(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -100,7 +100,7 @@ func TestBackoff_EndsByEitherClock(t *testing.T) {
 	}
 }
 
-// A value is as old as its question: what the backend took does not count as fresh.
+// A value is as old as its question: what the backend took does not count as fresh. (Promise 2.)
 func TestAge_CountsFromRequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,7 +155,7 @@ func TestBounds_EndByEitherClock(t *testing.T) {
 	}
 }
 
-// In the last tenth of its life one reader refreshes and waits; the others are served.
+// In the last tenth of its life one reader refreshes and waits; the others are served. (Promise 2.)
 func TestLastTenth_OneReaderRefreshes(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -414,7 +414,7 @@ func TestTTL_Zero(t *testing.T) {
 	})
 }
 
-// Nothing runs in the background: a value that nobody reads is not refreshed.
+// Nothing runs in the background: a value that nobody reads is not refreshed. (Promise 3.)
 func TestExpiry_NoBackgroundWork(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

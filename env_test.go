@@ -298,7 +298,7 @@ func TestWarm_QuickOneIsSilent(t *testing.T) {
 }
 
 // MustWarm panics where a retry cannot help, and only there. The first alarm of docs/operations.md waits for the line
-// that comes before.
+// that comes before. (Promise 8.)
 func TestMustWarm_PanicsOnlyForPermanent(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -343,7 +343,7 @@ func TestMustWarm_PanicsOnlyForPermanent(t *testing.T) {
 }
 
 // Before a snapshot nothing is fetched. The first read of any kind after the restore, whatever the clocks say then,
-// fetches everything at once.
+// fetches everything at once. (Promise 8.)
 func TestSnapStart_FirstReadFetchesAll(t *testing.T) {
 	t.Parallel()
 	reads := map[string]func(context.Context, *secrets.Env) error{
@@ -473,7 +473,7 @@ func TestSnapStart_HangingBackend(t *testing.T) {
 }
 
 // In an on-demand init a call leaves for every reference at once. Where the CPU follows the memory size, as many as
-// that can open connections for.
+// that can open connections for. (Promise 1.)
 func TestWidth_OfWarm(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -611,6 +611,7 @@ func TestGet_Base64AndLabelledTree(t *testing.T) {
 	}
 }
 
+// Promise 1: duplicates once, parameters in tens, one round.
 func TestWarm_SixtyVariables(t *testing.T) {
 	s, st, cfg := start(t)
 	environ := sixty(st)

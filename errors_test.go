@@ -620,7 +620,7 @@ func TestLogKeys_Documented(t *testing.T) {
 	}
 }
 
-// The chain behind an error keeps what AWS said of the failure, and nothing of the SDK's.
+// The chain behind an error keeps what AWS said of the failure, and nothing of the SDK's. (Promise 7.)
 func TestChain_KeepsNothingOfSDK(t *testing.T) {
 	t.Parallel()
 	err := fail(t, failing{ref: "sm://prod/none"})
@@ -714,7 +714,7 @@ func TestDetail_JoinedErrors(t *testing.T) {
 	}
 }
 
-// Nobody can put a second line, or a very long one, into what goes to the invoker.
+// Nobody can put a second line, or a very long one, into what goes to the invoker. (Promise 7.)
 func TestError_OneShortLine(t *testing.T) {
 	t.Parallel()
 	odd := "a\nb\r\u0085\u2028\x1b[31m\u009b\u202e" + strings.Repeat("c", 5000)

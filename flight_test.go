@@ -61,6 +61,7 @@ func TestFlight_SlowReferenceDelaysNoOther(t *testing.T) {
 	})
 }
 
+// Promise 4: a caller that gives up leaves at once, and its error reaches no one else.
 func TestGet_CancelledCallerHarmsNobody(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -254,6 +255,7 @@ func TestGet_TimeoutIsNotCanceled(t *testing.T) {
 	})
 }
 
+// (Promise 4.)
 func TestRefresh_NeverJoins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -461,7 +463,7 @@ func TestFlight_LateAnswers(t *testing.T) {
 	}
 }
 
-// A flight that was frozen half-way is abandoned, not joined, and its answer dropped.
+// A flight that was frozen half-way is abandoned, not joined, and its answer dropped. (Promise 3.)
 func TestFlight_FrozenIsNotJoined(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -14,6 +14,7 @@ import (
 )
 
 // Reads of user and password under 10,000 rotations: a Snapshot never mixes a pair; two Gets, as control, do.
+// (Promise 10.)
 func TestSnapshot_NeverMixes(t *testing.T) {
 	v := &vault{current: "0", accepted: "0"}
 	env := v.env(t)

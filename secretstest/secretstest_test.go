@@ -26,6 +26,7 @@ func reveal(t *testing.T, env *secrets.Env, name string) string {
 	return v.Reveal()
 }
 
+// Promise 13: a map of strings makes an Env without AWS.
 func TestEnv(t *testing.T) {
 	t.Parallel()
 	env := secretstest.Env(t, map[string]string{"DB_PASSWORD": "swordfish", "EMPTY": "", "LOOKS": "sm://prod/db", "AWS_REGION": "eu-west-1"})

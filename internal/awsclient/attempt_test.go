@@ -78,7 +78,7 @@ func TestWatch_KeepsLastError(t *testing.T) {
 	})
 }
 
-// A VPC without an endpoint for the service: packets go nowhere.
+// A VPC without an endpoint for the service: packets go nowhere. (Promise 9.)
 func TestDial_ConnectTimeout(t *testing.T) {
 	t.Parallel()
 	hole := func(ctx context.Context, _, _ string) (net.Conn, error) {

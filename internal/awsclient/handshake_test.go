@@ -80,7 +80,7 @@ func (s *tlsServer) together(t *testing.T, c *client, n int) int {
 	return int(failed.Load())
 }
 
-// One handshake goes first, and the others resume its session.
+// One handshake goes first, and the others resume its session. (Promise 9.)
 func TestHandshakes_OneFirst(t *testing.T) {
 	t.Parallel()
 	for name, config := range map[string]*tls.Config{"TLS 1.3": {}, "TLS 1.2": {MaxVersion: tls.VersionTLS12}} {

@@ -26,7 +26,7 @@ import (
 )
 
 // A round of ten calls opens ten connections, all ten die while the sandbox is frozen, and the next round takes about
-// as long as the first.
+// as long as the first. (Promise 9.)
 func TestTransport_DeadConnections(t *testing.T) {
 	t.Parallel()
 	const limit = 2 * time.Second // for the SDK's default, which waits for ever for a connection that died silently

@@ -211,7 +211,7 @@ func TestLeak_Value(t *testing.T) {
 	checkExits(t, "other field error", missing, string(object))
 }
 
-// Everything that an Env says of itself, and its log, in good days and bad ones.
+// Everything that an Env says of itself, and its log, in good days and bad ones. (Promise 11.)
 func TestLeak_Env(t *testing.T) {
 	t.Parallel()
 	const declared, cipher = "declared-by-WithVars-5e1b", "the-ciphertext-of-somebody-9d2c-51"
@@ -471,6 +471,7 @@ func TestWrites_NoSuchCalls(t *testing.T) {
 }
 
 // The same, watched: a process of its own in an empty directory resolves everything and leaves both as they were.
+// (Promise 11.)
 func TestWrites_NothingChanges(t *testing.T) {
 	if os.Getenv("LEAK_TEST_CHILD") != "" {
 		before := os.Environ()
