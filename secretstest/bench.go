@@ -46,7 +46,7 @@ func parseVariable(text string) (*variable, error) {
 	name, shape, shaped := strings.Cut(text, "=")
 	name, option, marked := strings.Cut(name, "?")
 	if name == "" || marked && option != "optional" {
-		return nil, fmt.Errorf("Drill: %q is not a variable: write NAME, NAME?optional or "+
+		return nil, fmt.Errorf("secretstest: Drill: %q is not a variable: write NAME, NAME?optional or "+
 			"NAME=shape, in which %%s stands for the plaintext", text)
 	}
 	if !shaped {
@@ -134,13 +134,17 @@ func (d *drill) init() (outcome, bool) {
 	if d.discovers {
 		in.Env = d.discoveryEnv()
 	} else {
-		in.Env = d.fake.Env(environ, secrets.WithClock(d.clock.now), secrets.WithRejected(secretsql.Refused))
+		in.Env = d.fake.Env(environ,
+			secrets.WithClock(d.clock.now), secrets.WithRejected(secretsql.Refused))
 	}
 	d.in = in
 	var run Handler
-	r := d.call(initTimeout, func(context.Context) (any, error) { run = d.bench.start(in); return nil, nil })
+	r := d.call(initTimeout, func(context.Context) (any, error) {
+		run = d.bench.start(in)
+		return nil, nil
+	})
 	if r.panicked == nil && run == nil && r.took < forever {
-		d.t.Fatal("Drill: start returns no Handler")
+		d.t.Fatal("secretstest: Drill: start returns no Handler")
 	}
 	d.run = run
 	if r.panicked == nil {

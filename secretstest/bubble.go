@@ -73,12 +73,13 @@ func (b *bench) bubble(t *testing.T, run func(t *testing.T)) {
 	}
 }
 
-var bubbleHeader = regexp.MustCompile(`^goroutine \d+ (?:gp=\S+ m=\S+ (?:mp=\S+ )?)?\[([^\]]*)synctest bubble (\d+)`)
+// bubbleHeader matches the first line of a stack: goroutine 7 [select (durable), synctest bubble 3]:
+var bubbleHeader = regexp.MustCompile(`^goroutine \d+ [^\[]*\[[^\]]*synctest bubble (\d+)`)
 
 // bubbleOf returns the number of the bubble that the goroutine of a stack is in, or 0.
 func bubbleOf(stack string) (id uint64) {
 	if m := bubbleHeader.FindStringSubmatch(stack); m != nil {
-		fmt.Sscan(m[2], &id)
+		fmt.Sscan(m[1], &id)
 	}
 	return id
 }
@@ -185,13 +186,16 @@ func origin(stack string) string {
 // capture returns what f writes to standard output and error, to log and to slog.
 func (b *bench) capture(t *testing.T, f func()) string {
 	t.Helper()
-	file, err := os.Create(b.logs) // not a pipe: a bubble's clock stands still while a goroutine reads from one
+	// Not a pipe: a bubble's clock stands still while a goroutine reads from one.
+	file, err := os.Create(b.logs)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	// What the pointers point to, rather than the variables: a logger that was made of os.Stdout before holds the pointer.
-	stdout, stderr, logger, out, flags := *os.Stdout, *os.Stderr, slog.Default(), log.Writer(), log.Flags()
+	// What the pointers point to, rather than the variables: a logger that was made of os.Stdout
+	// before holds the pointer.
+	stdout, stderr := *os.Stdout, *os.Stderr
+	logger, out, flags := slog.Default(), log.Writer(), log.Flags()
 	restore := sync.OnceFunc(func() {
 		*os.Stdout, *os.Stderr = stdout, stderr
 		slog.SetDefault(logger) // which changes package log too
@@ -201,7 +205,8 @@ func (b *bench) capture(t *testing.T, f func()) string {
 	b.restore.Store(&restore)
 	defer restore()
 	*os.Stdout, *os.Stderr = *file, *file
-	slog.SetDefault(slog.New(slog.NewTextHandler(fatalWriter{file}, &slog.HandlerOptions{Level: slog.LevelDebug})))
+	all := &slog.HandlerOptions{Level: slog.LevelDebug}
+	slog.SetDefault(slog.New(slog.NewTextHandler(fatalWriter{file}, all)))
 	f()
 	printed, err := os.ReadFile(b.logs)
 	if err != nil {
@@ -213,6 +218,8 @@ func (b *bench) capture(t *testing.T, f func()) string {
 // A fatalWriter takes what package log writes, and turns log.Fatal into a panic: the process of the
 // test must go on.
 type fatalWriter struct{ io.Writer }
+
+var logFatal = regexp.MustCompile(`^log\.(\(\*Logger\)\.)?Fatal`)
 
 // A fatalCall is the panic.
 type fatalCall struct{}
@@ -226,7 +233,7 @@ func (w fatalWriter) Write(text []byte) (int, error) {
 	for more := true; more; {
 		var frame runtime.Frame
 		frame, more = frames.Next()
-		if strings.HasPrefix(frame.Function, "log.Fatal") || strings.HasPrefix(frame.Function, "log.(*Logger).Fatal") {
+		if logFatal.MatchString(frame.Function) {
 			panic(fatalCall{})
 		}
 	}

@@ -39,7 +39,8 @@ type Handler func(ctx context.Context) (reply any, err error)
 //   - fails with a good value in hand;
 //   - panics, or exits the process by log.Fatal;
 //   - hangs: an invocation does not end when its context does;
-//   - prints the plaintext: in its output, log, error or panic, base64 included, or replies with it;
+//   - prints the plaintext: in its output, log, error or panic, base64 included;
+//   - replies with the plaintext;
 //   - fetches in every invocation, and asks AWS without end: a call storm during an outage;
 //   - leaves a goroutine, after what start gave to Cleanup is done;
 //   - uses another Env, or a variable that Drill was not told of;
@@ -55,8 +56,11 @@ func Drill(t *testing.T, start func(in *Instance) Handler, vars ...string) {
 	t.Helper()
 	notOnLambda()
 	t.Setenv("SECRETSTEST_DRILL", t.Name()) // which fails in parallel tests
-	b := &bench{start: start, logs: filepath.Join(t.TempDir(), "logs"), earlier: map[string]*variable{},
-		caching: map[*variable]bool{}}
+	if inBubble() {
+		t.Fatal("secretstest: Drill makes bubbles of its own: call it outside of synctest.Test")
+	}
+	b := &bench{start: start, logs: filepath.Join(t.TempDir(), "logs"),
+		earlier: map[string]*variable{}, caching: map[*variable]bool{}}
 	for _, text := range vars {
 		v, err := parseVariable(text)
 		if err != nil {
@@ -68,8 +72,9 @@ func Drill(t *testing.T, start func(in *Instance) Handler, vars ...string) {
 		b.bubble(t, b.discover)
 	}
 	if len(b.vars) == 0 && !t.Failed() {
-		t.Fatal("Drill cannot tell which variables the handler reads, because its errors do not say so. " +
-			`Return the error of env.Get, or name the variables: Drill(t, start, "DB_PASSWORD")`)
+		t.Fatal("secretstest: Drill cannot tell which variables the handler reads, because its errors " +
+			"do not say so. Return the error of env.Get, or name the variables: " +
+			`Drill(t, start, "DB_PASSWORD")`)
 	}
 	for _, s := range scenarios {
 		if b.stuck {

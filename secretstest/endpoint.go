@@ -49,12 +49,14 @@ func StartEndpoint(t testing.TB) *Endpoint {
 		pipe.Close() // for the case that Serve had not begun
 		<-served
 	})
-	e := &Endpoint{t: t, server: server, store: server.Region(Region), client: &http.Client{Transport: transport}}
+	e := &Endpoint{t: t, server: server, store: server.Region(Region),
+		client: &http.Client{Transport: transport}}
 	e.key = e.store.CreateKey()
 	return e
 }
 
-// Config returns a configuration for the Endpoint, for [secrets.WithAWSConfig] and any client of the three services.
+// Config returns a configuration for the Endpoint, for [secrets.WithAWSConfig] and any client of the
+// three services.
 func (e *Endpoint) Config() aws.Config {
 	return aws.Config{Region: Region, BaseEndpoint: aws.String("http://localhost"), HTTPClient: e.client,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
@@ -62,7 +64,8 @@ func (e *Endpoint) Config() aws.Config {
 		})}
 }
 
-// PutParameter makes a SecureString parameter, or a new version of it, and returns the version's number.
+// PutParameter makes a SecureString parameter, or a new version of it, and returns the version's
+// number.
 func (e *Endpoint) PutParameter(name, value string) (version int64) {
 	return e.store.PutParameter(endpoint.Parameter{Name: name, Type: "SecureString", Value: value})
 }

@@ -139,7 +139,8 @@ const realTime = "a read waits for this, until its deadline or for 10 s, and her
 func (f *Fake) FailNext(ref string, err error, n int) {
 	f.t.Helper()
 	if n < 1 {
-		f.t.Fatalf("secretstest: FailNext(%q, …, %d): the number of fetches is at least 1; Fail fails until Heal", shown(ref), n)
+		f.t.Fatalf("secretstest: FailNext(%q, …, %d): the number of fetches is at least 1; "+
+			"Fail fails until Heal", shown(ref), n)
 	}
 	f.fail("FailNext", ref, err, n)
 }
@@ -149,7 +150,8 @@ func (f *Fake) fail(method, ref string, err error, n int) {
 	if err == nil {
 		f.t.Fatalf("secretstest: %s(%q): the error is nil; Heal ends failures", method, shown(ref))
 	}
-	h := &failure{of: f.known(method, ref), err: fmt.Errorf("secretstest: told to fail: %w", err), left: n}
+	told := fmt.Errorf("secretstest: told to fail: %w", err)
+	h := &failure{of: f.known(method, ref), err: told, left: n}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failures = append(f.failures, h)
@@ -164,7 +166,8 @@ func retryable(err error) bool {
 	case errors.As(err, &api): // its code decides
 		return false
 	}
-	return err != nil && !slices.ContainsFunc(permanent, func(kind error) bool { return errors.Is(err, kind) })
+	is := func(kind error) bool { return errors.Is(err, kind) }
+	return err != nil && !slices.ContainsFunc(permanent, is)
 }
 
 // permanent are the kinds that no retry cures.
@@ -305,7 +308,8 @@ func (f *Fake) known(method, text string) pattern {
 	list := f.knownLocked()
 	f.mu.Unlock()
 	if !known {
-		f.t.Fatalf("secretstest: %s(%q): the Fake does not know this reference. %s", method, shown(text), list)
+		f.t.Fatalf("secretstest: %s(%q): the Fake does not know this reference. %s",
+			method, shown(text), list)
 	}
 	return p
 }
@@ -316,22 +320,24 @@ func (f *Fake) knowsLocked(p pattern) bool {
 		return true
 	}
 	for s, versions := range f.sources {
-		same := s.scheme == p.scheme && s.id == p.id && (s.region == "" || p.region == "" || s.region == p.region)
+		same := s.scheme == p.scheme && s.id == p.id
+		inRegion := s.region == "" || p.region == "" || s.region == p.region
 		staged := s.stage == p.stage || strings.HasPrefix(p.stage, "AWS")
-		if same && staged && (p.version == "" || slices.ContainsFunc(numbers(len(versions)), func(n int) bool {
-			return version(s.scheme, n) == p.version
-		})) {
+		if same && inRegion && staged && hasVersion(s.scheme, len(versions), p.version) {
 			return true
 		}
 	}
 	return slices.ContainsFunc(f.declared, p.matches)
 }
 
-func numbers(n int) (all []int) {
-	for i := range n {
-		all = append(all, i+1)
+// hasVersion reports whether one of the first n versions has a name, or whether it is "".
+func hasVersion(scheme secrets.Scheme, n int, name string) bool {
+	for ; n > 0; n-- {
+		if version(scheme, n) == name {
+			return true
+		}
 	}
-	return all
+	return name == ""
 }
 
 // knownLocked lists the references that are known.
@@ -366,7 +372,8 @@ func (f *Fake) knownLocked() string {
 	return "It knows " + strings.Join(slices.Compact(list), ", ")
 }
 
-// SecretVersion returns the version id of the n-th value that a Fake was given for a secret, counted from 1.
+// SecretVersion returns the version id of the n-th value that a Fake was given for a secret, counted
+// from 1.
 func SecretVersion(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
 func version(scheme secrets.Scheme, n int) string {
@@ -384,8 +391,8 @@ func (f *Fake) unversioned(method, text string) pattern {
 	f.t.Helper()
 	p := f.pattern(text)
 	if p.all || p.version != "" {
-		f.t.Fatalf("secretstest: %s(%q): name the parameter or secret, and no version: versions are counted",
-			method, shown(text))
+		f.t.Fatalf("secretstest: %s(%q): name the parameter or secret, and no version: "+
+			"versions are counted", method, shown(text))
 	}
 	return p
 }
@@ -408,7 +415,10 @@ func (f *Fake) pattern(text string) pattern {
 	if err != nil {
 		f.t.Fatalf("secretstest: %q: %s", shown(text), secrets.Detail(err))
 	}
-	return pattern{source: source{ref.Scheme(), ref.ID(), ref.Region(), stageOf(ref)}, version: ref.Version()}
+	return pattern{
+		source:  source{ref.Scheme(), ref.ID(), ref.Region(), stageOf(ref)},
+		version: ref.Version(),
+	}
 }
 
 func (p pattern) matches(ref secrets.Ref) bool {

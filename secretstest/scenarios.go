@@ -98,12 +98,14 @@ func (d *drill) rotateOne(v *variable) {
 	}
 	switch {
 	case !used:
-		d.report(unjudged, v.name, "for 2 hours after a rotation nothing logged in with it, as by a connection that stays open")
+		d.report(unjudged, v.name, "for 2 hours after a rotation nothing logged in with it, "+
+			"as by a connection that stays open")
 		return
 	case atOnce:
 		d.t.Logf("%s: production would have seen: the new value at once after a rotation", v.name)
 	default:
-		d.t.Logf("%s: production would have seen: the new value at most %v (the TTL) after a rotation; env.Do has it at once", v.name, ttl)
+		d.t.Logf("%s: production would have seen: the new value at most %v (the TTL) after a rotation; "+
+			"env.Do has it at once", v.name, ttl)
 	}
 }
 
@@ -144,7 +146,8 @@ func freeze(d *drill) {
 		o = d.invoke()
 	}
 	if d.expect(o, "frozen for 3 h in the middle of a refresh, and rotated meanwhile") {
-		d.t.Log("production would have seen: the new value in the first invocation after the freeze, also in the middle of a refresh")
+		d.t.Log("production would have seen: the new value in the first invocation after the freeze, " +
+			"also in the middle of a refresh")
 	}
 }
 
@@ -162,9 +165,10 @@ func throttling(d *drill) {
 	d.fake.Heal()
 	d.rotate()
 	time.Sleep(backoff)
-	d.invoke() // one caller asks, and whoever else asks in this invocation is still served the old value
+	d.invoke() // one caller asks, and the others in this invocation are still served the old value
 	if d.expect(d.invoke(), "30 s after ten minutes of throttling, in which the secret was rotated") {
-		d.t.Log("production would have seen: the old value, for at most 24 h (WithMaxStale), and no failed invocation; then the new one")
+		d.t.Log("production would have seen: the old value, for at most 24 h (WithMaxStale), " +
+			"and no failed invocation; then the new one")
 	}
 }
 
@@ -187,7 +191,8 @@ func denial(d *drill) {
 	d.rotate()
 	time.Sleep(backoff)
 	if d.expect(d.invoke(), "30 s after the policy was mended") {
-		d.t.Logf("production would have seen: the old value for at most %v (TTL and grace), then failed invocations until the policy was mended, then the new value", ttl+grace)
+		d.t.Logf("production would have seen: the old value for at most %v (TTL and grace), then none "+
+			"until the policy was mended, then the new value", ttl+grace)
 	}
 }
 
@@ -213,6 +218,7 @@ func coldStart(d *drill) {
 	d.fake.Heal()
 	time.Sleep(backoff)
 	if d.expect(d.invoke(), "30 s after the throttling ended") {
-		d.t.Log("production would have seen: failed invocations, each before its deadline, while AWS throttles; then the value, in the same environment")
+		d.t.Log("production would have seen: no value while AWS throttles, and each invocation ends; " +
+			"then the value, in the same environment")
 	}
 }

@@ -48,7 +48,8 @@ func Env(t testing.TB, values map[string]string, opts ...secrets.Option) *secret
 // deployed: they count.
 func notOnLambda() {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" {
-		panic("secretstest: AWS_LAMBDA_RUNTIME_API is set: this is a Lambda function, and secretstest is for tests")
+		panic("secretstest: AWS_LAMBDA_RUNTIME_API is set: this is a Lambda function, " +
+			"and secretstest is for tests")
 	}
 }
 
@@ -76,7 +77,8 @@ func (c *Clock) Now() (wall time.Time, mono time.Duration) {
 	return now.Add(c.wall), now.Sub(c.start) + c.mono
 }
 
-// Advance lets d pass on both clocks, as in an environment that is busy, or waits without being frozen.
+// Advance lets d pass on both clocks, as in an environment that is busy, or waits without being
+// frozen.
 func (c *Clock) Advance(d time.Duration) { c.move(d, d) }
 
 // Freeze lets d pass on the wall clock only: Lambda freezes an environment between invocations, and

@@ -19,6 +19,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/lambdasecrets/secrets"
@@ -521,5 +522,52 @@ func golden(t *testing.T, name string, reports map[string]string) {
 	}
 	if b.String() != string(want) && len(reports) == len(sick) {
 		t.Errorf("what Drill tells is not what %s says; if it should be, run go test -run TestDrill_Sick . -update\n%s", path, b.String())
+	}
+}
+
+// misused are calls of Drill that end the test, and what they say.
+var misused = map[string]struct {
+	do   func(*testing.T)
+	want string
+}{
+	"a handler that hides its error": {
+		func(t *testing.T) {
+			secretstest.Drill(t, each(func(ctx context.Context, in *instance) (any, error) {
+				good(ctx, in)
+				return nil, errors.New("something is wrong")
+			}))
+		}, `cannot tell which variables the handler reads, because its errors do not say so`},
+	"an option that is none": {
+		func(t *testing.T) { secretstest.Drill(t, each(good), "DB_PASSWORD?ttl=30s") },
+		`"DB_PASSWORD?ttl=30s" is not a variable: write NAME, NAME?optional or NAME=shape`},
+	"no Handler": {
+		func(t *testing.T) { secretstest.Drill(t, func(*instance) handler { return nil }, "DB_PASSWORD") },
+		"start returns no Handler"},
+	"a bubble": {
+		func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) { secretstest.Drill(t, each(good)) })
+		}, "call it outside of synctest.Test"},
+}
+
+func TestMisused(t *testing.T) {
+	m, ok := misused[os.Getenv("SECRETSTEST_MISUSED")]
+	if !ok {
+		t.Skip("run by TestDrill_Misused")
+	}
+	m.do(t)
+}
+
+func TestDrill_Misused(t *testing.T) {
+	t.Parallel()
+	for name, m := range misused {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			cmd := exec.Command(os.Args[0], "-test.run=^TestMisused$")
+			cmd.Env = append(os.Environ(), "SECRETSTEST_MISUSED="+name)
+			out, err := cmd.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), m.want) || strings.Contains(string(out), "panic: ") {
+				t.Errorf("it does not end with %q:\n%s", m.want, out)
+			}
+		})
 	}
 }

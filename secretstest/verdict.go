@@ -23,14 +23,16 @@ var (
 	caches = fault{"caches the value beyond its TTL",
 		"Remove that cache: env.Get is one, and a cached read makes no call."}
 	without = fault{"goes on without a value",
-		"Return the error of env.Get. If the variable is optional, tell absence by errors.Is(err, secrets.ErrNotFound), " +
-			"and do without what needs the value."}
+		"Return the error of env.Get. If the variable is optional, tell absence by " +
+			"errors.Is(err, secrets.ErrNotFound), and do without what needs the value."}
 	wrongPart = fault{"uses another text than the plaintext",
-		"Use what Value.Reveal returns, and only the field that is meant: #field in the reference, or Value.Field."}
+		"Use what Value.Reveal returns, and only the field that is meant: #field in the reference, " +
+			"or Value.Field."}
 	failing = fault{"fails with a good value in hand",
 		"Use the value that env.Get returns, stale or not. Keep no error from an earlier invocation."}
 	panics = fault{"panics",
-		"Return the error: Lambda restarts the environment after a panic, with another init, again and again while this lasts."}
+		"Return the error: Lambda restarts the environment after a panic, with another init, " +
+			"again and again while this lasts."}
 	hangs = fault{"hangs",
 		"Give the invocation's context to env.Get and to every call, and end when the context ends: " +
 			"Lambda kills the environment at its time-out."}
@@ -118,7 +120,8 @@ func (d *drill) misuse(text string) use {
 	_, notRef := secrets.ParseRef(text)
 	switch {
 	case text == "":
-		return use{odd: &without, why: "it uses an empty text: a login without a password, or an empty signing key"}
+		return use{odd: &without,
+			why: "it uses an empty text: a login without a password, or an empty signing key"}
 	case text == secrets.Value{}.String():
 		return use{odd: &wrongPart, why: "it uses " + text + ", because a secrets.Value was printed"}
 	case notRef == nil:
@@ -239,7 +242,8 @@ func (d *drill) expectError(o outcome, circumstances string) (ok bool) {
 	ok = d.judgeOdd(o, circumstances)
 	for _, v := range d.vars {
 		if _, used := o.last[v]; used && !v.constant() {
-			d.report(d.keeping(v), v.name, circumstances+": it goes on with a value that it kept: what is revoked must stop working")
+			d.report(d.keeping(v), v.name, circumstances+
+				": it goes on with a value that it kept: what is revoked must stop working")
 			ok = false
 		}
 	}
