@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -115,35 +116,34 @@ func (s *scan) run() []*ResolveError {
 	return s.errs
 }
 
-func (s *scan) bad(name string, ref Ref, problem, hint string) {
-	s.errs = append(s.errs, &ResolveError{
-		Variable: name, Ref: ref, kind: ErrInvalidReference, problem: problem, hint: hint})
+// invalidError is the error of a reference that the program may not have.
+func invalidError(name string, ref Ref, problem, hint string) *ResolveError {
+	return &ResolveError{
+		Variable: name, Ref: ref, kind: ErrInvalidReference, problem: problem, hint: hint}
 }
 
-// unset finds declared variables that are absent.
+func (s *scan) bad(name string, ref Ref, problem, hint string) {
+	s.errs = append(s.errs, invalidError(name, ref, problem, hint))
+}
+
+// unset finds variables that options name and that are absent.
 func (s *scan) unset() {
 	c := s.config
-	absent := func(name string) bool {
+	problems := map[string]string{}
+	for _, names := range []iter.Seq[string]{maps.Keys(c.contexts), maps.Keys(c.roles)} {
+		for name := range names {
+			problems[name] = "WithEncryptionContext or WithRole names it, and it is not set"
+		}
+	}
+	for name := range c.vars {
+		problems[name] = "it is declared by WithVars and not set"
+	}
+	for name, problem := range problems {
 		_, set := c.environ()[name]
 		_, local := c.local[name]
 		_, coded := c.refs[name]
-		elsewhere := local || coded
-		return !set && !elsewhere
-	}
-	for name := range c.vars {
-		if absent(name) {
-			const hint = "set the variable, or drop the declaration"
-			s.bad(name, Ref{}, "it is declared by WithVars and not set", hint)
-		}
-	}
-	named := maps.Clone(c.roles)
-	for name := range c.contexts {
-		named[name] = ""
-	}
-	for name := range named {
-		if _, declared := c.vars[name]; !declared && absent(name) {
-			s.bad(name, Ref{}, "WithEncryptionContext or WithRole names it, and it is not set",
-				"set the variable, or drop the option")
+		if given := set || local; !given && !coded {
+			s.bad(name, Ref{}, problem, "set the variable, or drop the declaration")
 		}
 	}
 }
@@ -169,27 +169,21 @@ func (s *scan) read(name, text string) {
 // add adds the reference that the text of a variable holds.
 func (s *scan) add(name, text string, d refData) {
 	_, declared := s.config.vars[name]
-	switch {
-	case d.problem == "":
-		s.refs[name] = s.written(name, text, d)
-		return
-	case s.localValue(name):
-		return // the text is not read
-	case declared:
-		s.bad(name, Ref{}, d.problem, d.hint)
-		return
-	}
+	_, local := s.config.local[name]
 	hint := d.hint
 	if d.declare != "" {
 		hint += ", or declare it: " + refsyntax.Declare(d.declare, name)
 	}
-	hint += "; if the text is the value: " + refsyntax.Declare(string(Literal), name)
-	s.bad(name, Ref{}, d.problem, hint)
-}
-
-func (s *scan) localValue(name string) bool {
-	_, local := s.config.local[name]
-	return local
+	switch {
+	case d.problem == "":
+		s.refs[name] = s.written(name, text, d)
+	case local: // the text is not read
+	case declared:
+		s.bad(name, Ref{}, d.problem, d.hint)
+	default:
+		hint += "; if the text is the value: " + refsyntax.Declare(string(Literal), name)
+		s.bad(name, Ref{}, d.problem, hint)
+	}
 }
 
 // written returns the reference of a variable as errors and the log print it: as it was
@@ -216,12 +210,11 @@ func (s *scan) check(name string, ref Ref) {
 			s.errs = append(s.errs, err)
 			return
 		}
-		s.refs[name] = ref
 	}
 	if role, stated := c.roles[name]; stated {
 		ref = withRole(ref, role)
-		s.refs[name] = ref
 	}
+	s.refs[name] = ref
 	_, declared := c.vars[name]
 	_, coded := c.refs[name]
 	byCode := declared || coded
@@ -243,19 +236,16 @@ func (s *scan) check(name string, ref Ref) {
 // pin returns ref with the encryption context of WithEncryptionContext.
 func pin(name string, ref Ref, pairs map[string]string) (Ref, *ResolveError) {
 	d := ref.data()
-	refuse := func(problem, hint string) (Ref, *ResolveError) {
-		return Ref{}, &ResolveError{
-			Variable: name, Ref: ref, kind: ErrInvalidReference, problem: problem, hint: hint}
-	}
 	stated := d.EncryptionContext()
 	switch {
 	case d.problem != "":
 		return ref, nil
 	case ref.Scheme() != KMS:
-		return refuse("WithEncryptionContext pins it to a KMS ciphertext",
+		return ref, invalidError(name, ref, "WithEncryptionContext pins it to a KMS ciphertext",
 			"write kms://CIPHERTEXT, or drop the option")
 	case d.Context == refsyntax.ContextNone, stated != nil && !maps.Equal(stated, pairs):
-		return refuse("it states another encryption context than WithEncryptionContext",
+		return ref, invalidError(name, ref,
+			"it states another encryption context than WithEncryptionContext",
 			"leave the context out of the reference: the program states it")
 	}
 	d.Ref = d.WithContext(pairs)
@@ -281,20 +271,18 @@ func withRole(ref Ref, role string) Ref {
 
 // allowed checks a reference, before any call.
 func (e *Env) allowed(name string, ref Ref) *ResolveError {
-	refuse := func(problem, hint string, cause error) *ResolveError {
-		return &ResolveError{
-			Variable: name, Ref: ref, kind: ErrInvalidReference,
-			problem: problem, hint: hint, cause: cause}
+	problem, hint := ref.data().problem, ref.data().hint
+	if problem == "" {
+		problem, hint = e.otherPartition(ref)
 	}
-	if d := ref.data(); d.problem != "" {
-		return refuse(d.problem, d.hint, nil)
-	}
-	if problem, hint := e.otherPartition(ref); problem != "" {
-		return refuse(problem, hint, nil)
+	if problem != "" {
+		return invalidError(name, ref, problem, hint)
 	}
 	for _, check := range e.config.check {
-		if err := check(name, ref); err != nil {
-			return refuse("WithCheck refuses it: "+clip(err.Error(), 500), "", err)
+		if cause := check(name, ref); cause != nil {
+			err := invalidError(name, ref, "WithCheck refuses it: "+clip(cause.Error(), 500), "")
+			err.cause = cause
+			return err
 		}
 	}
 	return nil
@@ -332,8 +320,7 @@ func (e *Env) undeclared() (errs []*ResolveError) {
 		}
 		if refsyntax.Classify(text) == refsyntax.Undeclared {
 			problem, hint := refsyntax.UndeclaredText(name, text)
-			errs = append(errs, &ResolveError{
-				Variable: name, kind: ErrInvalidReference, problem: problem, hint: hint})
+			errs = append(errs, invalidError(name, Ref{}, problem, hint))
 		}
 	}
 	return errs
@@ -376,21 +363,20 @@ func (e *Env) newMux() Provider {
 		SSM:            func(b backendConfig) Provider { return newSSM(b) },
 		SecretsManager: func(b backendConfig) Provider { return newSecretsManager(b) },
 	} {
-		p := c.providers[scheme]
-		if p == nil {
-			p = c.anything
-		}
-		if c.local != nil {
-			p = ProviderFunc(func(context.Context, Ref) (Value, error) {
-				return Value{}, &ResolveError{
-					kind: ErrNotFound, problem: "WithLocalValues has no value for it"}
-			})
-		}
-		if p != nil {
-			m[scheme] = func() Provider { return p }
-			continue
-		}
-		m[scheme] = sync.OnceValue(func() Provider { return backend(b) })
+		m[scheme] = sync.OnceValue(func() Provider {
+			switch p := c.providers[scheme]; {
+			case c.local != nil:
+				return ProviderFunc(func(context.Context, Ref) (Value, error) {
+					return Value{}, &ResolveError{
+						kind: ErrNotFound, problem: "WithLocalValues has no value for it"}
+				})
+			case p != nil:
+				return p
+			case c.anything != nil:
+				return c.anything
+			}
+			return backend(b)
+		})
 	}
 	return &streamer{failingOver(m.stream)}
 }

@@ -129,7 +129,7 @@ func (r Ref) data() refData {
 
 func (r Ref) invalid() error {
 	if d := r.data(); d.problem != "" {
-		return &ResolveError{Ref: r, kind: ErrInvalidReference, problem: d.problem, hint: d.hint}
+		return invalidError("", r, d.problem, d.hint)
 	}
 	return nil
 }

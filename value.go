@@ -103,12 +103,12 @@ func (v Value) Field(path string) (Value, error) {
 		return Value{}, &ResolveError{
 			kind: ErrField, problem: "the Value is zero; check the error that came with it"}
 	}
-	f, err := v.field(Ref{}, path)
+	field, err := v.field(Ref{}, path)
 	if err != nil {
 		err.Variable = v.d.variable
 		return Value{}, err
 	}
-	return f, nil
+	return field, nil
 }
 
 // forVariable returns v as the value of a variable, which errors of Field name: a build
@@ -155,17 +155,15 @@ func shownField(field string) string {
 // composed returns the text of a template filled with the parts of v. It fails with the
 // first part that fails: a text with a hole in it is no password.
 func (v Value) composed(source Ref, p part) (Value, *ResolveError) {
-	var failed *ResolveError
 	text, err := p.Fill(func(p part) (string, error) {
 		one, err := v.part(source, p)
 		if err != nil {
-			failed = err
 			return "", err
 		}
 		return one.d.plain(), nil
 	})
 	if err != nil {
-		return Value{}, failed
+		return Value{}, err.(*ResolveError)
 	}
 	return v.holding(text), nil
 }
@@ -280,11 +278,9 @@ func (v Value) Value() (driver.Value, error) {
 // parameter or secret, and [REDACTED], which is what a Value prints. A text that only
 // looks like one passes after RevealAll gave it out.
 func (v *Value) UnmarshalText(text []byte) error {
-	problem, hint := refused(string(text))
-	if problem != "" {
-		one := &ResolveError{kind: ErrInvalidReference, problem: problem, hint: hint}
-		const doing = "a field of type secrets.Value"
-		return &failures{doing: doing, full: true, errs: []*ResolveError{one}}
+	if problem, hint := refused(string(text)); problem != "" {
+		return &failures{doing: "a field of type secrets.Value", full: true,
+			errs: []*ResolveError{invalidError("", Ref{}, problem, hint)}}
 	}
 	*v = NewValue(string(text), "")
 	return nil

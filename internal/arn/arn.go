@@ -4,6 +4,9 @@ package arn
 
 import "strings"
 
+// SecretParameter begins the names of the parameters by which Parameter Store reads secrets.
+const SecretParameter = "/aws/reference/secretsmanager/"
+
 // An ARN is arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE. Region and Account may be
 // empty.
 type ARN struct{ Partition, Service, Region, Account, Resource string }

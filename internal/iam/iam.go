@@ -174,13 +174,10 @@ func (s Scope) KeyARN(key string) string {
 	return s.fill().arn("kms", "key/"+key)
 }
 
-// ReferencePrefix begins the names of Parameter Store's references to Secrets Manager.
-const ReferencePrefix = "/aws/reference/secretsmanager/"
-
 // ReferenceSecret returns the secret's name when a parameter name is one of Parameter
 // Store's references to Secrets Manager, with or without selector.
 func ReferenceSecret(parameter string) (name string, ok bool) {
-	name, ok = strings.CutPrefix(trimSelector(parameter, 0), ReferencePrefix)
+	name, ok = strings.CutPrefix(trimSelector(parameter, 0), arn.SecretParameter)
 	return name, ok && name != ""
 }
 

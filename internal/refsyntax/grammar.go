@@ -17,8 +17,7 @@ const (
 	ciphertextHint = "write all of what `aws kms encrypt` prints as CiphertextBlob"
 	keyHint        = "write kms://CIPHERTEXT, and a key that has to decrypt as " +
 		"kms://CIPHERTEXT?key=KEY"
-	lengthHint      = "no store has a name that long: see whether a value stands in its place"
-	referencePrefix = "/aws/reference/secretsmanager/"
+	lengthHint = "no store has a name that long: see whether a value stands in its place"
 )
 
 var (
@@ -86,8 +85,8 @@ func checkCiphertext(n int) error {
 // create them, but public parameters are read by them. A tree of everything is refused:
 // it is a slip, and a role that may read all of it a mistake.
 func checkParameter(name string) error {
-	if secret, ok := strings.CutPrefix(name, referencePrefix); ok {
-		return shifted(checkSecret(secret), len(referencePrefix)) // a secret's grammar, no trees
+	if secret, ok := strings.CutPrefix(name, arn.SecretParameter); ok {
+		return shifted(checkSecret(secret), len(arn.SecretParameter)) // a secret's grammar, no trees
 	}
 	const tooLong = "no parameter has that: see whether a value or two names stand in its place"
 	path, tree := strings.CutSuffix(name, "/*")
@@ -130,7 +129,7 @@ func checkSecret(name string) error {
 
 // ofSecret reports whether versions of r are those of a secret.
 func ofSecret(r Ref) bool {
-	return r.Scheme == SecretsManager || strings.HasPrefix("/"+BaseName(r.ID), referencePrefix)
+	return r.Scheme == SecretsManager || strings.HasPrefix("/"+BaseName(r.ID), arn.SecretParameter)
 }
 
 // isVersion reports whether s is a version for r, and not a label.

@@ -64,7 +64,7 @@ type Answer struct {
 // own name from others.
 func (r Ref) AnsweredBy(a Answer) bool {
 	a.ARN = strings.TrimSuffix(a.ARN, ":"+r.Selector())
-	own, _ := strings.CutPrefix("/"+BaseName(r.ID), referencePrefix)
+	own, _ := strings.CutPrefix("/"+BaseName(r.ID), arn.SecretParameter)
 	named := r.Named(a.Name)
 	switch {
 	case a.Secret && !ofSecret(r):

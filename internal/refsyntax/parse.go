@@ -121,15 +121,15 @@ func Bare(scheme, text string) (Ref, error) {
 	case scheme == Literal:
 		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, literalPrefix)}, nil
 	case !isStore(scheme):
-		const hint = "write kms, ssm, secretsmanager or literal"
-		return Ref{}, fail("the declared scheme is unknown", hint)
+		return Ref{}, fail("the declared scheme is unknown",
+			"write kms, ssm, secretsmanager or literal")
 	case strings.TrimSpace(text) == "":
 		return Ref{}, fail("the text is empty", "set the variable, or drop the declaration")
 	case !arn.Is(text) && Begins(text):
 		r, err := parse(text, false)
 		if err == nil && r.Scheme != scheme {
-			const problem = "the text is a reference of another scheme than declared"
-			return Ref{}, fail(problem, "declare it under its own scheme")
+			return Ref{}, fail("the text is a reference of another scheme than declared",
+				"declare it under its own scheme")
 		}
 		return r, err
 	case scheme != KMS && strings.TrimFunc(text, around) != text:
@@ -149,8 +149,8 @@ func fits(r Ref, err error) (Ref, error) {
 	switch {
 	case err != nil:
 	case r.Failover != "" && inOneRegion(r.Key):
-		const hint = "only a multi-Region key, mrk-…, is in two: leave the second Region out"
-		err = fail("the key exists in one Region", hint)
+		err = fail("the key exists in one Region",
+			"only a multi-Region key, mrk-…, is in two: leave the second Region out")
 	case parted && r.Template != "":
 		err = fail("a composed text takes no field and no decoding", "state them inside the braces")
 	case len(r.Text()) > maxText:
@@ -183,8 +183,8 @@ func Secret(id string) (Ref, error) { return only(SecretsManager, id) }
 func only(scheme, text string) (Ref, error) {
 	r, err := identify(scheme, text)
 	if bare := r.ID == text && r.Tree() == ""; err == nil && !bare {
-		const hint = "set version, stage and field each by its key"
-		err = fail("the name carries a selector, a tail or a *", hint)
+		err = fail("the name carries a selector, a tail or a *",
+			"set version, stage and field each by its key")
 	}
 	if err != nil {
 		return Ref{}, located(err, 0, false)
@@ -229,8 +229,8 @@ func identifyParameter(text string) (Ref, error) {
 	name, selector, selected := strings.Cut(name, ":")
 	r.ID = text[:base+len(name)]
 	if base > 0 && r.Tree() != "" {
-		const hint = "write it by its path, with ?region= when it is elsewhere"
-		return r, fail("a tree of parameters has no ARN", hint)
+		return r, fail("a tree of parameters has no ARN",
+			"write it by its path, with ?region= when it is elsewhere")
 	}
 	err := checkParameter(name)
 	switch {
@@ -293,41 +293,37 @@ func (r *Ref) setTail(tail []string) error {
 }
 
 // readOptions reads the options, which begin at byte at of the text.
-func (r *Ref) readOptions(options string, at int, quote bool) error {
+func (r *Ref) readOptions(all string, at int, quote bool) error {
 	seen := map[string]bool{"stage": r.Stage != "", "version": r.Version != ""} // by the ARN's tail
-	for text := range strings.SplitSeq(options, "&") {
-		if err := r.readOption(text, at, quote, seen); err != nil {
+	for text := range strings.SplitSeq(all, "&") {
+		rawKey, rawValue, hasValue := strings.Cut(text, "=")
+		key, err := url.PathUnescape(rawKey) // unlike QueryUnescape it leaves a plus sign alone
+		value, err2 := url.PathUnescape(rawValue)
+		name := fmt.Sprintf("the option at byte %d", at)
+		if named := key != "" && len(key) <= 40; named && quote { // longer may be a ciphertext
+			name = fmt.Sprintf("option %q at byte %d", key, at)
+		}
+		emptied := hasValue && value == ""
+		word := strings.HasPrefix(r.Context, "context=")
+		switch {
+		case err != nil || err2 != nil:
+			return fail(name+" has a bad percent escape", "write % as %25")
+		case key == "":
+			return fail(name+" has no name", "write ?name=value&name=value")
+		case seen[key]:
+			return fail(name+" states a thing for the second time", "state it once")
+		case key == "optional" && emptied:
+			return fail(name+" has no value", "write optional or optional=true")
+		case key == "context" && r.Context != "", word && strings.HasPrefix(key, pairPrefix):
+			return fail(name+" contradicts another", wordHint)
+		}
+		if err := r.with(name, key, value, options[:]); err != nil {
 			return err
 		}
+		seen[key] = true
 		at += len(text) + 1
 	}
 	return nil
-}
-
-func (r *Ref) readOption(text string, at int, quote bool, seen map[string]bool) error {
-	rawKey, rawValue, hasValue := strings.Cut(text, "=")
-	key, err := url.PathUnescape(rawKey) // unlike QueryUnescape it leaves a plus sign alone
-	value, err2 := url.PathUnescape(rawValue)
-	name := fmt.Sprintf("the option at byte %d", at)
-	if named := key != "" && len(key) <= 40; named && quote { // longer may be a ciphertext
-		name = fmt.Sprintf("option %q at byte %d", key, at)
-	}
-	emptied := hasValue && value == ""
-	word := strings.HasPrefix(r.Context, "context=")
-	switch {
-	case err != nil || err2 != nil:
-		return fail(name+" has a bad percent escape", "write % as %25")
-	case key == "":
-		return fail(name+" has no name", "write ?name=value&name=value")
-	case seen[key]:
-		return fail(name+" states a thing for the second time", "state it once")
-	case key == "optional" && emptied:
-		return fail(name+" has no value", "write optional or optional=true")
-	case key == "context" && r.Context != "", word && strings.HasPrefix(key, pairPrefix):
-		return fail(name+" contradicts another", wordHint)
-	}
-	seen[key] = true
-	return r.with(name, key, value, options[:])
 }
 
 // escape encodes what has a meaning in references, and all that is not plain ASCII. ARNs
