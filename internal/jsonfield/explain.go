@@ -145,7 +145,8 @@ func syntax(doc string) (problem, hint string) {
 	// The offset counts from 1 and is that of the first byte that does not fit.
 	at := max(int(err.Offset), 1)
 	if at > len(doc) || strings.Contains(err.Error(), "unexpected end") {
-		return fmt.Sprintf("the JSON ends too early, after %d bytes", len(doc)), "store the whole of it"
+		problem := fmt.Sprintf("the JSON ends too early, after %d bytes", len(doc))
+		return problem, "store the whole of it"
 	}
 	where := fmt.Sprintf(" at byte %d", at)
 	before := strings.TrimRight(doc[:at-1], " \t\r\n")

@@ -52,28 +52,38 @@ func located(err error, base int, quote bool) error {
 		e.Problem = fmt.Sprintf("byte %d of %s may not stand in one", e.at, e.what)
 	default:
 		e.Problem = fmt.Sprintf("%s has %q at byte %d", e.what, e.char, base+e.at)
-		if meaning := meanings[e.char]; meaning != "" {
+		if meaning := meaning(e.char); meaning != "" {
 			e.Problem += ": " + meaning
 		}
 	}
 	return err
 }
 
-// meanings says what a byte in a name usually means.
-var meanings = map[byte]string{
-	'$':  "nothing expands variables here",
-	'{':  "nothing fills in templates here",
-	'}':  "nothing fills in templates here",
-	'<':  "a placeholder that nobody filled in",
-	'>':  "a placeholder that nobody filled in",
-	' ':  "no space stands in a name",
-	'\t': "no tab stands in a name",
-	'\n': "the text has a second line",
-	',':  "a variable takes one reference",
-	';':  "a variable takes one reference",
-	'%':  "names are not percent-encoded",
-	'\\': "levels are separated by /",
-	'"':  "a quote of the file that it came from",
-	'\'': "a quote of the file that it came from",
-	'&':  "the first option stands after ?",
+// meaning says what a byte in a name usually means, or "".
+func meaning(c byte) string {
+	switch c {
+	case '$':
+		return "nothing expands variables here"
+	case '{', '}':
+		return "nothing fills in templates here"
+	case '<', '>':
+		return "a placeholder that nobody filled in"
+	case ' ':
+		return "no space stands in a name"
+	case '\t':
+		return "no tab stands in a name"
+	case '\n':
+		return "the text has a second line"
+	case ',', ';':
+		return "a variable takes one reference"
+	case '%':
+		return "names are not percent-encoded"
+	case '\\':
+		return "levels are separated by /"
+	case '"', '\'':
+		return "a quote of the file that it came from"
+	case '&':
+		return "the first option stands after ?"
+	}
+	return ""
 }

@@ -86,7 +86,8 @@ func checkCiphertext(n int) error {
 // it is a slip, and a role that may read all of it a mistake.
 func checkParameter(name string) error {
 	if secret, ok := strings.CutPrefix(name, arn.SecretParameter); ok {
-		return shifted(checkSecret(secret), len(arn.SecretParameter)) // a secret's grammar, no trees
+		// The grammar of a secret, which has no trees.
+		return shifted(checkSecret(secret), len(arn.SecretParameter))
 	}
 	const tooLong = "no parameter has that: see whether a value or two names stand in its place"
 	path, tree := strings.CutSuffix(name, "/*")
@@ -166,27 +167,6 @@ func isKeyID(s string) bool {
 func isKeyAlias(s string) bool {
 	name, ok := strings.CutPrefix(s, "alias/")
 	return ok && isWord(name, 250, "/_-")
-}
-
-// checkKey checks the id, alias or ARN of a KMS key and returns the ARN's Region, or
-// none.
-func checkKey(key string) (region string, err error) {
-	named, unowned := isKeyID(key) || isKeyAlias(key), false
-	if arn.Is(key) {
-		a, err := parseARN(key, KMS)
-		if err != nil {
-			return "", err
-		}
-		named = isKeyAlias(a.Resource)
-		if id, isKey := strings.CutPrefix(a.Resource, "key/"); isKey {
-			named = isKeyID(id)
-		}
-		unowned, region = a.Account == "", a.Region
-	}
-	if !named || unowned {
-		return "", fail("not a KMS key", "")
-	}
-	return region, nil
 }
 
 // inOneRegion reports whether a key exists in its own Region only. An alias may stand for

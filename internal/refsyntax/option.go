@@ -205,7 +205,6 @@ func setRole(r *Ref, _, value string) error {
 	return nil
 }
 
-// setStage sets a staging label, or a parameter's label.
 func setStage(r *Ref, _, value string) error {
 	digits := value != "" && arn.IsDigits(value)
 	unprintable := func(c rune) bool { return c <= ' ' || c > '~' }
@@ -251,9 +250,20 @@ func setVersion(r *Ref, _, value string) error {
 // setKey sets the key. A key decrypts in its own Region only, so its ARN decides where
 // the call goes.
 func setKey(r *Ref, _, value string) error {
-	region, err := checkKey(value)
-	if err != nil {
-		return err
+	named, region := isKeyID(value) || isKeyAlias(value), ""
+	if arn.Is(value) {
+		a, err := parseARN(value, KMS)
+		if err != nil {
+			return err
+		}
+		named, region = isKeyAlias(a.Resource), a.Region
+		if id, isKey := strings.CutPrefix(a.Resource, "key/"); isKey {
+			named = isKeyID(id)
+		}
+		named = named && a.Account != ""
+	}
+	if !named {
+		return fail("not a KMS key", "")
 	}
 	stated := r.Region
 	if stated == r.arnRegion() && r.Failover == "" {
@@ -299,7 +309,6 @@ func setDecode(r *Ref, _, value string) error {
 	return nil
 }
 
-// setBound sets a TTL or stale bound.
 func setBound(bound *time.Duration, stated *bool, value string) error {
 	d, err := time.ParseDuration(value)
 	switch {

@@ -1,6 +1,7 @@
 package refsyntax
 
 import (
+	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -31,7 +32,6 @@ func parse(text string, quote bool) (Ref, error) {
 	return fits(parseOne(text, quote))
 }
 
-// parseOne reads one reference.
 func parseOne(text string, quote bool) (Ref, error) {
 	if value, ok := strings.CutPrefix(text, literalPrefix); ok {
 		return Ref{Scheme: Literal, ID: value}, nil
@@ -80,7 +80,7 @@ func slip(text string, start int, quote bool) error {
 	}
 	if at >= 0 {
 		c := text[start+at]
-		return fail(fmt.Sprintf("%c at byte %d: %s", c, start+at, meanings[c]),
+		return fail(fmt.Sprintf("%c at byte %d: %s", c, start+at, meaning(c)),
 			"write out what it stands for, or let the template do so before the deployment")
 	}
 	if i := commentAt(text[start:]); i >= 0 {
@@ -93,7 +93,6 @@ func slip(text string, start int, quote bool) error {
 	return nil
 }
 
-// readField sets the field that stands after # in text.
 func (r *Ref) readField(text, field string, quote bool) error {
 	if r.Field != "" {
 		return fail("the field stands both in the ARN's tail and after #", "state it once")
@@ -306,7 +305,7 @@ func (r *Ref) readOptions(all string, at int, quote bool) error {
 		emptied := hasValue && value == ""
 		word := strings.HasPrefix(r.Context, "context=")
 		switch {
-		case err != nil || err2 != nil:
+		case errors.Join(err, err2) != nil:
 			return fail(name+" has a bad percent escape", "write % as %25")
 		case key == "":
 			return fail(name+" has no name", "write ?name=value&name=value")

@@ -149,7 +149,8 @@ func (r Ref) Hidden() string {
 // r is marked as Unquoted. What has less than 4 bytes stays: it is in every other word.
 func (r Ref) Unquote(text string) string {
 	name := strings.TrimSuffix(BaseName(r.ID), "*")
-	for _, s := range []string{name, strings.TrimPrefix(name, arn.SecretParameter[1:]), r.Selector()} {
+	secret := strings.TrimPrefix(name, BaseName(arn.SecretParameter))
+	for _, s := range []string{name, secret, r.Selector()} {
 		if r.Unquoted && len(s) > 3 {
 			text = strings.ReplaceAll(text, s, "(not shown)")
 		}
