@@ -136,7 +136,14 @@ func startRabbitMQ(ctx context.Context) (_ server, err error) {
 			"ERL_EPMD_ADDRESS=127.0.0.1", "ERL_EPMD_PORT=" + s.epmd, "RABBITMQ_CONF_ENV_FILE=/dev/null",
 			"RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS=-kernel inet_dist_use_interface {127,0,0,1}",
 			daemon}
-	}, func(ctx context.Context) error { return s.api(ctx, "GET", "/api/overview", nil) })
+	}, func(ctx context.Context) error {
+		conn, err := net.Dial("tcp", s.address()) // which it opens after that of the API
+		if err != nil {
+			return err
+		}
+		conn.Close()
+		return s.api(ctx, "GET", "/api/overview", nil)
+	})
 }
 
 // stop also stops the port mapper, which Erlang leaves running.

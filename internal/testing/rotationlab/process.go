@@ -106,6 +106,9 @@ func (p *process) command(ctx context.Context, args ...string) *exec.Cmd {
 	return cmd
 }
 
+// startTimeout is for a busy machine: RabbitMQ takes ten seconds on an idle one.
+const startTimeout = 3 * time.Minute
+
 // start runs the server until stop, and waits until ready succeeds. args gets a free port.
 func (p *process) start(
 	ctx context.Context, args func(port int) []string, ready func(context.Context) error,
@@ -128,18 +131,18 @@ func (p *process) startOnce(
 	}
 	p.port = l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	p.exited = make(chan struct{})
-	p.cmd = p.command(context.WithoutCancel(ctx), args(p.port)...)
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	if err := p.cmd.Start(); err != nil {
-		p.cmd = nil
+	exited := make(chan struct{})
+	cmd := p.command(context.WithoutCancel(ctx), args(p.port)...)
+	cmd.Stdout, cmd.Stderr = &p.output, &p.output
+	if err := cmd.Start(); err != nil {
 		return err
 	}
+	p.cmd, p.exited = cmd, exited
 	go func() {
-		p.cmd.Wait()
-		close(p.exited)
+		cmd.Wait()
+		close(exited)
 	}()
-	deadline := time.Now().Add(60 * time.Second)
+	deadline := time.Now().Add(startTimeout)
 	for {
 		err := ready(ctx)
 		if err == nil {
@@ -153,6 +156,7 @@ func (p *process) startOnce(
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
+			p.end()
 			return fmt.Errorf("the server does not answer: %w\n%s", err, p.output.String())
 		}
 	}
@@ -160,16 +164,22 @@ func (p *process) startOnce(
 
 // stop stops the server, whatever its clients do, and removes its files.
 func (p *process) stop() {
-	if p.cmd != nil {
-		p.cmd.Process.Signal(p.signal)
-		select {
-		case <-p.exited:
-		case <-time.After(10 * time.Second):
-			p.cmd.Process.Kill()
-			<-p.exited
-		}
-	}
+	p.end()
 	os.RemoveAll(p.dir)
+}
+
+// end ends the process, if one was started.
+func (p *process) end() {
+	if p.cmd == nil {
+		return
+	}
+	p.cmd.Process.Signal(p.signal)
+	select {
+	case <-p.exited:
+	case <-time.After(10 * time.Second):
+		p.cmd.Process.Kill()
+		<-p.exited
+	}
 }
 
 // program returns the path of a server's program.

@@ -159,7 +159,7 @@ func startMariaDB(ctx context.Context) (_ server, err error) {
 		}
 	}()
 	data := "--datadir=" + filepath.Join(p.dir, "data")
-	out, err := p.command(ctx, install, "--no-defaults", data,
+	out, err := p.command(ctx, install, "--no-defaults", data, "--tmpdir="+p.dir,
 		"--auth-root-authentication-method=normal", "--skip-test-db").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("mariadb-install-db: %w\n%s", err, out)

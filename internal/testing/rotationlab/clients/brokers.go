@@ -2,6 +2,7 @@ package clients
 
 import (
 	"context"
+	"errors"
 	"os"
 
 	"github.com/nats-io/nats.go"
@@ -36,14 +37,24 @@ func AMQPAfter(ctx context.Context, env *secrets.Env) (conn *amqp.Connection, er
 	return conn, err
 }
 
+// region: dial-nats
+
 // dialNATS connects with the JSON of a login.
-func dialNATS(text string) (*nats.Conn, error) {
+func dialNATS(text string) (conn *nats.Conn, err error) {
 	l, err := parse(text)
 	if err != nil {
 		return nil, err
 	}
-	return nats.Connect("nats://"+NATS, nats.UserInfo(l.Username, l.Password), nats.NoReconnect())
+	for range 2 { // a server that reloads its users cuts connections that are being made
+		conn, err = nats.Connect("nats://"+NATS, nats.UserInfo(l.Username, l.Password), nats.NoReconnect())
+		if err == nil || errors.Is(err, nats.ErrAuthorization) {
+			break
+		}
+	}
+	return conn, err
 }
+
+// endregion
 
 func NATSBefore(ctx context.Context) (conn *nats.Conn, err error) {
 	conn, err = dialNATS(os.Getenv("BROKER"))
