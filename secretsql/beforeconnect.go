@@ -32,8 +32,8 @@ import (
 // and return the error: set runs again with the newer value if [Refused] knows the error.
 //
 // refused ignores errors that Refused does not know. It may be called at any time, from any
-// goroutine. The hook blocks as Env.Get does. A value that was refused is not used again for 10
-// seconds if there is another one.
+// goroutine. The hook blocks as Env.Get does. The value that was refused last is not used again
+// if there is another one.
 func BeforeConnect[C any](
 	env *secrets.Env,
 	name string,
@@ -71,9 +71,12 @@ func BeforeConnect[C any](
 
 var errSkipped = errors.New("secretsql: the server refused this value before")
 
-// searchInterval is for how long a refused value is passed over. It is the interval in which
-// Env.Do looks for a newer one.
-const searchInterval = 10 * time.Second
+const (
+	searchInterval = 10 * time.Second // in which Env.Do looks for a newer value once
+
+	// maxTurns is how often a value may be refused in searchInterval, with others in between.
+	maxTurns = 3
+)
 
 // refusals are the values that the server refused, oldest first: the last one, and those before it
 // that are not older than searchInterval, since no old plaintext is to be kept for long.
@@ -83,30 +86,45 @@ type refusals struct {
 }
 
 type refusal struct {
-	v  secrets.Value
-	at time.Time
+	v     secrets.Value
+	at    time.Time
+	times int // that it became the last one
 }
 
+// add notes that v was refused. All connections that were being opened when the password changed
+// are refused with the same value, which counts once.
 func (r *refusals) add(v secrets.Value) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	now := time.Now()
-	r.list = slices.DeleteFunc(r.list, func(x refusal) bool {
-		return x.v.Equal(v) || now.Sub(x.at) >= searchInterval
+	x := refusal{v: v, at: time.Now(), times: 1}
+	if i := r.index(v); i >= 0 && i == len(r.list)-1 {
+		x.times = r.list[i].times
+	} else if i >= 0 {
+		x.times = r.list[i].times + 1
+	}
+	r.list = slices.DeleteFunc(r.list, func(old refusal) bool {
+		return old.v.Equal(v) || x.at.Sub(old.at) >= searchInterval
 	})
-	r.list = append(r.list, refusal{v, now})
+	r.list = append(r.list, x)
 }
 
-// holds reports whether v is to be passed over: it was refused last, or a short time ago. What
-// was refused before another value may work again, because a rotation was rolled back.
+// holds reports whether v is to be passed over: it was refused last, or again and again. What was
+// refused before another value works again if a rotation was rolled back, but if neither value
+// works, the two must not take turns for ever, since each turn costs fetches.
 func (r *refusals) holds(v secrets.Value) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	i := slices.IndexFunc(r.list, func(x refusal) bool { return x.v.Equal(v) })
+	i := r.index(v)
 	if i < 0 {
 		return false
 	}
-	return i == len(r.list)-1 || time.Since(r.list[i].at) < searchInterval
+	again := r.list[i].times >= maxTurns && time.Since(r.list[i].at) < searchInterval
+	return again || i == len(r.list)-1
+}
+
+// index returns the place of v in the list, or -1.
+func (r *refusals) index(v secrets.Value) int {
+	return slices.IndexFunc(r.list, func(x refusal) bool { return x.v.Equal(v) })
 }
 
 // oldest returns that of the values, of which there is one at least, that was refused the longest

@@ -326,8 +326,50 @@ func TestBeforeConnect_WrongPassword(t *testing.T) {
 			t.Errorf("%d fetches in a minute, want 36 at most", n)
 		}
 		l.server.set("two")
-		if failed := p.queries(t, 40); len(failed) > 15 {
-			t.Errorf("failed after the repair: %v, want those of some seconds", failed)
+		if failed := p.queries(t, 40); len(failed) > 20 {
+			t.Errorf("failed after the repair: %v, want those until the next search, 20 seconds after the last", failed)
+		}
+	})
+}
+
+// A rotation that is rolled back makes a refused value the right one again. The next rotation, seconds
+// later, is noticed as fast as any.
+func TestBeforeConnect_RotationAfterRollback(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		p, fetched := newPool(l), l.fake.Fetched("")
+		for _, next := range []string{"two", "three"} {
+			l.begin(next)
+			if failed := p.queries(t, 2); !slices.Equal(failed, []int{0}) {
+				t.Errorf("failed after the rotation to %s: %v, want the first alone", next, failed)
+			}
+			if next == "three" {
+				break
+			}
+			l.server.set("one")
+			l.fake.Delete(pending)
+			if failed := p.queries(t, 2); !slices.Equal(failed, []int{0}) {
+				t.Errorf("failed after the rollback: %v, want the first alone", failed)
+			}
+		}
+		if n := l.fake.Fetched("") - fetched; n != 4 {
+			t.Errorf("%d fetches, want 4: one for a rotation and two for the rollback", n)
+		}
+	})
+}
+
+// Where a rotation function died after it had set the password, the next rotation costs each caller one
+// refused login: the password of before the first rotation is not tried again.
+func TestBeforeConnect_RotationAfterDeadOne(t *testing.T) {
+	inBubble(t, func(t *testing.T, l *lab) {
+		p, fetched := newPool(l), l.fake.Fetched("")
+		for _, next := range []string{"two", "three"} { // and AWSCURRENT stays
+			l.begin(next)
+			if failed := p.queries(t, 2); !slices.Equal(failed, []int{0}) {
+				t.Errorf("failed after the rotation to %s: %v, want the first alone", next, failed)
+			}
+		}
+		if n := l.fake.Fetched("") - fetched; n != 2 {
+			t.Errorf("%d fetches for two rotations, want 2", n)
 		}
 	})
 }
