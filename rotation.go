@@ -183,6 +183,9 @@ func (t *trial) find(ctx context.Context) bool {
 	if s == nil {
 		return false
 	}
+	if t.takes(own.gen.Load(), own) {
+		return true // another search has brought it since the first look
+	}
 	ctx = parallel.WithWidth(ctx, t.env.config.environ().Width(false))
 	found, err := t.lookBoth(ctx, s)
 	switch {

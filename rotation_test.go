@@ -379,6 +379,31 @@ func TestDo_RotationEndsMeanwhile(t *testing.T) {
 	}
 }
 
+// Who is refused while another search ends takes what it brought: two fetches are enough for everybody, in a thousand
+// rotations of which 16 callers hear at the same time.
+func TestDo_SearchEndsMeanwhile(t *testing.T) {
+	t.Parallel()
+	v := &vault{current: "0", accepted: "0"}
+	env := v.env(t)
+	for i := range 1000 {
+		text := fmt.Sprint(i + 1)
+		v.set(text, "", text)
+		before := v.calls()
+		var wg sync.WaitGroup
+		for range 16 {
+			wg.Go(func() {
+				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		if n := v.calls() - before; n != 2 {
+			t.Fatalf("rotation %d: %d fetches, want 2", i, n)
+		}
+	}
+}
+
 // A caller who gives up during the search does not spoil it for the others.
 func TestDo_CallerGivesUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
