@@ -30,7 +30,7 @@ import (
 func main() {
 	rotations := flag.Int("rotations", 1000, "rotations of each of the main ways")
 	snippets := flag.Int("snippets", 100, "rotations of each of the others")
-	only := flag.String("only", "", "the ways whose server and name match this expression")
+	only := flag.String("only", "", "the ways whose server, name and users match this expression")
 	seed := flag.Uint64("seed", 1, "for what is drawn")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -59,7 +59,9 @@ func runAll(ctx context.Context, w io.Writer, rotations, snippets int, only stri
 	)
 	fmt.Fprintln(w, header)
 	for name := range servers {
-		named := func(w way) bool { return w.server == name && match.MatchString(w.server+" "+w.what) }
+		named := func(w way) bool {
+			return w.server == name && match.MatchString(w.server+" "+w.what+", "+w.users())
+		}
 		if !slices.ContainsFunc(ways, named) {
 			continue
 		}

@@ -30,6 +30,13 @@ type way struct {
 	open        opener
 }
 
+func (w way) users() string {
+	if w.alternating {
+		return "alternating"
+	}
+	return "one user"
+}
+
 // variables say by which variable the programs of a server know the login.
 var variables = map[string]string{
 	"PostgreSQL": "DB", "MariaDB": "DB", "Redis": "REDIS", "RabbitMQ": "BROKER", "NATS": "BROKER",
