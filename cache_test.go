@@ -45,8 +45,8 @@ func TestCache_FieldsChangeTogether(t *testing.T) {
 	})
 }
 
-// A new version that lacks a declared field is a lasting failure of the whole secret: nobody gets the new user with the
-// old password. (Promise 10.)
+// A new version that lacks a declared field is a permanent failure of the whole secret: nobody gets the new user with
+// the old password. (Promise 10.)
 func TestCache_FieldDisappears(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -80,7 +80,7 @@ func TestGet_StaleThroughFailures(t *testing.T) {
 	}
 }
 
-// The grace runs from the first lasting failure, whatever follows, and also for a value that is still inside its TTL.
+// The grace runs from the first permanent failure, whatever follows, and also for a value that is still inside its TTL.
 // (Promise 5.)
 func TestGrace_FromFirstDenial(t *testing.T) {
 	t.Parallel()
@@ -95,10 +95,10 @@ func TestGrace_FromFirstDenial(t *testing.T) {
 		refresh bool // the first step is seen by Refresh, inside the TTL
 		steps   []step
 	}{
-		{"passing failures do not prolong it", 5 * time.Minute, false, []step{
+		{"transient failures do not prolong it", 5 * time.Minute, false, []step{
 			{0, errDenied, "a-2*"}, {time.Minute, errThrottled, "a-2*"}, {2 * time.Minute, errThrottled, "a-2*"},
 			{119 * time.Second, errThrottled, "a-2*"}, {time.Second, errThrottled, "throttled"}}},
-		{"passing failures before it do not count", 5 * time.Minute, false, []step{
+		{"transient failures before it do not count", 5 * time.Minute, false, []step{
 			{0, errThrottled, "a-2*"}, {time.Hour, errThrottled, "a-2*"}, {time.Minute, errDenied, "a-2*"},
 			{4 * time.Minute, errDenied, "a-2*"}, {time.Minute, errDenied, "access denied"}}},
 		{"a success ends it", 5 * time.Minute, false, []step{
@@ -379,7 +379,7 @@ func TestBackoff_IsJittered(t *testing.T) {
 	})
 }
 
-// A passing failure is retried inside the flight, with short pauses, until the caller's deadline less the reserve.
+// A transient failure is retried inside the flight, with short pauses, until the caller's deadline less the reserve.
 func TestRetry_UntilDeadlineLessReserve(t *testing.T) {
 	t.Parallel()
 	get := func(env *secrets.Env) func(context.Context) error {
@@ -536,7 +536,7 @@ func TestRetry_ForCallerThatJoins(t *testing.T) {
 	}
 }
 
-// A warm's passing failure opens no window: the first invocation tries at once, with everything that the warm did not
+// A warm's transient failure opens no window: the first invocation tries at once, with everything that the warm did not
 // get.
 func TestWarm_OpensNoBackoff(t *testing.T) {
 	t.Parallel()
@@ -560,7 +560,7 @@ func TestWarm_OpensNoBackoff(t *testing.T) {
 		env = p.One(t)
 		env.Warm(t.Context())
 		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrAccessDenied) || p.Count() != 1 {
-			t.Errorf("after a lasting failure: %v, %d calls", err, p.Count())
+			t.Errorf("after a permanent failure: %v, %d calls", err, p.Count())
 		}
 	})
 }
@@ -605,7 +605,7 @@ func TestGet_OldFailureIsForgotten(t *testing.T) {
 	})
 }
 
-// A failed name is retried alone; what failed for a passing reason leaves with others like it. (Promise 6.)
+// A failed name is retried alone; what failed for a transient reason leaves with others like it. (Promise 6.)
 func TestBatch_FailedNameLeavesAlone(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -638,7 +638,7 @@ func TestBatch_FailedNameLeavesAlone(t *testing.T) {
 	})
 }
 
-// What failed for a passing reason leaves together, and apart from the good ones: it must not hold them up again.
+// What failed for a transient reason leaves together, and apart from the good ones: it must not hold them up again.
 func TestBatch_ThrottledNamesLeaveTogether(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

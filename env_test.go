@@ -238,8 +238,8 @@ func TestWarm_OutlastsFailingSecond(t *testing.T) {
 	}
 }
 
-// What failed for good is not waited for any more, and one such failure among passing ones decides: a retry cannot cure
-// the whole.
+// What failed permanently is not waited for any more, and one such failure among transient ones decides: a retry cannot
+// cure the whole.
 func TestWarm_PermanentFailureDecides(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -684,8 +684,8 @@ func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
 				var mu sync.Mutex // a flight that nobody waits for any more may still log
 				env := newEnv(t, f.cfg, map[string]string{"TOKEN": row.text}, secrets.WithVars(row.scheme, "TOKEN"),
 					secrets.WithLogger(textLog(&locked{W: &out, Mu: &mu})))
-				patience, passing := 30*time.Second, do == endpoint.Throttle || do == endpoint.Truncated
-				if passing {
+				patience, transient := 30*time.Second, do == endpoint.Throttle || do == endpoint.Truncated
+				if transient {
 					patience = 500 * time.Millisecond
 				}
 				ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -696,7 +696,7 @@ func TestWarm_FailedDeclarationIsNotQuoted(t *testing.T) {
 				_, err = env.RevealAll(ctx)
 				seen = append(seen, err, failureOf(env, "TOKEN"), env.Refs()[0].Err)
 				for _, err := range seen {
-					if err == nil && passing {
+					if err == nil && transient {
 						// on a busy machine the time was up before the first answer, of which nothing is remembered
 						continue
 					}

@@ -426,7 +426,7 @@ var stable = []struct {
 	{regexp.MustCompile(`within \d+(\.\d+)?m?s`), "within 123ms"},
 }
 
-// giveUp ends a caller's patience with a passing failure once it has been retried: after four of AWS's codes, or four
+// giveUp ends a caller's patience with a transient failure once it has been retried: after four of AWS's codes, or four
 // attempts, of which the SDK makes three by itself where a connection broke or a clock is off. Less would race with the
 // first answer.
 func (f *fakeAWS) giveUp(ctx context.Context, cancel func()) {

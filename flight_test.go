@@ -346,10 +346,10 @@ func TestFlight_SilenceHidesNoDenial(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.one(t, secrets.WithGrace(0), secrets.WithTTL(time.Hour))
+		env := p.One(t, secrets.WithGrace(0), secrets.WithTTL(time.Hour))
 		expect(t, env, "a-1")
 		time.Sleep(time.Hour)
-		p.set(0, func(ctx context.Context, call int, _ string) (string, error) {
+		p.Set(0, func(ctx context.Context, call int, _ string) (string, error) {
 			if call == 2 {
 				return "", cmp.Or(pause(ctx, 900*time.Millisecond), errDenied)
 			}
@@ -363,8 +363,8 @@ func TestFlight_SilenceHidesNoDenial(t *testing.T) {
 		if err := env.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Refresh: %v", err)
 		}
-		if g := <-early; !errors.Is(g.err, secrets.ErrAccessDenied) {
-			t.Errorf("the denial brought %q, %v", g.text, g.err)
+		if g := <-early; !errors.Is(g.Err, secrets.ErrAccessDenied) {
+			t.Errorf("the denial brought %q, %v", g.Text, g.Err)
 		}
 	})
 }
@@ -374,7 +374,7 @@ func TestFlight_SilenceHidesNoDenial(t *testing.T) {
 func TestGet_FrozenWithCompanion(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		c, slow := newClocks(), false
+		c, slow := secretstest.NewClock(), false
 		provider := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
 			if slow && ref.ID() == "b" {
 				return secrets.NewValue("b", ""), pause(ctx, time.Second)
@@ -382,7 +382,7 @@ func TestGet_FrozenWithCompanion(t *testing.T) {
 			return secrets.NewValue(ref.ID(), ""), pause(ctx, 5*time.Millisecond)
 		})
 		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
-			secrets.WithProvider(provider), secrets.WithClock(c.now), secrets.WithLogger(quiet()))
+			secrets.WithProvider(provider), secrets.WithClock(c.Now), secrets.WithLogger(quiet()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -392,9 +392,9 @@ func TestGet_FrozenWithCompanion(t *testing.T) {
 		slow = true
 		g := read(t.Context(), env, "A")
 		time.Sleep(30 * time.Millisecond)
-		c.shift(3*time.Hour, 0)
-		if got := <-g; got.err == nil && !got.stale {
-			t.Errorf("%q is three hours old and not marked", got.text)
+		kit.Shift(c, 3*time.Hour, 0)
+		if got := <-g; got.Err == nil && !got.Stale {
+			t.Errorf("%q is three hours old and not marked", got.Text)
 		}
 	})
 }
@@ -409,7 +409,7 @@ func TestFlight_LateAnswers(t *testing.T) {
 	}{
 		{"a late value after a newer value", nil, nil, time.Minute, "a-3", "a-3"},
 		{"a late denial after a newer value", errDenied, nil, time.Minute, "a-3", "a-3"},
-		{"a late value after a passing failure", nil, errThrottled, time.Minute, "a-2", "a-2"},
+		{"a late value after a transient failure", nil, errThrottled, time.Minute, "a-2", "a-2"},
 		{"a late value after a denial, in the grace", nil, errDenied, time.Minute, "a-1*", "a-1*"},
 		{"a late value after a denial that dropped the value", nil, errDenied, 0, "access denied", "access denied"},
 	}

@@ -65,7 +65,7 @@
 // reads an older value refreshes it first. Age counts by the wall clock or the monotonic
 // clock, whichever says more: Lambda freezes the process between events, and the
 // monotonic clock with it. Nothing runs in the background. A ciphertext and a pinned
-// version never change, so the package does not fetch them again.
+// (stated) version never change, so the package does not fetch them again.
 //
 // While a refresh fails, callers get the old value, and [Value.Stale] reports it. The
 // stale bound limits its age while AWS does not answer ([WithMaxStale], 24 hours). The

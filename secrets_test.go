@@ -131,7 +131,7 @@ func TestProvider_Misbehaves(t *testing.T) {
 	}
 }
 
-// panicking is a denial that cannot say so. A lasting failure is logged from the flight's goroutine, where a panic
+// panicking is a denial that cannot say so. A permanent failure is logged from the flight's goroutine, where a panic
 // would be the end of the function.
 type panicking struct{ with any }
 
@@ -164,7 +164,7 @@ func TestProvider_WrapsSDKErrors(t *testing.T) {
 		{"a code of another service", code("NoSuchKey"), secrets.ErrUnavailable, "NoSuchKey"},
 		{"the same, classified", fmt.Errorf("%w: %w", secrets.ErrNotFound, code("NoSuchKey")),
 			secrets.ErrNotFound, "NoSuchKey"},
-		{"lasting, classified as passing", fmt.Errorf("%w: %w", secrets.ErrUnavailable, code("AccessDenied")),
+		{"permanent, classified as transient", fmt.Errorf("%w: %w", secrets.ErrUnavailable, code("AccessDenied")),
 			secrets.ErrUnavailable, "AccessDenied"},
 		{"two kinds", errors.Join(secrets.ErrThrottled, secrets.ErrNotFound), secrets.ErrThrottled, ""},
 		{"a response without a code", fmt.Errorf("wrapped: %w", &smithy.OperationError{ServiceID: "S3",

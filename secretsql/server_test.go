@@ -66,7 +66,8 @@ func inBubble(t *testing.T, f func(t *testing.T, l *lab), opts ...secrets.Option
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		fake := secretstest.NewFake(t, map[string]string{secret: "one"})
-		opts := append([]secrets.Option{secrets.WithLogger(slog.New(slog.DiscardHandler)), secrets.WithTTL(24 * time.Hour)}, opts...)
+		opts := append([]secrets.Option{secrets.WithLogger(slog.New(slog.DiscardHandler)),
+			secrets.WithTTL(24 * time.Hour)}, opts...)
 		env := fake.Env(map[string]string{"DB": secret}, opts...)
 		if err := env.Warm(t.Context()); err != nil {
 			t.Fatal(err)

@@ -158,7 +158,8 @@ func (s roundTripper) RoundTrip(req *http.Request) (*http.Response, error) {
 	if s.in.Use(strings.TrimPrefix(req.Header.Get("Authorization"), "Bearer ")) != nil {
 		status = http.StatusUnauthorized
 	}
-	return &http.Response{StatusCode: status, Request: req, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("ok"))}, nil
+	return &http.Response{StatusCode: status, Request: req, Header: http.Header{},
+		Body: io.NopCloser(strings.NewReader("ok"))}, nil
 }
 
 // The handler of README.md, with its package variable.
@@ -203,9 +204,13 @@ var healthy = map[string]planned{
 	"Do": {start: each(func(ctx context.Context, in *instance) (any, error) {
 		return nil, in.Env.Do(ctx, "DB_PASSWORD", func(v secrets.Value) error { return in.Use(v.Reveal()) })
 	})},
-	"Do in a connector of database/sql":      {start: pinging(func(in *instance) driver.Connector { return doConnector{in} }, closeIdle)},
-	"Do in a connector, idle for a second":   {start: pinging(func(in *instance) driver.Connector { return doConnector{in} }, closeUnwanted)},
-	"Do in a connector, open for 30 minutes": {start: pinging(func(in *instance) driver.Connector { return doConnector{in} }, closeOld)},
+	"Do in a connector of database/sql": {start: pinging(func(in *instance) driver.Connector {
+		return doConnector{in}
+	}, closeIdle)},
+	"Do in a connector, idle for " +
+		"a second": {start: pinging(func(in *instance) driver.Connector { return doConnector{in} }, closeUnwanted)},
+	"Do in a connector, open for 30 " +
+		"minutes": {start: pinging(func(in *instance) driver.Connector { return doConnector{in} }, closeOld)},
 	"secretsql.Connector": {start: pinging(func(in *instance) driver.Connector {
 		return secretsql.Connector(in.Env, "DB", server{in}.connect)
 	}, closeIdle)},
@@ -213,10 +218,11 @@ var healthy = map[string]planned{
 		return secretsql.ConnectorFrom(in.Env, "DB", fromValue(in))
 	}, closeIdle)},
 	"secretsql.BeforeConnect": {start: func(in *instance) handler {
-		before := secretsql.BeforeConnect(in.Env, "DB", func(c *connConfig, v secrets.Value, refused func(error)) error {
-			c.password, c.refused = v.Reveal(), refused
-			return nil
-		})
+		before := secretsql.BeforeConnect(in.Env, "DB",
+			func(c *connConfig, v secrets.Value, refused func(error)) error {
+				c.password, c.refused = v.Reveal(), refused
+				return nil
+			})
 		return func(ctx context.Context) (any, error) {
 			var c connConfig
 			if err := before(ctx, &c); err != nil {
@@ -228,7 +234,8 @@ var healthy = map[string]planned{
 		}
 	}},
 	"a pool in Derive": {start: func(in *instance) handler {
-		pools := secrets.Derive(in.Env, "DB", func(ctx context.Context, v secrets.Value) (*pool, error) { return newPool(ctx, in, v) }, (*pool).close)
+		pools := secrets.Derive(in.Env, "DB",
+			func(ctx context.Context, v secrets.Value) (*pool, error) { return newPool(ctx, in, v) }, (*pool).close)
 		in.Cleanup(pools.Close)
 		return func(ctx context.Context) (any, error) { return nil, pools.Do(ctx, func(*pool) error { return nil }) }
 	}},
@@ -272,12 +279,13 @@ var healthy = map[string]planned{
 		}
 		return func(ctx context.Context) (any, error) { return good(ctx, in) }
 	}},
-	"a warm in each invocation": {vars: []string{"DB_PASSWORD"}, start: each(func(ctx context.Context, in *instance) (any, error) {
-		if err := in.Env.Warm(ctx); err != nil && !secrets.Retryable(err) {
-			return nil, err
-		}
-		return good(ctx, in)
-	})},
+	"a warm in each invocation": {vars: []string{"DB_PASSWORD"},
+		start: each(func(ctx context.Context, in *instance) (any, error) {
+			if err := in.Env.Warm(ctx); err != nil && !secrets.Retryable(err) {
+				return nil, err
+			}
+			return good(ctx, in)
+		})},
 	"goroutines that it waits for": {start: each(func(ctx context.Context, in *instance) (any, error) {
 		errs := make([]error, 8)
 		var wg sync.WaitGroup
@@ -287,34 +295,38 @@ var healthy = map[string]planned{
 		wg.Wait()
 		return nil, errors.Join(errs...)
 	})},
-	"a field": {vars: []string{`DB={"user":"app","password":"%s"}`}, start: each(func(ctx context.Context, in *instance) (any, error) {
-		v, err := in.Env.Get(ctx, "DB")
-		if err != nil {
-			return nil, err
-		}
-		if v, err = v.Field("password"); err != nil {
-			return nil, err
-		}
-		return nil, in.Use(v.Reveal())
-	})},
-	"a connection string": {vars: []string{"DSN=postgres://app:%s@db.internal/app"}, start: each(func(ctx context.Context, in *instance) (any, error) { return nil, get(ctx, in, "DSN") })},
-	"a variable with a constant": {vars: []string{"DB_PORT=5432", "DB_PASSWORD"}, start: each(func(ctx context.Context, in *instance) (any, error) {
-		port, err := in.Env.Get(ctx, "DB_PORT")
-		if err != nil {
-			return nil, err
-		}
-		if !port.EqualString("5432") {
-			return nil, errors.New("not the port")
-		}
-		return good(ctx, in)
-	})},
-	"an optional variable": {vars: []string{"API_KEY?optional", "DB_PASSWORD"}, start: each(func(ctx context.Context, in *instance) (any, error) {
-		err := get(ctx, in, "API_KEY")
-		if err != nil && !errors.Is(err, secrets.ErrNotFound) {
-			return nil, err
-		}
-		return good(ctx, in)
-	})},
+	"a field": {vars: []string{`DB={"user":"app","password":"%s"}`},
+		start: each(func(ctx context.Context, in *instance) (any, error) {
+			v, err := in.Env.Get(ctx, "DB")
+			if err != nil {
+				return nil, err
+			}
+			if v, err = v.Field("password"); err != nil {
+				return nil, err
+			}
+			return nil, in.Use(v.Reveal())
+		})},
+	"a connection string": {vars: []string{"DSN=postgres://app:%s@db.internal/app"},
+		start: each(func(ctx context.Context, in *instance) (any, error) { return nil, get(ctx, in, "DSN") })},
+	"a variable with a constant": {vars: []string{"DB_PORT=5432", "DB_PASSWORD"},
+		start: each(func(ctx context.Context, in *instance) (any, error) {
+			port, err := in.Env.Get(ctx, "DB_PORT")
+			if err != nil {
+				return nil, err
+			}
+			if !port.EqualString("5432") {
+				return nil, errors.New("not the port")
+			}
+			return good(ctx, in)
+		})},
+	"an optional variable": {vars: []string{"API_KEY?optional", "DB_PASSWORD"},
+		start: each(func(ctx context.Context, in *instance) (any, error) {
+			err := get(ctx, in, "API_KEY")
+			if err != nil && !errors.Is(err, secrets.ErrNotFound) {
+				return nil, err
+			}
+			return good(ctx, in)
+		})},
 	"a background goroutine that ends with the environment": {start: func(in *instance) handler {
 		ctx, cancel := context.WithCancel(context.Background())
 		in.Cleanup(cancel)

@@ -81,7 +81,8 @@ func TestExamples_OwnPages(t *testing.T) {
 	}
 	names := regexp.MustCompile(`(?m)^(?:func(?: \(.*?\))?|type|const) (\w+)`)
 	for _, m := range names.FindAllStringSubmatch(string(golden), -1) {
-		if name := m[1]; !used[name] && name != "Endpoint" && name != "Fake" && name != "Clock" { // types that a function returns
+		// types that a function returns
+		if name := m[1]; !used[name] && name != "Endpoint" && name != "Fake" && name != "Clock" {
 			t.Errorf("no Example uses %s", name)
 		}
 	}

@@ -29,7 +29,8 @@ func reveal(t *testing.T, env *secrets.Env, name string) string {
 // Promise 13: a map of strings makes an Env without AWS.
 func TestEnv(t *testing.T) {
 	t.Parallel()
-	env := secretstest.Env(t, map[string]string{"DB_PASSWORD": "swordfish", "EMPTY": "", "LOOKS": "sm://prod/db", "AWS_REGION": "eu-west-1"})
+	env := secretstest.Env(t, map[string]string{"DB_PASSWORD": "swordfish", "EMPTY": "", "LOOKS": "sm://prod/db",
+		"AWS_REGION": "eu-west-1"})
 	for name, want := range map[string]string{"DB_PASSWORD": "swordfish", "EMPTY": "", "LOOKS": "sm://prod/db"} {
 		if got := reveal(t, env, name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
@@ -116,7 +117,8 @@ func TestFake(t *testing.T) {
 			}
 		},
 		"failures": func(t *testing.T, fake *secretstest.Fake, env *secrets.Env, clock *secretstest.Clock) {
-			for _, kind := range []error{secrets.ErrNotFound, secrets.ErrAccessDenied, secrets.ErrThrottled, secrets.ErrUnavailable, secrets.ErrDecrypt, secrets.ErrField, secrets.ErrInvalidReference} {
+			for _, kind := range []error{secrets.ErrNotFound, secrets.ErrAccessDenied, secrets.ErrThrottled,
+				secrets.ErrUnavailable, secrets.ErrDecrypt, secrets.ErrField, secrets.ErrInvalidReference} {
 				fake.Fail("sm://prod/db", kind)
 				if _, err := env.Get(t.Context(), "DB"); !errors.Is(err, kind) {
 					t.Errorf("told %v, got %v", kind, err)
@@ -127,7 +129,7 @@ func TestFake(t *testing.T) {
 			}
 			fake.FailNext("", errors.New("of an unknown kind"), 1)
 			if got := reveal(t, env, "DB"); got != "one" {
-				t.Errorf("after one passing failure: %q", got)
+				t.Errorf("after one transient failure: %q", got)
 			}
 			fake.Delete("sm://prod/db")
 			if err := env.Refresh(t.Context(), "DB"); !errors.Is(err, secrets.ErrNotFound) {
@@ -163,7 +165,8 @@ func TestFake(t *testing.T) {
 		},
 		"one version fails": func(t *testing.T, fake *secretstest.Fake, env *secrets.Env, _ *secretstest.Clock) {
 			fake.Fail("ssm:///app/url:1", secrets.ErrNotFound) // versions vanish
-			if _, err := env.Resolve(t.Context(), secrets.SSMParameter("/app/url").With("version", "1")); !errors.Is(err, secrets.ErrNotFound) {
+			if _, err := env.Resolve(t.Context(),
+				secrets.SSMParameter("/app/url").With("version", "1")); !errors.Is(err, secrets.ErrNotFound) {
 				t.Errorf("version 1: %v", err)
 			}
 			reveal(t, env, "URL")
@@ -173,7 +176,8 @@ func TestFake(t *testing.T) {
 		},
 		"one stage fails": func(t *testing.T, fake *secretstest.Fake, env *secrets.Env, _ *secretstest.Clock) {
 			fake.Fail("sm://prod/db?stage=AWSPREVIOUS", secrets.ErrAccessDenied)
-			if _, err := env.Resolve(t.Context(), secrets.Secret("prod/db").With("stage", "AWSPREVIOUS")); !errors.Is(err, secrets.ErrAccessDenied) {
+			if _, err := env.Resolve(t.Context(),
+				secrets.Secret("prod/db").With("stage", "AWSPREVIOUS")); !errors.Is(err, secrets.ErrAccessDenied) {
 				t.Errorf("AWSPREVIOUS: %v", err)
 			}
 			reveal(t, env, "DB")
@@ -230,10 +234,13 @@ func TestFake(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				clock := secretstest.NewClock()
 				fake := secretstest.NewFake(t, map[string]string{
-					"sm://prod/db": `{"password":"one"}`, "ssm:///app/url": "https://example.com", "kms://Y2lwaGVydGV4dGNpcGhlcnRleHRjaXBoZXJ0ZXh0Y2lwaGVydGV4dA==": "decrypted",
+					"sm://prod/db": `{"password":"one"}`, "ssm:///app/url": "https://example.com",
+					"kms://Y2lwaGVydGV4dGNpcGhlcnRleHRjaXBoZXJ0ZXh0Y2lwaGVydGV4dA==": "decrypted",
 				})
 				env := fake.Env(map[string]string{
-					"DB": "sm://prod/db#password", "URL": "ssm:///app/url", "KEY": "kms://Y2lwaGVydGV4dGNpcGhlcnRleHRjaXBoZXJ0ZXh0Y2lwaGVydGV4dA", "PLAIN": "x", "AWS_REGION": "eu-west-1",
+					"DB": "sm://prod/db#password", "URL": "ssm:///app/url",
+					"KEY": "kms://Y2lwaGVydGV4dGNpcGhlcnRleHRjaXBoZXJ0ZXh0Y2lwaGVydGV4dA", "PLAIN": "x",
+					"AWS_REGION": "eu-west-1",
 				}, secrets.WithClock(clock.Now), secrets.WithLogger(slog.New(slog.DiscardHandler)))
 				test(t, fake, env, clock)
 			})
@@ -248,14 +255,16 @@ func TestEndpoint(t *testing.T) {
 		ep := secretstest.StartEndpoint(t)
 		ep.PutSecret("prod/db", "one")
 		ep.PutParameter("/app/url", "https://example.com")
-		env, err := secrets.New(secrets.WithAWSConfig(ep.Config()), secrets.WithTTL(0), secrets.WithMaxStale(0), secrets.WithGrace(0), secrets.WithEnviron(map[string]string{
-			"DB": "sm://prod/db", "URL": "ssm:///app/url",
-			"KEY": ep.Encrypt("decrypted", map[string]string{"tenant": "a&b=c"}), "BARE": ep.Encrypt("bare", nil),
-		}))
+		env, err := secrets.New(secrets.WithAWSConfig(ep.Config()), secrets.WithTTL(0), secrets.WithMaxStale(0),
+			secrets.WithGrace(0), secrets.WithEnviron(map[string]string{
+				"DB": "sm://prod/db", "URL": "ssm:///app/url",
+				"KEY": ep.Encrypt("decrypted", map[string]string{"tenant": "a&b=c"}), "BARE": ep.Encrypt("bare", nil),
+			}))
 		if err != nil {
 			t.Fatal(err)
 		}
-		for name, want := range map[string]string{"DB": "one", "URL": "https://example.com", "KEY": "decrypted", "BARE": "bare"} {
+		for name, want := range map[string]string{"DB": "one", "URL": "https://example.com", "KEY": "decrypted",
+			"BARE": "bare"} {
 			if got := reveal(t, env, name); got != want {
 				t.Errorf("%s is %q, want %q", name, got, want)
 			}
@@ -287,7 +296,8 @@ func TestEndpoint(t *testing.T) {
 		if _, err := env.Get(t.Context(), "KEY"); err != nil {
 			t.Errorf("ciphertext is never decrypted again: %v", err)
 		}
-		fresh, err := secrets.New(secrets.WithAWSConfig(ep.Config()), secrets.WithEnviron(map[string]string{"KEY": ep.Encrypt("x", nil)}))
+		fresh, err := secrets.New(secrets.WithAWSConfig(ep.Config()),
+			secrets.WithEnviron(map[string]string{"KEY": ep.Encrypt("x", nil)}))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -314,7 +324,8 @@ func TestEndpointFails(t *testing.T) {
 				ep := secretstest.StartEndpoint(t)
 				ep.PutSecret("prod/db", "one")
 				ep.SetLatency(100 * time.Millisecond)
-				env, err := secrets.New(secrets.WithAWSConfig(ep.Config()), secrets.WithEnviron(map[string]string{"DB": "sm://prod/db"}))
+				env, err := secrets.New(secrets.WithAWSConfig(ep.Config()),
+					secrets.WithEnviron(map[string]string{"DB": "sm://prod/db"}))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -410,30 +421,46 @@ func TestFake_UnknownReference(t *testing.T) {
 		do    func(*secretstest.Fake)
 		known bool
 	}{
-		"Fail":                          {do: fail("sm://prod/bd")},
-		"FailNext":                      {do: func(f *secretstest.Fake) { f.FailNext("sm://prod/bd", secrets.ErrThrottled, 1) }},
-		"Fetched":                       {do: func(f *secretstest.Fake) { f.Fetched("sm://prod/bd") }},
-		"Delete":                        {do: func(f *secretstest.Fake) { f.Delete("sm://prod/bd") }},
-		"of another scheme":             {do: fail("ssm:///prod/db")},
-		"of another Region":             {do: fail("sm://far?region=eu-west-1")},
-		"of another stage":              {do: fail("sm://prod/db?stage=BLUE")},
-		"of a version that is not":      {do: fail("ssm:///app/url:2")},
-		"another ciphertext":            {do: fail("kms://YW5vdGhlcmNpcGhlcnRleHRhbm90aGVyY2lwaGVydGV4dGFub3RoZXI=")},
-		"Delete of what is declared":    {do: func(f *secretstest.Fake) { f.Delete("ssm:///app/absent") }},
-		"what was given":                {do: fail("sm://prod/db"), known: true},
-		"a field of it":                 {do: fail("sm://prod/db#password"), known: true},
-		"a version of it":               {do: fail("ssm:///app/url:1"), known: true},
-		"in any Region":                 {do: fail("sm://far"), known: true},
-		"in a Region of its own":        {do: fail("sm://prod/db?region=eu-west-3"), known: true},
-		"the version of a rotation":     {do: fail("sm://prod/db?stage=AWSPENDING"), known: true},
-		"ciphertext":                    {do: fail(ciphertext), known: true},
-		"what an environment declares":  {do: fail("ssm:///app/absent"), known: true},
-		"Fetched of what is declared":   {do: func(f *secretstest.Fake) { f.Fetched("ssm:///app/absent") }, known: true},
-		"everything":                    {do: fail(""), known: true},
-		"what was deleted":              {do: func(f *secretstest.Fake) { f.Delete("sm://prod/db"); f.Fetched("sm://prod/db") }, known: true},
-		"what was deleted, once more":   {do: func(f *secretstest.Fake) { f.Delete("sm://prod/db"); f.Delete("sm://prod/db") }, known: true},
-		"a value that Set gave":         {do: func(f *secretstest.Fake) { f.Set("sm://new", "x"); f.Delete("sm://new") }, known: true},
-		"a value that Set gave a stage": {do: func(f *secretstest.Fake) { f.Set("sm://new?stage=BLUE", "x"); f.Fetched("sm://new?stage=BLUE") }, known: true},
+		"Fail": {do: fail("sm://prod/bd")},
+		"FailNext": {do: func(f *secretstest.Fake) {
+			f.FailNext("sm://prod/bd", secrets.ErrThrottled, 1)
+		}},
+		"Fetched":                      {do: func(f *secretstest.Fake) { f.Fetched("sm://prod/bd") }},
+		"Delete":                       {do: func(f *secretstest.Fake) { f.Delete("sm://prod/bd") }},
+		"of another scheme":            {do: fail("ssm:///prod/db")},
+		"of another Region":            {do: fail("sm://far?region=eu-west-1")},
+		"of another stage":             {do: fail("sm://prod/db?stage=BLUE")},
+		"of a version that is not":     {do: fail("ssm:///app/url:2")},
+		"another ciphertext":           {do: fail("kms://YW5vdGhlcmNpcGhlcnRleHRhbm90aGVyY2lwaGVydGV4dGFub3RoZXI=")},
+		"Delete of what is declared":   {do: func(f *secretstest.Fake) { f.Delete("ssm:///app/absent") }},
+		"what was given":               {do: fail("sm://prod/db"), known: true},
+		"a field of it":                {do: fail("sm://prod/db#password"), known: true},
+		"a version of it":              {do: fail("ssm:///app/url:1"), known: true},
+		"in any Region":                {do: fail("sm://far"), known: true},
+		"in a Region of its own":       {do: fail("sm://prod/db?region=eu-west-3"), known: true},
+		"the version of a rotation":    {do: fail("sm://prod/db?stage=AWSPENDING"), known: true},
+		"ciphertext":                   {do: fail(ciphertext), known: true},
+		"what an environment declares": {do: fail("ssm:///app/absent"), known: true},
+		"Fetched of what is declared": {do: func(f *secretstest.Fake) {
+			f.Fetched("ssm:///app/absent")
+		}, known: true},
+		"everything": {do: fail(""), known: true},
+		"what was deleted": {do: func(f *secretstest.Fake) {
+			f.Delete("sm://prod/db")
+			f.Fetched("sm://prod/db")
+		}, known: true},
+		"what was deleted, once more": {do: func(f *secretstest.Fake) {
+			f.Delete("sm://prod/db")
+			f.Delete("sm://prod/db")
+		}, known: true},
+		"a value that Set gave": {do: func(f *secretstest.Fake) {
+			f.Set("sm://new", "x")
+			f.Delete("sm://new")
+		}, known: true},
+		"a value that Set gave a stage": {do: func(f *secretstest.Fake) {
+			f.Set("sm://new?stage=BLUE", "x")
+			f.Fetched("sm://new?stage=BLUE")
+		}, known: true},
 	} {
 		said := fatal(values, environ, c.do)
 		if c.known {
@@ -447,7 +474,8 @@ func TestFake_UnknownReference(t *testing.T) {
 			t.Errorf("%s: it ends the test with %q, want a list of what is known", name, said)
 		}
 	}
-	if said := fatal(nil, nil, fail("sm://prod/db")); !strings.Contains(said, "It knows none: give it values by NewFake or Set") {
+	if said := fatal(nil, nil, fail("sm://prod/db")); !strings.Contains(said,
+		"It knows none: give it values by NewFake or Set") {
 		t.Errorf("an empty Fake ends the test with %q", said)
 	}
 }
@@ -460,15 +488,18 @@ func TestFake_OutsideABubble(t *testing.T) {
 		do      func(*secretstest.Fake)
 		refused bool
 	}{
-		"throttled":           {func(f *secretstest.Fake) { f.Fail("sm://prod/db", secrets.ErrThrottled) }, true},
-		"unavailable":         {func(f *secretstest.Fake) { f.Fail("", fmt.Errorf("down: %w", secrets.ErrUnavailable)) }, true},
+		"throttled": {func(f *secretstest.Fake) { f.Fail("sm://prod/db", secrets.ErrThrottled) }, true},
+		"unavailable": {func(f *secretstest.Fake) {
+			f.Fail("", fmt.Errorf("down: %w", secrets.ErrUnavailable))
+		}, true},
 		"of no kind":          {func(f *secretstest.Fake) { f.Fail("", errors.New("down")) }, true},
 		"denied":              {func(f *secretstest.Fake) { f.Fail("", secrets.ErrAccessDenied) }, false},
 		"throttled for a try": {func(f *secretstest.Fake) { f.FailNext("", secrets.ErrThrottled, 1) }, false},
 		"a minute":            {func(f *secretstest.Fake) { f.Delay(time.Minute) }, true},
 		"a millisecond":       {func(f *secretstest.Fake) { f.Delay(time.Millisecond) }, false},
 	} {
-		if said := fatal(values, nil, c.do); strings.Contains(said, "synctest.Test(t, func(t *testing.T) {") != c.refused {
+		if said := fatal(values, nil, c.do); strings.Contains(said,
+			"synctest.Test(t, func(t *testing.T) {") != c.refused {
 			t.Errorf("%s: it ends the test with %q", name, said)
 		}
 		synctest.Test(t, func(t *testing.T) {
@@ -511,14 +542,17 @@ func TestFake_Misused(t *testing.T) {
 		do   func(*secretstest.Fake)
 		want string
 	}{
-		"Fail without an error":     {func(f *secretstest.Fake) { f.Fail("", nil) }, "the error is nil; Heal ends failures"},
+		"Fail without an error": {func(f *secretstest.Fake) { f.Fail("", nil) },
+			"the error is nil; Heal ends failures"},
 		"FailNext without an error": {func(f *secretstest.Fake) { f.FailNext("", nil, 1) }, "the error is nil"},
-		"FailNext of none":          {func(f *secretstest.Fake) { f.FailNext("", secrets.ErrThrottled, 0) }, "at least 1; Fail fails until Heal"},
-		"Set of a version":          {func(f *secretstest.Fake) { f.Set("ssm:///a:1", "x") }, "versions are counted"},
-		"Delete of a version":       {func(f *secretstest.Fake) { f.Delete("ssm:///a:1") }, "Delete(\"ssm:///a:1\"): name"},
-		"Delete of everything":      {func(f *secretstest.Fake) { f.Delete("") }, "name the parameter"},
-		"Set of everything":         {func(f *secretstest.Fake) { f.Set("", "x") }, "versions are counted"},
-		"no reference":              {func(f *secretstest.Fake) { f.Fetched("prod/db") }, "prod/db"},
+		"FailNext of none": {func(f *secretstest.Fake) { f.FailNext("", secrets.ErrThrottled, 0) },
+			"at least 1; Fail fails until Heal"},
+		"Set of a version": {func(f *secretstest.Fake) { f.Set("ssm:///a:1", "x") }, "versions are counted"},
+		"Delete of a version": {func(f *secretstest.Fake) { f.Delete("ssm:///a:1") },
+			"Delete(\"ssm:///a:1\"): name"},
+		"Delete of everything": {func(f *secretstest.Fake) { f.Delete("") }, "name the parameter"},
+		"Set of everything":    {func(f *secretstest.Fake) { f.Set("", "x") }, "versions are counted"},
+		"no reference":         {func(f *secretstest.Fake) { f.Fetched("prod/db") }, "prod/db"},
 	} {
 		if said := fatal(nil, nil, c.do); !strings.Contains(said, c.want) {
 			t.Errorf("%s: it ends the test with %q, want %q", name, said, c.want)

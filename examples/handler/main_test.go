@@ -132,8 +132,8 @@ func TestFailure(t *testing.T) {
 		kind   error
 		status int
 	}{
-		{"passing", secrets.ErrThrottled, http.StatusServiceUnavailable},
-		{"lasting", secrets.ErrAccessDenied, http.StatusInternalServerError},
+		{"transient", secrets.ErrThrottled, http.StatusServiceUnavailable},
+		{"permanent", secrets.ErrAccessDenied, http.StatusInternalServerError},
 	} {
 		synctest.Test(t, func(t *testing.T) { // the retries of a throttle take time
 			var log bytes.Buffer

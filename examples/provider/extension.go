@@ -63,7 +63,7 @@ func (e *extension) fetch(ctx context.Context, ref secrets.Ref) (none secrets.Va
 	req.Header.Set("X-Aws-Parameters-Secrets-Token", e.token)
 	resp, err := e.client.Do(req)
 	if err != nil {
-		return none, err // which is passing, as every error that wraps no kind
+		return none, err // which is transient, as every error that wraps no kind
 	}
 	defer resp.Body.Close()
 	body, err := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
@@ -95,7 +95,7 @@ func (e *extension) fetch(ctx context.Context, ref secrets.Ref) (none secrets.Va
 }
 
 // kindOf tells from AWS's error code, which the extension passes on, what a failure is. Without one
-// it is passing: "not ready", during init.
+// it is transient: "not ready", during init.
 func kindOf(text string) error {
 	for code, kind := range map[string]error{"AccessDenied": secrets.ErrAccessDenied,
 		"ResourceNotFound":  secrets.ErrNotFound,

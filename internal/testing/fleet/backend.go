@@ -22,8 +22,9 @@ type backend struct {
 	account *account
 	batch   bool // WithBatchGetSecretValue
 
-	mu   sync.Mutex
-	rngs map[secrets.Scheme]*rand.Rand // of latencies; apart, because the flights of two schemes begin in no particular order
+	mu sync.Mutex
+	// of latencies; apart, because the flights of two schemes begin in no particular order
+	rngs map[secrets.Scheme]*rand.Rand
 }
 
 func (b *backend) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Result {

@@ -41,7 +41,8 @@ type Scenario struct {
 	Quotas  Quotas
 	Outages []Outage
 	Rotated time.Duration // when all values change; 0: never
-	Refused bool          // what the function calls refuses the old value of the first secret from that moment on, so that it asks by Env.Do
+	// what the function calls refuses the old value of the first secret from that moment on, so that it asks by Env.Do
+	Refused bool
 
 	environ map[string]string
 	refs    map[string]secrets.Ref
@@ -83,7 +84,8 @@ func (s *Scenario) prepare() error {
 	for _, kind := range []struct {
 		name, text string
 		n          int
-	}{{"SECRET", "sm://app/secret-%d", s.Secrets}, {"PARAMETER", "ssm:///app/parameter-%d", s.Parameters}, {"CIPHERTEXT", "kms://AQICAHh" + strings.Repeat("A", 36) + "%d", s.Ciphertexts}} {
+	}{{"SECRET", "sm://app/secret-%d", s.Secrets}, {"PARAMETER", "ssm:///app/parameter-%d", s.Parameters},
+		{"CIPHERTEXT", "kms://AQICAHh" + strings.Repeat("A", 36) + "%d", s.Ciphertexts}} {
 		for i := range kind.n {
 			name := fmt.Sprintf("%s_%d", kind.name, i)
 			ref, err := secrets.ParseRef(fmt.Sprintf(kind.text, 1000+i))

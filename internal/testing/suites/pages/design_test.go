@@ -14,7 +14,8 @@ import (
 func TestDesign_PromisesAreCited(t *testing.T) {
 	t.Parallel()
 	promises := map[string]string{} // number → title
-	for _, m := range regexp.MustCompile(`(?m)^### (\d+)\. (.+)$`).FindAllStringSubmatch(read(t, "docs/design.md"), -1) {
+	heading := regexp.MustCompile(`(?m)^### (\d+)\. (.+)$`)
+	for _, m := range heading.FindAllStringSubmatch(read(t, "docs/design.md"), -1) {
 		promises[m[1]] = m[2]
 	}
 	if len(promises) < 13 {

@@ -35,7 +35,7 @@ func (w *world) now() time.Time { now, _ := w.clock.Now(); return now }
 // A thing is one secret.
 type thing struct {
 	values  []stored  // all that were ever stored, the current one last
-	gone    error     // what a read fails with instead, for a lasting reason
+	gone    error     // what a read fails with instead, for a permanent reason
 	until   time.Time // when that ends
 	refused time.Time // when a read first failed so since the last success
 	asked   []time.Time
