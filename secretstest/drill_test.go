@@ -239,6 +239,34 @@ var healthy = map[string]planned{
 		in.Cleanup(pools.Close)
 		return func(ctx context.Context) (any, error) { return nil, pools.Do(ctx, func(*pool) error { return nil }) }
 	}},
+	"two pools in Derive": {start: func(in *instance) handler {
+		build := func(ctx context.Context, v secrets.Value) (*pool, error) { return newPool(ctx, in, v) }
+		reader, writer := secrets.Derive(in.Env, "READER", build, (*pool).close), secrets.Derive(in.Env, "WRITER", build, (*pool).close)
+		in.Cleanup(reader.Close)
+		in.Cleanup(writer.Close)
+		return func(ctx context.Context) (any, error) {
+			return nil, reader.Do(ctx, func(*pool) error { return writer.Do(ctx, func(*pool) error { return nil }) })
+		}
+	}},
+	"a refresher that ends with the environment": {start: func(in *instance) handler {
+		ctx, cancel := context.WithCancel(context.Background())
+		in.Cleanup(cancel)
+		go func() {
+			for tick := time.NewTicker(time.Minute); ctx.Err() == nil; {
+				select {
+				case <-tick.C:
+					in.Env.Refresh(ctx)
+				case <-ctx.Done():
+					tick.Stop()
+				}
+			}
+		}()
+		return func(ctx context.Context) (any, error) { return good(ctx, in) }
+	}},
+	"a goroutine that ends a second later": {start: each(func(ctx context.Context, in *instance) (any, error) {
+		go func() { time.Sleep(time.Second) }()
+		return good(ctx, in)
+	})},
 	"secrethttp.Transport": {start: func(in *instance) handler {
 		client := &http.Client{Transport: &secrethttp.Transport{
 			Env: in.Env, Name: "TOKEN", Origin: "https://api.example.com", Base: roundTripper{in},
