@@ -54,7 +54,8 @@ func headOf(text string) int {
 // rest, and what stands around it.
 func readMention(text string, i, n int) (m mention, ok bool) {
 	head, after := text[i:i+n], text[i+n:]
-	if n > 40 || strings.IndexAny(after, ":;/\\ %(") != 0 {
+	switch {
+	case n == 0, n > 40, after == "", strings.IndexByte(":;/\\ %(", after[0]) < 0:
 		return m, false
 	}
 	if name, region, ok := strings.Cut(head, "."); ok && arn.IsRegion(region) {
