@@ -387,21 +387,23 @@ func (c *Cache) takeNewer(r *request) {
 	defer c.mu.Unlock()
 	now := c.now()
 	for _, w := range r.wants {
-		g, state := w.entry.state(w.bounds, c.grace, now)
-		if g == nil || state == missing || !w.isOlder(g) {
+		g := w.entry.gen.Load()
+		if g == nil || !w.mayTake(g, now) {
 			continue
 		}
-		w.gen, w.stale, w.err, w.brought = g, g.stale(w.bounds, now), nil, g
-		w.broughtAt = time.Now()
+		w.gen, w.err, w.brought, w.broughtAt = g, nil, g, time.Now()
+		w.stale = g.stale(w.bounds, now) && !w.acceptable(now)
 	}
 }
 
-// isOlder reports whether what w has is older than g. A Refresh that failed stays one.
-func (w *want) isOlder(g *generation) bool {
-	if w.gen == nil {
-		return w.request.mode == reading && w.err != nil
+// mayTake reports whether w, which is settled, takes g instead of what it has. A Refresh
+// that failed stays one.
+func (w *want) mayTake(g *generation, now clock.Moment) bool {
+	if w.gen != nil {
+		return g.seq > w.gen.seq
 	}
-	return g.seq > w.gen.seq
+	_, state := w.entry.state(w.bounds, w.request.cache.grace, now)
+	return w.request.mode == reading && w.err != nil && state != missing
 }
 
 // leaveAll settles what is open, if a panic has ended resolve.

@@ -740,10 +740,10 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	switch holds := e.gen.Load() != nil; {
 	case atOnce:
 	case !holds && o.transient: // who gives up opens it
-	case t.round.retry && f.windows > 0:
-		f.at = now // callers who were there tried again: the window begins anew and does not grow
-	case !o.transient && f.open(now):
-		f.at = now // it opened for another reason
+	case f.open(now), t.round.retry && f.windows > 0:
+		// It opened for another reason, or callers who were there tried again: it begins
+		// anew and does not grow.
+		f.at = now
 	default:
 		c.openLocked(f, t.round.draw, now)
 	}

@@ -310,7 +310,8 @@ func (v *verdict) waits(o *outcome) {
 	if q := v.inHand(s, o.began, o.end); q != nil {
 		most := patience
 		silent := v.of(s, func(p *question) bool {
-			return p.asked.at > q.asked.at && p.asked.at < o.began.at && (p.abandoned || p.running)
+			vain := p.abandoned || p.running || p.ended.at-p.asked.at > patience-lastWords
+			return p.asked.at > q.asked.at && p.asked.at < o.began.at && vain
 		})
 		if len(silent) > 0 || q.ended.at-q.asked.at > patience-lastWords {
 			most = 4 * patience // shorter waits were cut off
@@ -333,7 +334,10 @@ func (v *verdict) remembered(o *outcome, s *source, value *question) {
 		known := q.ended.at < o.began.at-slack && o.began.since(q.ended) < 700*time.Millisecond
 		// A warm and who reads afresh go on trying, and open no window by each try.
 		excused := v.during(q.asked.at, q.ended.at, func(p *outcome) bool { return p.several() })
-		if !known || excused || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
+		cured := len(v.of(s, func(p *question) bool {
+			return p.ok() && p.asked.at > q.asked.at && p.ended.at <= o.began.at
+		})) > 0
+		if !known || excused || cured || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
 			continue
 		}
 		v.fail(o, 6, "it waited %v, %v after question %d had failed, with a value in hand",
