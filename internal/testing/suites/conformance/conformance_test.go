@@ -19,10 +19,12 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/kms"
 	"github.com/aws/aws-sdk-go-v2/service/secretsmanager"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"github.com/lambdasecrets/secrets"
 	"github.com/lambdasecrets/secrets/internal/testing/kit"
@@ -117,7 +119,9 @@ func TestConformance(t *testing.T) {
 		if testing.Short() {
 			t.Skip("left out with -short")
 		}
-		conform(t, kit.Config(startMoto(t)), true)
+		cfg := kit.Config(startMoto(t))
+		conform(t, cfg, true)
+		t.Run("role", func(t *testing.T) { conformRole(t, cfg) })
 	})
 	t.Run("AWS_ENDPOINT_URL", func(t *testing.T) {
 		t.Parallel()
@@ -315,6 +319,53 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 		"{console}", encrypt(key, "console", map[string]string{"LambdaFunctionName": "conformance"}), "{binary}",
 		encrypt(key, "\x00\x01\xfe\xff\n", nil),
 		"{disabled}", underDisabled, "{secret}", secret, "{partial}", secret[:len(secret)-7], "{first}", first)
+}
+
+// conformRole reads in two accounts of moto, which keeps them apart by the credentials that its STS gives. Moto enforces
+// no trust policy: TestRole_ReadsItsOwnAccount has that, on the embedded endpoint.
+func conformRole(t *testing.T, cfg aws.Config) {
+	const role = "arn:aws:iam::210987654321:role/reader"
+	theirs := cfg.Copy()
+	theirs.Credentials = aws.NewCredentialsCache(stscreds.NewAssumeRoleProvider(sts.NewFromConfig(cfg), role))
+	plain, environ := map[string]string{}, map[string]string{}
+	for in, cfg := range map[string]aws.Config{"ours": cfg, "theirs": theirs} {
+		suffix := ""
+		if in == "theirs" {
+			suffix = "?role=" + role
+		}
+		text := in + " of " + rand.Text()
+		key, err := kms.NewFromConfig(cfg).CreateKey(t.Context(), &kms.CreateKeyInput{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		blob, err := kms.NewFromConfig(cfg).Encrypt(t.Context(), &kms.EncryptInput{
+			KeyId: key.KeyMetadata.KeyId, Plaintext: []byte(text)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = ssm.NewFromConfig(cfg).PutParameter(t.Context(), &ssm.PutParameterInput{
+			Name: aws.String("/shared"), Value: &text, Type: ssmtypes.ParameterTypeString})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = secretsmanager.NewFromConfig(cfg).CreateSecret(t.Context(), &secretsmanager.CreateSecretInput{
+			Name: aws.String("shared"), SecretString: &text})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for scheme, ref := range map[string]string{"SSM": "ssm:///shared", "SM": "sm://shared",
+			"KMS": "kms://" + base64.StdEncoding.EncodeToString(blob.CiphertextBlob)} {
+			name := scheme + "_" + strings.ToUpper(in)
+			plain[name], environ[name] = text, ref+suffix
+		}
+	}
+	env := kit.NewEnv(t, cfg, environ, secrets.WithLogger(kit.Quiet()))
+	for name, want := range plain {
+		v, err := env.Get(t.Context(), name)
+		if err != nil || v.Reveal() != want {
+			t.Errorf("%s: %q, %s; want %q", name, v.Reveal(), secrets.Detail(err), want)
+		}
+	}
 }
 
 // isMoto reports whether moto's server answers at url: it has an API of its own.
