@@ -576,6 +576,7 @@ func TestSSM_ARNThatBatchesRefuse(t *testing.T) {
 		{"it is there", `{"Parameter":{"Name":"/a","ARN":"` + arn + `","Value":"x","Version":1}}`, nil},
 		{"it is missing", `{"__type":"ParameterNotFound"}`, secrets.ErrNotFound},
 		{"the role has GetParameters only", `{"__type":"AccessDeniedException"}`, secrets.ErrNotFound},
+		{"it is not known yet", `{"__type":"ThrottlingException"}`, secrets.ErrThrottled},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
