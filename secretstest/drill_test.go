@@ -77,7 +77,7 @@ type doConnector struct{ in *instance }
 
 func (c doConnector) Connect(ctx context.Context) (conn driver.Conn, err error) {
 	err = c.in.Env.Do(ctx, "DB", func(v secrets.Value) error {
-		conn, err = server{c.in}.connect(ctx, v)
+		conn, err = server(c).connect(ctx, v)
 		return err
 	})
 	return conn, err

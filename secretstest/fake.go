@@ -344,7 +344,7 @@ func hasVersion(scheme secrets.Scheme, n int, name string) bool {
 func (f *Fake) knownLocked() string {
 	var list []string
 	for s := range f.sources {
-		ref := secrets.Ref{}
+		var ref secrets.Ref
 		switch s.scheme {
 		case secrets.SecretsManager:
 			ref = secrets.Secret(s.id)
