@@ -29,6 +29,9 @@ var WithFailover = withFailover
 
 func ResultRegion(r Result) string { return r.region }
 
+// ResultWhole reports whether r belongs to a call that failed as a whole.
+func ResultWhole(r Result) bool { return r.whole }
+
 // RegionalError is an error after which the second Region is asked.
 func RegionalError(ref Ref) error {
 	return &ResolveError{Ref: ref, kind: ErrUnavailable, cause: &awserr.Error{Status: 503}}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -1017,6 +1018,45 @@ func TestBatch_FailedProbeServesAtOnce(t *testing.T) {
 		}
 		if n := p.Count() - calls; n < 10 || n > 3*40 {
 			t.Errorf("%d calls in 500 s", n)
+		}
+	})
+}
+
+// Once a probe was answered, its neighbours may be asked at once, and the bad name among them is found.
+func TestBatch_AnsweredProbeOpensTheWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ill atomic.Bool
+		p := fetcher(func(refs []secrets.Ref) []secrets.Result {
+			results := make([]secrets.Result, len(refs))
+			bad := ill.Load() && slices.ContainsFunc(refs, func(r secrets.Ref) bool { return r.ID() == "c" })
+			for i := range results {
+				results[i].Value = secrets.NewValue(map[bool]string{true: "new", false: "old"}[ill.Load()], "")
+				if bad {
+					results[i] = secrets.Result{Err: errOdd}
+				}
+			}
+			return results
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}),
+			secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(ttl))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"A", "B", "C"} {
+			mustGet(t, env, name)
+		}
+		time.Sleep(ttl)
+		ill.Store(true)
+		began := time.Now()
+		if v := mustGet(t, env, "A"); v.Reveal() != "new" || time.Since(began) > 500*time.Millisecond {
+			t.Errorf("the probe: %s after %v", v.Reveal(), time.Since(began))
+		}
+		for range 2 { // one finds that the others fail together, and the next one asks alone
+			mustGet(t, env, "B")
+		}
+		if v := mustGet(t, env, "B"); v.Reveal() != "new" || time.Since(began) > 700*time.Millisecond {
+			t.Errorf("its neighbour: %s after %v", v.Reveal(), time.Since(began))
 		}
 	})
 }

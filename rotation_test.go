@@ -725,3 +725,39 @@ func TestDo_AsksOnceForPending(t *testing.T) {
 		}
 	})
 }
+
+// What WithRejected is given is asked about failures alone.
+func TestDo_SuccessIsNotRejected(t *testing.T) {
+	v := &vault{current: "a", accepted: "a"}
+	env := v.env(t, secrets.WithRejected(func(err error) bool { return err.Error() != "" }))
+	f := func(p secrets.Value) error { return v.connect(p) }
+	if err := env.Do(t.Context(), "DB_PASSWORD", f); err != nil {
+		t.Error(err)
+	}
+}
+
+// A value that is dropped while f runs with it is looked for again when f refuses it.
+func TestDo_ValueDroppedMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.one(t, secrets.WithGrace(0))
+		runs := 0
+		err := env.Do(t.Context(), "A", func(v secrets.Value) error {
+			if runs++; runs > 1 {
+				return nil
+			}
+			p.fail(errDenied)
+			env.Refresh(t.Context())
+			env.Get(t.Context(), "A")
+			if p.fail(nil); env.Refs()[0].Version != "" {
+				t.Error("the value is still there")
+			}
+			time.Sleep(time.Minute)
+			return secrets.Rejected(errDatabase)
+		})
+		if err != nil || runs != 2 {
+			t.Errorf("%v after %d runs", err, runs)
+		}
+	})
+}

@@ -224,3 +224,26 @@ func TestStream_EachStaysWithinWidth(t *testing.T) {
 		}
 	})
 }
+
+// A call failed as a whole if it asked for several names and brought none of them.
+func TestStream_WholeCall(t *testing.T) {
+	t.Parallel()
+	for results, want := range map[string]bool{"-": false, "+": false, "--": true, "+-": false, "-+": false, "++": false} {
+		p := providing(func(context.Context, []secrets.Ref) (all []secrets.Result) {
+			for _, r := range results {
+				if r == '+' {
+					all = append(all, secrets.Result{Value: secrets.NewValue("v", "")})
+				} else {
+					all = append(all, secrets.Result{Err: errOdd})
+				}
+			}
+			return all
+		})
+		refs := []secrets.Ref{secrets.Secret("a"), secrets.Secret("b")}[:len(results)]
+		secrets.Stream(t.Context(), p, refs, func(i int, r secrets.Result) {
+			if got := secrets.ResultWhole(r); got != want {
+				t.Errorf("%s, number %d: %t, want %t", results, i, got, want)
+			}
+		})
+	}
+}

@@ -216,3 +216,26 @@ func TestUndeclared_AbsentAreBounded(t *testing.T) {
 		}
 	})
 }
+
+// Nor is a value that is being refreshed.
+func TestUndeclared_RefreshedAreNotEvicted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.env(t, nil, secrets.WithTTL(time.Hour))
+		slow := secrets.Secret("slow")
+		resolve(t, env, slow)
+		time.Sleep(time.Hour)
+		p.set(900*time.Millisecond, nil)
+		first := make(chan string)
+		go func() { first <- resolve(t, env, slow) }()
+		synctest.Wait()
+		p.set(0, nil)
+		for i := range 1010 {
+			resolve(t, env, secrets.Secret(fmt.Sprintf("s%d", i)))
+		}
+		if x, y := resolve(t, env, slow), <-first; x != "2" || y != "2" {
+			t.Errorf("two readers were answered by calls %s and %s, want 2", x, y)
+		}
+	})
+}

@@ -255,3 +255,28 @@ func TestUse_AllGiveUpTogether(t *testing.T) {
 		})
 	}
 }
+
+// A panic of close reaches who has waited for it, with a deadline as without.
+func TestUse_ClosePanics(t *testing.T) {
+	for name, limit := range map[string]time.Duration{"with a deadline": time.Minute, "without": 0} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := New(func(_ context.Context, v version) (version, error) { return v, nil },
+					func(version) { panic("broken") }, nil, version.before)
+				ctx, cancel := t.Context(), func() {}
+				if limit > 0 {
+					ctx, cancel = context.WithTimeout(ctx, limit)
+				}
+				defer cancel()
+				f := func(version) error { return nil }
+				h.Use(ctx, 1, false, f)
+				defer func() {
+					if p := recover(); p != "broken" {
+						t.Errorf("recovered %v, want the panic of close", p)
+					}
+				}()
+				h.Use(ctx, 2, true, f)
+			})
+		})
+	}
+}
