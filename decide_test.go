@@ -1000,3 +1000,113 @@ func TestParting_Says(t *testing.T) {
 		}
 	}
 }
+
+// A window begins when the failure came, not when the call left.
+func TestBackoff_BeginsWithFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(context.Context, int, string) (string, error) {
+			time.Sleep(950 * time.Millisecond)
+			return "", errDenied
+		})
+		env := p.One(t)
+		for range 2 {
+			if g := <-read(t.Context(), env, "A"); !errors.Is(g.Err, secrets.ErrAccessDenied) || p.Count() != 1 {
+				t.Errorf("%+v after %d calls, want the denial of the only one", g, p.Count())
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+	})
+}
+
+// A Refresh that had little time, and nothing to fall back on, says as little as a read.
+func TestRefresh_ShortWaitIsNoFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{Delay: time.Hour}
+		env := p.One(t)
+		for calls, limit := range []time.Duration{200 * time.Millisecond, 150 * time.Millisecond} {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			if err := env.Refresh(ctx, "A"); err == nil || p.Count() != calls+1 {
+				t.Errorf("%v after %d calls, want %d", err, p.Count(), calls+1)
+			}
+			cancel()
+		}
+	})
+}
+
+// Callers with an old value and little time learn little: the windows that they open do not grow.
+func TestBackoff_ShortWaitsDoNotGrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.Hang()
+		before := p.Count()
+		for began := time.Now(); time.Since(began) < time.Minute; time.Sleep(100 * time.Millisecond) {
+			ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+			if g := <-read(ctx, env, "A"); g.Text != "a-2" || !g.Stale {
+				t.Fatalf("%+v", g)
+			}
+			cancel()
+		}
+		if n := p.Count() - before; n < 30 {
+			t.Errorf("%d tries in a minute, want one in each window of a second", n)
+		}
+	})
+}
+
+// However many callers one try has cost their time, the next wait doubles once.
+func TestGet_WaitDoublesOncePerTry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.Hang()
+		var readers []<-chan got
+		for range 8 {
+			readers = append(readers, read(t.Context(), env, "A"))
+		}
+		for _, r := range readers {
+			if g := <-r; g.Took < 950*time.Millisecond || g.Took > time.Second {
+				t.Errorf("%+v, want the old value after 1 s", g)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		if g := <-read(t.Context(), env, "A"); g.Took < 1950*time.Millisecond || g.Took > 2*time.Second {
+			t.Errorf("%+v, want the old value after 2 s", g)
+		}
+	})
+}
+
+// The longest silence counts: a caller with less time than somebody has waited in vain is turned away.
+func TestGet_LongestSilenceCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{Delay: time.Hour}
+		env := p.One(t)
+		within := func(d time.Duration) <-chan got {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			t.Cleanup(cancel)
+			return read(ctx, env, "A")
+		}
+		longer, shorter := within(2250*time.Millisecond), within(1750*time.Millisecond)
+		<-shorter
+		if g := <-longer; !strings.Contains(secrets.Detail(g.Err), "no answer within 1.95s") {
+			t.Errorf("%+v, want that nothing came within 2 s, less 50 ms for the last words", g)
+		}
+		calls := p.Count()
+		if g := <-within(2100 * time.Millisecond); g.Err == nil || g.Took != 0 || p.Count() != calls {
+			t.Errorf("%+v after %d calls, want what is known", g, p.Count()-calls)
+		}
+		over, cancel := context.WithCancel(t.Context())
+		cancel()
+		g := <-read(over, (&script{}).One(t), "A")
+		if !strings.Contains(secrets.Detail(g.Err), "before a call could be made") {
+			t.Errorf("%+v, want that no call was made", g)
+		}
+	})
+}

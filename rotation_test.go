@@ -741,16 +741,16 @@ func TestDo_ValueDroppedMeanwhile(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.one(t, secrets.WithGrace(0))
+		env := p.One(t, secrets.WithGrace(0))
 		runs := 0
 		err := env.Do(t.Context(), "A", func(v secrets.Value) error {
 			if runs++; runs > 1 {
 				return nil
 			}
-			p.fail(errDenied)
+			p.Fail(errDenied)
 			env.Refresh(t.Context())
 			env.Get(t.Context(), "A")
-			if p.fail(nil); env.Refs()[0].Version != "" {
+			if p.Fail(nil); env.Refs()[0].Version != "" {
 				t.Error("the value is still there")
 			}
 			time.Sleep(time.Minute)

@@ -222,15 +222,15 @@ func TestUndeclared_RefreshedAreNotEvicted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
-		env := p.env(t, nil, secrets.WithTTL(time.Hour))
+		env := p.Env(t, nil, secrets.WithTTL(time.Hour))
 		slow := secrets.Secret("slow")
 		resolve(t, env, slow)
 		time.Sleep(time.Hour)
-		p.set(900*time.Millisecond, nil)
+		p.Set(900*time.Millisecond, nil)
 		first := make(chan string)
 		go func() { first <- resolve(t, env, slow) }()
 		synctest.Wait()
-		p.set(0, nil)
+		p.Set(0, nil)
 		for i := range 1010 {
 			resolve(t, env, secrets.Secret(fmt.Sprintf("s%d", i)))
 		}

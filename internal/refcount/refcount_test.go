@@ -280,3 +280,21 @@ func TestUse_ClosePanics(t *testing.T) {
 		})
 	}
 }
+
+// A close that takes its time costs a caller with a deadline no more than it has.
+func TestUse_SlowCloseKeepsReserve(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := New(func(_ context.Context, v version) (version, error) { return v, nil },
+			func(version) { time.Sleep(time.Minute) }, nil, version.before)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		f := func(version) error { return nil }
+		h.Use(ctx, 1, false, f)
+		began := time.Now()
+		h.Use(ctx, 2, true, f)
+		if took := time.Since(began); took != time.Second-deadline.Reserve {
+			t.Errorf("it took %v", took)
+		}
+		time.Sleep(time.Minute)
+	})
+}
