@@ -55,7 +55,7 @@ func drive() error {
 	peers := flag.Bool("peers", false, "measure the contenders of other modules too, ./contenders")
 	before := flag.String("before", "", "`directory` with an older commit of the library, to measure too")
 	flag.StringVar(&d.filter, "how", "", "only these contenders, separated by commas")
-	only := flag.String("only", "cold,cached,refresh,size,start,first,width", "what to measure")
+	only := flag.String("only", "cold,cached,refresh,size,instructions,start,first,width", "what to measure")
 	flag.IntVar(&d.rounds, "rounds", 15, "samples of each")
 	latency := flag.Duration("latency", 20*time.Millisecond, "of each call")
 	flag.Parse()
@@ -91,7 +91,7 @@ func drive() error {
 		d.rounds,
 	)
 	for _, part := range strings.Split(*only, ",") {
-		measure := map[string]func(context.Context) error{"cold": d.cold, "cached": d.cached, "refresh": d.refresh, "size": d.size, "start": d.start, "first": d.first, "width": d.width}[part]
+		measure := map[string]func(context.Context) error{"cold": d.cold, "cached": d.cached, "refresh": d.refresh, "size": d.size, "instructions": d.instructions, "start": d.start, "first": d.first, "width": d.width}[part]
 		if measure == nil {
 			return fmt.Errorf("cannot measure %q", part)
 		}

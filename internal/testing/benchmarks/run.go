@@ -59,6 +59,7 @@ func (d *driver) skips(how string) bool {
 type measured struct {
 	bench.Sample
 	counts
+	Instructions float64
 }
 
 // child runs one contender's process.

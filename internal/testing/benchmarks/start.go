@@ -176,6 +176,26 @@ func (d *driver) starts(ctx context.Context, what, network string, memory int) (
 	return d.table(ctx, rows, coldFigures[:4]...)
 }
 
+// startSet is what handlers resolve.
+var startSet = bench.Set{Parameters: 25, Secrets: 25}
+
+// environ is the environment of a handler.
+func (d *driver) environ(how, when, network string) map[string]string {
+	env := map[string]string{
+		"BENCH_HOW":        how,
+		"BENCH_WHEN":       when,
+		"AWS_ENDPOINT_URL": d.world.HTTP,
+		"GOMAXPROCS":       strconv.Itoa(runtime.NumCPU()),
+	}
+	if network == "tls" {
+		env["AWS_ENDPOINT_URL"], env["AWS_CA_BUNDLE"] = d.world.TLS, d.world.CA
+	}
+	if strings.HasPrefix(how, "secrets") {
+		maps.Copy(env, d.world.Environ(startSet))
+	}
+	return env
+}
+
 // function starts one simulated Lambda, sends it an event, and returns what its start or its first
 // round took.
 func (d *driver) function(
@@ -191,22 +211,7 @@ func (d *driver) function(
 	if err != nil {
 		return m, err
 	}
-	set, err := bench.SetNamed("25+25")
-	if err != nil {
-		return m, err
-	}
-	env := map[string]string{
-		"BENCH_HOW":        how,
-		"BENCH_WHEN":       when,
-		"AWS_ENDPOINT_URL": d.world.HTTP,
-		"GOMAXPROCS":       strconv.Itoa(runtime.NumCPU()),
-	}
-	if network == "tls" {
-		env["AWS_ENDPOINT_URL"], env["AWS_CA_BUNDLE"] = d.world.TLS, d.world.CA
-	}
-	if strings.HasPrefix(how, "secrets") {
-		maps.Copy(env, d.world.Environ(set))
-	}
+	env := d.environ(how, when, network)
 	cfg := lambdasim.Config{
 		Binary:    path,
 		Env:       env,
@@ -241,11 +246,14 @@ func (d *driver) function(
 	if result.FunctionError != nil {
 		return m, fmt.Errorf("%v: %s", result.FunctionError, f.Logs())
 	}
-	var answer struct{ Values, Wall, CPU int64 }
+	var answer struct {
+		Values    int
+		Wall, CPU int64
+	}
 	if err := json.Unmarshal(result.Payload, &answer); err != nil {
 		return m, err
 	}
-	if when != "never" && answer.Values != int64(set.Parameters+set.Secrets) {
+	if when != "never" && answer.Values != startSet.Parameters+startSet.Secrets {
 		return m, fmt.Errorf("%d values", answer.Values)
 	}
 	after, err := d.counted()

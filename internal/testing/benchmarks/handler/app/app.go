@@ -20,7 +20,8 @@ type Answer struct {
 }
 
 // Run resolves, during init if BENCH_WHEN is init, inside each invocation if it is invoke, never
-// otherwise; and serves events.
+// otherwise; and serves events. If BENCH_WHEN is exit it resolves and ends the process, if it is
+// start it ends the process at once: that is what instructions are counted of.
 func Run(resolve func(context.Context) (int, error)) {
 	slog.SetDefault(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	var start Answer
@@ -30,11 +31,24 @@ func Run(resolve func(context.Context) (int, error)) {
 		n, err := resolve(ctx)
 		return Answer{Values: n, Wall: int64(time.Since(began))}, err
 	}
-	if when == "init" {
+	if when == "start" {
+		return
+	}
+	if when == "init" || when == "exit" {
 		var err error
-		if start, err = measure(context.Background()); err != nil {
+		ctx := context.Background()
+		if when == "exit" {
+			// Whatever counts the instructions slows the process down.
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+		}
+		if start, err = measure(ctx); err != nil {
 			panic(err)
 		}
+	}
+	if when == "exit" {
+		return
 	}
 	start.CPU = cpu()
 	lambda.Start(func(ctx context.Context) (Answer, error) {
