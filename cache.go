@@ -48,12 +48,19 @@ type Cache struct {
 	mu      sync.Mutex         // no I/O, and no code of others but the clock, runs under it
 	entries map[Ref]*entry     // source → entry
 	groups  map[group][]*entry // the declared entries, by what leaves in one round
+	places  map[placed]int     // of declared parts, in generation.slots
 	seq     uint64             // of the newest round
 	windows uint64             // number of the newest window
 	kept    keptList           // the entries that were not declared
 	stats   Stats              // see Env.Stats
 	journal journal            // log lines that are to be written
 	others  undeclaredFailures // of references that were not declared, for the log
+}
+
+// placed is a declared part of a source.
+type placed struct {
+	entry *entry
+	part  part
 }
 
 // NewCache returns a Cache in front of next, with the defaults of its options. Read
@@ -75,7 +82,7 @@ func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 
 func newCache(next Provider, cfg cacheConfig) *Cache {
 	return &Cache{next: next, cacheConfig: cfg, entries: map[Ref]*entry{},
-		groups: map[group][]*entry{}, stats: Stats{Failures: map[string]uint64{}}}
+		groups: map[group][]*entry{}, places: map[placed]int{}, stats: Stats{Failures: map[string]uint64{}}}
 }
 
 var _ Provider = (*Cache)(nil)
@@ -133,7 +140,7 @@ func (c *Cache) fetchRequest(ctx context.Context, refs []Ref) (*request, []*want
 // resultAt returns what the want brought, with its age: another Cache in front of
 // this one counts from its own clock.
 func (w *want) resultAt(ref Ref, now clock.Moment) (res Result) {
-	res.Value, res.Err = w.result("", ref)
+	res.Value, res.Err = w.result(ref)
 	if w.gen != nil {
 		res.ARN, res.age = w.gen.arn, now.Since(w.gen.at)
 	}
@@ -230,9 +237,10 @@ func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 	e.optional = ref.optional() && (e.optional || len(e.names) == 0)
 	e.names = append(e.names, name)
 	if p := ref.part(); p != (part{}) {
-		if place = slices.Index(e.parts, p) + 1; place == 0 {
+		if place = c.places[placed{e, p}]; place == 0 {
 			e.parts = append(e.parts, p)
 			place = len(e.parts)
+			c.places[placed{e, p}] = place
 		}
 	}
 	if ref.Scheme() == Literal {
@@ -336,15 +344,33 @@ func (r *request) add(e *entry, b bounds) *want {
 	return w
 }
 
-// result returns what the want brought for a reference to its source, which may be
-// that of a variable.
-func (w *want) result(variable string, ref Ref) (Value, error) {
-	if w.gen == nil {
-		return Value{}, w.err.forVariable(variable, ref)
+// result returns what the want brought for a reference to its source.
+func (w *want) result(ref Ref) (Value, error) {
+	var s slot
+	if w.gen != nil {
+		s = w.gen.slot(w.entry, ref.part())
 	}
-	s := w.gen.slot(w.entry, ref.part())
-	if s.err != nil {
-		return Value{}, s.err.forVariable(variable, ref)
+	return w.show(s, "", ref)
+}
+
+// resultOf is result for a variable, whose part has its place: a search among
+// thousands of fields of one secret would be a quadratic warm.
+func (w *want) resultOf(v *variable) (Value, error) {
+	var s slot
+	if w.gen != nil {
+		s = w.gen.slots[v.slot]
+	}
+	return w.show(s, v.name, v.ref)
+}
+
+// show returns what is in a slot of the generation, or why there is nothing.
+func (w *want) show(s slot, variable string, ref Ref) (Value, error) {
+	err := s.err
+	if w.gen == nil {
+		err = w.err
+	}
+	if err != nil {
+		return Value{}, err.forVariable(variable, ref)
 	}
 	s.value.stale = s.value.stale || w.stale
 	return s.value, nil

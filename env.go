@@ -113,7 +113,7 @@ func (c *Cache) wantAfterRestore(vars []*variable) {
 // optional ones that are absent.
 func collect(wants []*want, vars []*variable) (errs []*ResolveError) {
 	for i, v := range vars {
-		_, err := wants[i].result(v.name, v.ref)
+		_, err := wants[i].resultOf(v)
 		e, failed := err.(*ResolveError)
 		if !failed {
 			continue
@@ -154,7 +154,7 @@ func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error)
 	if g := v.entry.fresh(e.cache.now()); g != nil {
 		g.use()
 		w := &want{entry: v.entry, gen: g}
-		value, err := w.result(v.name, v.ref)
+		value, err := w.resultOf(v)
 		return g, value, err
 	}
 	ctx = parallel.WithWidth(ctx, e.config.environ().Width(false))
@@ -162,7 +162,7 @@ func (e *Env) read(ctx context.Context, v *variable) (*generation, Value, error)
 	r := e.cache.newRequest(ctx, reading)
 	w := r.add(v.entry, v.entry.bounds)
 	e.cache.resolveTogether(r) // with what it takes along
-	value, err := w.result(v.name, v.ref)
+	value, err := w.resultOf(v)
 	return w.gen, value, err
 }
 

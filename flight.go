@@ -444,11 +444,17 @@ func (c *Cache) cancelLocked(r *round) {
 	r.cancelled = true
 	r.cancel()
 	for _, t := range r.tries {
-		for _, e := range append(t.held, t.entry) {
-			if e.try == t {
-				e.try = nil
-			}
+		t.detachLocked(t.entry)
+		for _, e := range t.held {
+			t.detachLocked(e)
 		}
+	}
+}
+
+// detachLocked makes t no longer the try of e.
+func (t *try) detachLocked(e *entry) {
+	if e.try == t {
+		e.try = nil
 	}
 }
 

@@ -175,6 +175,9 @@ func (v Value) secrets() []string {
 // withoutVersionOfItself returns v, whose data nobody else has yet, without a version
 // that holds its plaintext: versions are logged.
 func (v Value) withoutVersionOfItself() Value {
+	if len(v.d.version) < minScrubbed {
+		return v // a number of Parameter Store: the plaintext need not be parsed for it
+	}
 	for _, plain := range v.secrets() {
 		if len(plain) >= minScrubbed && scrub(v.d.version, plain) != v.d.version {
 			v.d.version = ""

@@ -46,7 +46,7 @@ func (s Snapshot) Get(name string) (Value, error) {
 		value.stale = value.stale || w.stale
 		return value, nil
 	}
-	return w.result(v.name, v.ref)
+	return w.resultOf(v)
 }
 
 // resolveTogether is resolve for several sources whose results are used together.

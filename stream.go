@@ -63,7 +63,9 @@ func stream(ctx context.Context, p Provider, refs []Ref, deliver func(i int, r R
 		return "the provider returned without a result"
 	})
 	for i, ref := range refs {
-		d.deliver(i, failed(ref, garbledError("", ref, problem)))
+		if !d.has(i) {
+			d.deliver(i, failed(ref, garbledError("", ref, problem)))
+		}
 	}
 }
 
@@ -142,6 +144,13 @@ type deliveries struct {
 	to   func(i int, r Result)
 	mu   sync.Mutex
 	done []bool
+}
+
+// has reports whether a result of a reference was passed on.
+func (d *deliveries) has(i int) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.done[i]
 }
 
 func (d *deliveries) deliver(i int, r Result) {
