@@ -12,6 +12,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/json"
@@ -55,10 +56,16 @@ func drive() error {
 	peers := flag.Bool("peers", false, "measure the contenders of other modules too, ./contenders")
 	before := flag.String("before", "", "`directory` with an older commit of the library, to measure too")
 	flag.StringVar(&d.filter, "how", "", "only these contenders, separated by commas")
-	only := flag.String("only", "cold,cached,refresh,size,instructions,start,first,width", "what to measure")
-	flag.IntVar(&d.rounds, "rounds", 15, "samples of each")
+	only := flag.String("only", "", "what to measure")
+	flag.BoolVar(&d.quick, "quick", false, "measure the most telling part, in some five minutes")
+	flag.IntVar(&d.rounds, "rounds", 0, "samples of each (default 15, or 7 with -quick)")
 	latency := flag.Duration("latency", 20*time.Millisecond, "of each call")
 	flag.Parse()
+	*only = cmp.Or(*only, "cold,cached,refresh,size,instructions,growth,start,first,width")
+	d.rounds, d.effort = cmp.Or(d.rounds, 15), time.Second
+	if d.quick {
+		*only, d.rounds, d.effort = "cold,cached,first,size,instructions,growth", min(d.rounds, 7), time.Second/5
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	dir, err := os.MkdirTemp("", "benchmarks")
@@ -91,7 +98,7 @@ func drive() error {
 		d.rounds,
 	)
 	for _, part := range strings.Split(*only, ",") {
-		measure := map[string]func(context.Context) error{"cold": d.cold, "cached": d.cached, "refresh": d.refresh, "size": d.size, "instructions": d.instructions, "start": d.start, "first": d.first, "width": d.width}[part]
+		measure := map[string]func(context.Context) error{"cold": d.cold, "cached": d.cached, "refresh": d.refresh, "size": d.size, "instructions": d.instructions, "growth": d.growth, "start": d.start, "first": d.first, "width": d.width}[part]
 		if measure == nil {
 			return fmt.Errorf("cannot measure %q", part)
 		}
@@ -109,6 +116,8 @@ type driver struct {
 	programs     []program
 	before       string // the go.mod that has the older commit in the library's place, or ""
 	rounds       int
+	quick        bool
+	effort       time.Duration // of a sample of cached reads
 	worldFile    string
 	world        bench.World
 }

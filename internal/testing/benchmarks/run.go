@@ -21,6 +21,13 @@ type job struct {
 	name          string
 	read, refresh bool
 	lacks         string
+	growth        []growing
+}
+
+// growing is an operation on so many items.
+type growing struct {
+	what string
+	n    int
 }
 
 // how is the contender's name in the table.
@@ -34,16 +41,27 @@ func (d *driver) jobs(ctx context.Context) ([]job, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", p.path, err)
 		}
+		var last *job // nil if it is skipped
 		for line := range strings.Lines(string(out)) {
+			if grows, ok := strings.CutPrefix(line, "+ "); ok {
+				var g growing
+				if _, err := fmt.Sscan(grows, &g.what, &g.n); err != nil {
+					return nil, err
+				}
+				if last != nil {
+					last.growth = append(last.growth, g)
+				}
+				continue
+			}
 			j := job{program: p}
 			if _, err := fmt.Sscanf(line, "%s %t %t %q", &j.name, &j.read, &j.refresh, &j.lacks); err != nil {
 				return nil, err
 			}
-			if j.suffix != "" && !strings.HasPrefix(j.name, "secrets") {
-				continue // it is the same as that of the first program
-			}
-			if !d.skips(j.how()) {
+			last = nil
+			// What is no library is the same as that of the first program.
+			if again := j.suffix != "" && !strings.HasPrefix(j.name, "secrets"); !again && !d.skips(j.how()) {
 				jobs = append(jobs, j)
+				last = &jobs[len(jobs)-1]
 			}
 		}
 	}
@@ -52,6 +70,9 @@ func (d *driver) jobs(ctx context.Context) ([]job, error) {
 
 // skips reports whether a contender is not to be measured.
 func (d *driver) skips(how string) bool {
+	if d.quick && slices.Contains([]string{"sdk-serial", "vals", "gocloud-runtimevar", "caching-go"}, how) {
+		return true
+	}
 	return d.filter != "" && !slices.Contains(strings.Split(d.filter, ","), how)
 }
 
@@ -173,6 +194,9 @@ func (d *driver) cold(ctx context.Context) error {
 					[]string{"sdk-map", "aws.CredentialsCache", "floor-method", "secrets-snapshot", "otter"},
 					j.name,
 				)
+				if d.quick && set.Name != "25+25" {
+					continue
+				}
 				if !cold || !(bench.Contender{Lacks: j.lacks}).Can(set) {
 					continue
 				}
@@ -194,6 +218,25 @@ func (d *driver) cold(ctx context.Context) error {
 	return nil
 }
 
+// growth measures what an operation costs per item, by the number of items.
+func (d *driver) growth(ctx context.Context) error {
+	jobs, err := d.jobs(ctx)
+	if err != nil {
+		return err
+	}
+	var rows []*row
+	for _, j := range jobs {
+		for _, g := range j.growth {
+			r := &row{name: fmt.Sprintf("Growth/what=%s/n=%d/how=%s", g.what, g.n, j.how())}
+			r.run = func(ctx context.Context) (measured, error) {
+				return d.child(ctx, j, nil, "-what", g.what, "-n", fmt.Sprint(g.n))
+			}
+			rows = append(rows, r)
+		}
+	}
+	return d.table(ctx, rows, figure{"cpu-ns/item", func(m measured) float64 { return m.NS }})
+}
+
 // cached measures reads of what is there. The floor is one clock read, one map lookup and one
 // atomic load.
 func (d *driver) cached(ctx context.Context) error {
@@ -209,7 +252,7 @@ func (d *driver) cached(ctx context.Context) error {
 			}
 			r := &row{name: fmt.Sprintf("Cached/goroutines=%s/how=%s", goroutines, j.how())}
 			r.run = func(ctx context.Context) (measured, error) {
-				return d.child(ctx, j, nil, "-what", "cached", "-goroutines", goroutines)
+				return d.child(ctx, j, nil, "-what", "cached", "-goroutines", goroutines, "-effort", d.effort.String())
 			}
 			rows = append(rows, r)
 		}

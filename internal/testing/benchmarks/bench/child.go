@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -29,6 +30,8 @@ type Contender struct {
 	// Refresh warms a cache, makes 25 secrets due and returns a read of one of them and a read of a
 	// value that is still valid, or is nil.
 	Refresh func(ctx context.Context, w *World) (due, valid func() error, err error)
+	// Growth are the operations that must be linear, by name, or nil.
+	Growth map[string]Growth
 }
 
 // Can reports whether the contender resolves every kind in s.
@@ -48,6 +51,9 @@ type Sample struct {
 	NS, Floor      float64       // per cached read, and per read of the floor in the same process
 }
 
+// Effort is for how long each of two sides of a cached read is measured.
+var Effort time.Duration
+
 // Width, if positive, bounds the calls that the contender called secrets has under way to each
 // service; see its Cold.
 var Width int
@@ -58,20 +64,35 @@ func Main(contenders []Contender) {
 	list := f.Bool("list", false, "print the names and what they can do")
 	world := f.String("world", "", "`file` that says where the endpoint is")
 	how := f.String("how", "", "the contender's `name`")
-	what := f.String("what", "cold", "cold, cached or refresh")
+	what := f.String("what", "cold", "cold, cached, refresh, or the name of an operation that grows")
+	items := f.Int("n", 0, "that the operation is on")
 	set := f.String("set", "25+25", "the `set` of references")
 	network := f.String("net", "http", "http or tls")
 	goroutines := f.Int("goroutines", 1, "that read at once")
 	group := f.String("cgroup", "", "`directory` of a control group to move into before the measurement")
+	f.DurationVar(&Effort, "effort", time.Second, "of each side of a cached read")
 	f.IntVar(&Width, "width", 0, "calls at once to each service")
 	f.Parse(os.Args[1:])
 	if *list {
 		for _, c := range contenders {
 			fmt.Printf("%s %t %t %q\n", c.Name, c.Read != nil, c.Refresh != nil, c.Lacks)
+			for _, what := range slices.Sorted(maps.Keys(c.Growth)) {
+				for _, n := range c.Growth[what].Sizes {
+					fmt.Printf("+ %s %d\n", what, n)
+				}
+			}
 		}
 		os.Exit(0)
 	}
-	sample, err := run(contenders, *world, *how, *what, *set, *network, *goroutines, *group)
+	if at := slices.IndexFunc(contenders, func(c Contender) bool { return c.Name == *how }); *items > 0 && at >= 0 {
+		sample, err := grow(context.Background(), contenders[at].Growth[*what], *items)
+		report(sample, err)
+	}
+	report(run(contenders, *world, *how, *what, *set, *network, *goroutines, *group))
+}
+
+// report prints a sample and ends the process.
+func report(sample Sample, err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -153,7 +174,7 @@ func cached(ctx context.Context, c Contender, w *World, s Set, goroutines int) (
 	for own.time(n) < length {
 		n *= 2
 	}
-	batches := int(time.Second / length)
+	batches := int(Effort / length)
 	floorTook, took := floor.time(n), own.time(n)
 	runtime.GC()
 	var before, after runtime.MemStats

@@ -1,6 +1,6 @@
-// Command library holds the contenders of this module and of the SDK. The driver runs it. It imports
-// nothing that an older commit of this repository lacks, so that the driver can build it with one of
-// those in the library's place: see -before there.
+// Command library holds the contenders of this module and of the SDK, and a cache to compare reads
+// with. The driver runs it. It imports nothing that an older commit of this repository lacks, so
+// that the driver can build it with one of those in the library's place: see -before there.
 package main
 
 import (
@@ -177,7 +177,8 @@ func main() {
 		{Name: "sdk-batched", Cold: sdk.Batched},
 		{Name: "sdk-map", Read: ttlRead, Refresh: ttlRefresh},
 		{Name: "aws.CredentialsCache", Read: credentialsRead},
-		{Name: "secrets", Cold: cold(), Read: get, Refresh: refresh()},
+		{Name: "otter", Read: otterRead},
+		{Name: "secrets", Cold: cold(), Read: get, Refresh: refresh(), Growth: growth},
 		{
 			Name:    "secrets-batch",
 			Cold:    cold(secrets.WithBatchGetSecretValue()),

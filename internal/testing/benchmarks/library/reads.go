@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/maypok86/otter/v2"
 
 	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/bench"
 	"github.com/lambdasecrets/secrets/internal/testing/benchmarks/sdk"
@@ -166,6 +167,37 @@ func methodRead(ctx context.Context, _ *bench.World, _ bench.Set) (func(int), er
 		for i := range n {
 			if v, err := k.get(ctx, names[i%bench.ReadNames]); err != nil || v == "" {
 				panic(err)
+			}
+		}
+	}, nil
+}
+
+// otterRead is a read of a cache with a time to live that others wrote.
+func otterRead(_ context.Context, _ *bench.World, _ bench.Set) (func(int), error) {
+	c, err := otter.New(
+		&otter.Options[string, string]{
+			MaximumSize:      1000,
+			ExpiryCalculator: otter.ExpiryWriting[string, string](time.Hour),
+		},
+	)
+	if err != nil {
+		return nil, err
+	}
+	var names [bench.ReadNames]string
+	for i := range bench.Most {
+		name, value := bench.Secret(i)
+		c.Set(name, value)
+		if i < len(names) {
+			names[i] = name
+		}
+	}
+	if _, ok := c.GetIfPresent(names[0]); !ok {
+		return nil, errors.New("otter lost an entry")
+	}
+	return func(n int) {
+		for i := range n {
+			if _, ok := c.GetIfPresent(names[i%bench.ReadNames]); !ok {
+				panic("expired")
 			}
 		}
 	}, nil
