@@ -58,6 +58,9 @@ func (d *driver) jobs(ctx context.Context) ([]job, error) {
 				return nil, err
 			}
 			last = nil
+			if slices.ContainsFunc(jobs, func(other job) bool { return other.how() == j.how() }) {
+				continue
+			}
 			// What is no library is the same as that of the first program.
 			if again := j.suffix != "" && !strings.HasPrefix(j.name, "secrets"); !again && !d.skips(j.how()) {
 				jobs = append(jobs, j)

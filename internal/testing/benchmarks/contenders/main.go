@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-secretsmanager-caching-go/v2/secretcache"
 	"github.com/helmfile/vals"
+	"github.com/maypok86/otter/v2"
 	"gocloud.dev/runtimevar"
 	"gocloud.dev/runtimevar/awsparamstore"
 	"gocloud.dev/runtimevar/awssecretsmanager"
@@ -30,6 +31,7 @@ func main() {
 		{Name: "caching-go", Lacks: "pk", Cold: cachingCold, Read: cachingRead, Refresh: cachingRefresh},
 		{Name: "gocloud-runtimevar", Lacks: "k", Cold: gocloudCold, Read: gocloudRead},
 		{Name: "vals", Cold: valsCold},
+		{Name: "otter", Read: otterRead},
 	})
 }
 
@@ -202,4 +204,34 @@ func cachingRefresh(ctx context.Context, _ *bench.World) (due, valid func() erro
 	time.Sleep(ttl + 100*time.Millisecond)
 	due = func() error { _, err := cachingSecrets(ctx, c, bench.Most); return err }
 	return due, func() error { _, err := cachingSecrets(ctx, long, 1); return err }, nil
+}
+
+func otterRead(_ context.Context, _ *bench.World, _ bench.Set) (func(int), error) {
+	c, err := otter.New(
+		&otter.Options[string, string]{
+			MaximumSize:      1000,
+			ExpiryCalculator: otter.ExpiryWriting[string, string](time.Hour),
+		},
+	)
+	if err != nil {
+		return nil, err
+	}
+	var names [bench.ReadNames]string
+	for i := range bench.Most {
+		name, value := bench.Secret(i)
+		c.Set(name, value)
+		if i < len(names) {
+			names[i] = name
+		}
+	}
+	if _, ok := c.GetIfPresent(names[0]); !ok {
+		return nil, errors.New("otter lost an entry")
+	}
+	return func(n int) {
+		for i := range n {
+			if _, ok := c.GetIfPresent(names[i%bench.ReadNames]); !ok {
+				panic("expired")
+			}
+		}
+	}, nil
 }
