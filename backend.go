@@ -18,6 +18,8 @@ type backendConfig struct {
 	function string   // AWS_LAMBDA_FUNCTION_NAME, for the console's encryption context
 	keys     []string // the key ARNs of WithKMSKeys
 	batch    bool     // WithBatchGetSecretValue
+	// hint says that so many secrets of a small function cost a call each, or is nil.
+	hint func(ctx context.Context, secrets int)
 }
 
 // ownConfig is what a backend takes that stands alone, without an Env.

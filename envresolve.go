@@ -355,6 +355,12 @@ func (e *Env) newMux() Provider {
 		c.logger().WarnContext(context.WithoutCancel(ctx), "secrets.endpoint",
 			logAttrs("service", service, "endpoint", endpoint)...)
 	}
+	if c.environ().Small() {
+		b.hint = func(ctx context.Context, secrets int) {
+			c.logger().InfoContext(context.WithoutCancel(ctx), "secrets.batch",
+				"secrets", secrets, "option", "WithBatchGetSecretValue")
+		}
+	}
 	b.source.Function = b.function
 	b.source.AllowHTTP = c.insecure
 	m := mux{}

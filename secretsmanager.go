@@ -21,6 +21,7 @@ import (
 
 const (
 	smBatch = 20 // ids that BatchGetSecretValue takes
+	several = 5  // secrets, from which on it is worth a hint
 	current = "AWSCURRENT"
 
 	getSecretValue      = "secretsmanager:GetSecretValue"
@@ -35,6 +36,8 @@ const (
 type smProvider struct {
 	clients *awsclient.Clients[*secretsmanager.Client]
 	batches bool // WithBatchGetSecretValue
+	hint    func(ctx context.Context, secrets int)
+	hinted  atomic.Bool
 
 	// noBatch is by role, and not by Region: roles are the same in every Region, and
 	// an endpoint that lacks the operation is mostly the only one that there is.
@@ -71,7 +74,7 @@ func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) 
 }
 
 func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
-	p := &smProvider{batches: b.batch}
+	p := &smProvider{batches: b.batch, hint: b.hint}
 	p.clients = awsclient.NewClients(b.source, secretsmanager.NewFromConfig, optFns,
 		func(o *secretsmanager.Options) *aws.ClientLogMode { return &o.ClientLogMode })
 	return &streamer{p.stream}
@@ -99,7 +102,25 @@ func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int,
 		}
 		return k, d.ID
 	}
+	p.hintBatch(ctx, refs)
 	streamBatches(ctx, refs, deliver, smBatch, key, p.together)
+}
+
+// hintBatch says once how many secrets leave by a call each that could leave twenty to a
+// call: in a small function their TLS handshakes are most of what a warm costs.
+func (p *smProvider) hintBatch(ctx context.Context, refs []Ref) {
+	if p.hint == nil || p.batches || len(refs) < several {
+		return
+	}
+	alone := 0
+	for _, ref := range refs {
+		if batchable(ref) {
+			alone++
+		}
+	}
+	if alone >= several && !p.hinted.Swap(true) {
+		p.hint(ctx, alone)
+	}
 }
 
 // batchable reports whether BatchGetSecretValue can answer ref: it knows no other

@@ -431,3 +431,48 @@ func TestSecretsManager_ResultOfAnotherSecret(t *testing.T) {
 		})
 	}
 }
+
+// A small function with several secrets hears once that a batch would do. One with more memory, few secrets or
+// the batch hears nothing.
+func TestSecretsManager_HintInSmallFunctions(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		memory  string
+		secrets int
+		opts    []secrets.Option
+		want    int
+	}{
+		"small":           {"512", 5, nil, 1},
+		"few":             {"128", 4, nil, 0},
+		"large":           {"513", 5, nil, 0},
+		"not on Lambda":   {"", 5, nil, 0},
+		"batch":           {"128", 5, []secrets.Option{secrets.WithBatchGetSecretValue()}, 0},
+		"pinned versions": {"128", -5, nil, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			_, st, cfg := start(t)
+			environ := map[string]string{"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": test.memory}
+			for i := range max(test.secrets, -test.secrets) {
+				id := fmt.Sprint("s", i)
+				environ[fmt.Sprint("S", i)] = "sm://" + id
+				if _, version := st.PutSecret(id, "v"); test.secrets < 0 {
+					environ[fmt.Sprint("S", i)] += "?version=" + version
+				}
+			}
+			j, logged := newJournal()
+			env := newEnv(t, cfg, environ, append(test.opts, logged)...)
+			for range 2 {
+				if err := env.Warm(t.Context()); err != nil {
+					t.Fatal(secrets.Detail(err))
+				}
+				if err := env.Refresh(t.Context()); err != nil {
+					t.Fatal(secrets.Detail(err))
+				}
+			}
+			if got := j.Count("secrets.batch"); got != test.want {
+				t.Errorf("%d lines, want %d", got, test.want)
+			}
+		})
+	}
+}

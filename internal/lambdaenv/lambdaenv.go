@@ -4,6 +4,7 @@ package lambdaenv
 import (
 	"cmp"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,6 +63,13 @@ func (env Env) Width(init bool) int {
 		return parallel.Width
 	}
 	return parallel.ForMemory(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
+}
+
+// Small reports whether the function has so little memory, up to 512 MB, that its share
+// of a CPU makes each TLS handshake dear. It is false where nothing states the size.
+func (env Env) Small() bool {
+	mb, err := strconv.Atoi(env["AWS_LAMBDA_FUNCTION_MEMORY_SIZE"])
+	return err == nil && mb <= 512
 }
 
 func (env Env) initialization() string { return env["AWS_LAMBDA_INITIALIZATION_TYPE"] }
