@@ -112,7 +112,7 @@ func (p *ssmProvider) together(ctx context.Context, refs []Ref, deliver func(i i
 	arns, deliverARN := pick(refs, deliver, unknown)
 	parallel.Do(ctx, len(arns), func(k int) {
 		r := p.getParameter(ctx, arns[k])
-		if r.Err != nil && !Retryable(r.Err) {
+		if err, ok := r.Err.(*ResolveError); ok && !err.interrupted() {
 			// It is missing still. The role may lack GetParameter: a denial now would
 			// tell nothing, and would keep an optional parameter from being forgiven.
 			r = results[unknown[k]]
