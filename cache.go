@@ -980,6 +980,9 @@ func (c *Cache) openLocked(f *failure, draw float64, now clock.Moment) {
 // bookSilenceLocked remembers that nothing came while w waited.
 func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 	e := w.entry
+	if w.try.seq() < e.answered {
+		return // a later try was answered
+	}
 	// The caller's own wait, not the age of the try: that is what the next caller's
 	// time is compared with.
 	waited := time.Since(w.request.began)

@@ -746,7 +746,7 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	switch holds := e.gen.Load() != nil; {
 	case atOnce:
 	case !holds && o.transient: // who gives up opens it
-	case f.open(now), t.round.retry && f.windows > 0:
+	case f.open(now), t.round.retry && f.window > 0:
 		// It opened for another reason, or callers who were there tried again: it begins
 		// anew and does not grow.
 		f.at = now

@@ -211,11 +211,13 @@ func (v *verdict) failure(o *outcome, s *source, err error) {
 	if len(had) > 0 && o.took() >= patience-lastWords {
 		return // it had a value, which outgrew its bounds in the second for which it waits then
 	}
-	if v.probed(o, s) {
+	brought := v.of(s, func(q *question) bool { return q.ok() && q.asked.at >= o.began.at && q.ended.at <= o.end.at })
+	outgrown := o.several() && len(brought) > 0 && o.took() > s.bound() // while others were fetched
+	if v.probed(o, s) || outgrown {
 		return
 	}
 	// Or silence, of a length that says something about this caller.
-	if o.several() && v.jumped(o.began.at, o.end.at, false) {
+	if v.jumped(o.began.at, o.end.at, false) {
 		return // the failure that it met was known before the clocks jumped
 	}
 	if v.silence(s, o) < o.budget()-lastWords {
@@ -335,7 +337,7 @@ func (v *verdict) remembered(o *outcome, s *source, value *question) {
 		// A warm and who reads afresh go on trying, and open no window by each try.
 		excused := v.during(q.asked.at, q.ended.at, func(p *outcome) bool { return p.several() })
 		cured := len(v.of(s, func(p *question) bool {
-			return p.ok() && p.asked.at > q.asked.at && p.ended.at <= o.began.at
+			return p.ok() && p.ended.at >= q.ended.at && p.ended.at <= o.began.at
 		})) > 0
 		if !known || excused || cured || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
 			continue
