@@ -57,7 +57,8 @@ type Cache struct {
 	others  undeclaredFailures // of references that were not declared, for the log
 }
 
-// placed is a declared part of a source.
+// placed is a declared part of a source. With thousands of fields of one secret, a
+// search through entry.parts for each would cost the square of their number.
 type placed struct {
 	entry *entry
 	part  part
@@ -82,7 +83,8 @@ func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 
 func newCache(next Provider, cfg cacheConfig) *Cache {
 	return &Cache{next: next, cacheConfig: cfg, entries: map[Ref]*entry{},
-		groups: map[group][]*entry{}, places: map[placed]int{}, stats: Stats{Failures: map[string]uint64{}}}
+		groups: map[group][]*entry{}, places: map[placed]int{},
+		stats: Stats{Failures: map[string]uint64{}}}
 }
 
 var _ Provider = (*Cache)(nil)
@@ -234,9 +236,11 @@ func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 		e.declared, e.bounds = true, b
 		c.groups[e.group] = append(c.groups[e.group], e)
 	}
+	// One variable that must exist makes absence a failure for all of the source.
 	e.optional = ref.optional() && (e.optional || len(e.names) == 0)
 	e.names = append(e.names, name)
 	if p := ref.part(); p != (part{}) {
+		// Variables of the same field share a slot; place 0 is the whole value's.
 		if place = c.places[placed{e, p}]; place == 0 {
 			e.parts = append(e.parts, p)
 			place = len(e.parts)
@@ -407,7 +411,8 @@ func (r *request) deliverSettled() {
 }
 
 // takeNewer gives each want the value that came after it was settled, while r waited
-// for others: other callers have seen it, and values do not go backwards.
+// for others: other callers have seen it, and values do not go backwards. An error is
+// replaced, too, since the source has been cured meanwhile.
 func (c *Cache) takeNewer(r *request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -428,8 +433,11 @@ func (w *want) mayTake(g *generation, now clock.Moment) bool {
 	if w.gen != nil {
 		return g.seq > w.gen.seq
 	}
+	if w.request.mode != reading || w.err == nil {
+		return false
+	}
 	_, state := w.entry.state(w.bounds, w.request.cache.grace, now)
-	return w.request.mode == reading && w.err != nil && state != missing
+	return state != missing
 }
 
 // leaveAll settles what is open, if a panic has ended resolve.

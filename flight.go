@@ -198,9 +198,10 @@ func (t *try) runs(now clock.Moment) bool {
 }
 
 // pausingCallers reports whether callers wait for e's next try after a transient
-// failure.
+// failure: not those that took it along.
 func (e *entry) pausingCallers() bool {
-	return len(e.waiting) > 0 && e.failure.isTransient()
+	own := func(w *want) bool { return !w.along }
+	return e.failure.isTransient() && slices.ContainsFunc(e.waiting, own)
 }
 
 // comesAlong reports whether a refresh of its neighbours takes e along: it is due, or
@@ -860,8 +861,9 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	answered := o.gen != nil || !o.transient
 	switch {
-	case answered && e.probed > 0 && e.failure.probes < outageProbes:
-		e.suspect = apart // it was asked alone before, and failed while others were answered
+	case e.failure == nil: // an older try brought its value meanwhile
+	case answered && e.failedAsProbe():
+		e.suspect = apart
 	case answered:
 		e.suspect = cleared
 	case o.givenUp && t.round.cancelled:
@@ -870,6 +872,10 @@ func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) 
 		e.outageProbed(o)
 	}
 }
+
+// failedAsProbe reports whether e was asked alone before, and failed while others were
+// answered: not if that was an outage.
+func (e *entry) failedAsProbe() bool { return e.probed > 0 && e.failure.probes < outageProbes }
 
 // outageProbed: a probe failed as the whole call did, so it is an outage, or the bad name
 // itself. Another name is probed next, whose failure would not be its own, either.

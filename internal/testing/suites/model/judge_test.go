@@ -410,6 +410,9 @@ func (v *verdict) backwards() {
 	}
 	for _, reads := range all {
 		for _, later := range reads {
+			if later.q.source.bound() == 0 && later.q.ended.at >= later.o.began.at {
+				continue // nothing is kept, so nobody knows of a newer one
+			}
 			since := later.o.end.at
 			if later.o.several() {
 				since = later.o.began.at // of several sources one may have been in hand since then
