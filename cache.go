@@ -918,8 +918,11 @@ func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
 // whatever its context says: what turned it away, and a permanent failure, which more
 // time would not cure. A Refresh does not repeat what is remembered.
 func (s situation) told(f *failure) bool {
-	if s.refused || s.turnedAway {
+	switch {
+	case s.refused:
 		return true
+	case s.turnedAway: // no window turns a Refresh away
+		return s.mode != renewing
 	}
 	return s.mode < renewing && f != nil && !f.nature.transient
 }

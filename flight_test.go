@@ -206,6 +206,14 @@ func TestRefresh_CancelledBeforeItAsks(t *testing.T) {
 		if s := env.Stats(); p.Count() != 1 || len(s.Failures) != 0 || failureOf(env, "A") != nil {
 			t.Errorf("%d calls, failures %v, remembered %v", p.Count(), s.Failures, failureOf(env, "A"))
 		}
+		// Nor is it told what is remembered of an earlier one.
+		p.Fail(errThrottled)
+		time.Sleep(ttl)
+		env.Get(t.Context(), "A")
+		err := env.Refresh(cancelled)
+		if errors.Is(err, secrets.ErrThrottled) || !errors.Is(err, context.Canceled) {
+			t.Errorf("Refresh: %v, want the end of its context alone", err)
+		}
 	})
 }
 
