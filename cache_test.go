@@ -482,3 +482,18 @@ func TestCache_BehindCacheHangs(t *testing.T) {
 		}
 	})
 }
+
+// A Cache behind a provider that streams answers each of its references, those included that need no call.
+func TestCache_StreamsWhatNeedsNoCall(t *testing.T) {
+	t.Parallel()
+	cache, err := secrets.NewCache(&script{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	refs := []secrets.Ref{{}, secrets.Secret("a")}
+	results := make([]secrets.Result, len(refs))
+	secrets.Stream(t.Context(), cache, refs, func(i int, r secrets.Result) { results[i] = r })
+	if !errors.Is(results[0].Err, secrets.ErrInvalidReference) || !results[1].Value.EqualString("a-1") {
+		t.Errorf("%+v", results)
+	}
+}

@@ -18,6 +18,14 @@ var (
 	StreamEach = streamEach
 )
 
+// StreamBatches is how the backends that batch ask for several names at once.
+func StreamBatches(
+	ctx context.Context, refs []Ref, deliver func(i int, r Result), size int,
+	of func(Ref) (key, name string), fetch func(context.Context, []Ref, func(i int, r Result)),
+) {
+	streamBatches(ctx, refs, deliver, size, of, fetch)
+}
+
 // FailingOver is a provider whose second Region may be asked under WithFailover, and ResultRegion
 // that Region if r came from there.
 func FailingOver(p Provider) Provider {

@@ -585,6 +585,30 @@ func TestClock_Jumps(t *testing.T) {
 	})
 }
 
+// What is too old when it comes is asked for again at once, and after that less and less often.
+func TestClock_JumpsInEachCall(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		clock, p := secretstest.NewClock(), &script{}
+		began := time.Now()
+		var asked []time.Duration
+		p.Answer = func(_ context.Context, call int, _ string) (string, error) {
+			kit.Shift(clock, time.Minute, 0)
+			asked = append(asked, time.Since(began))
+			return fmt.Sprint("a-", call), nil
+		}
+		env := p.One(t, secrets.WithClock(clock.Now), secrets.WithTTL(time.Second), secrets.WithMaxStale(time.Second))
+		if _, err := env.Get(t.Context(), "A"); !errors.Is(err, secrets.ErrUnavailable) {
+			t.Errorf("%v, want an error: each value is a minute old", err)
+		}
+		ms := time.Millisecond
+		want := []time.Duration{0, 0, 400 * ms, 1200 * ms, 2800 * ms, 4800 * ms, 6800 * ms, 8800 * ms}
+		if !slices.Equal(asked, want) {
+			t.Errorf("calls after %v, want %v", asked, want)
+		}
+	})
+}
+
 // Under a wall clock that jumps with every reading each try seems to have stood still. Callers must not
 // cancel each other's tries for ever.
 func TestClock_JumpsAlways(t *testing.T) {
@@ -1065,6 +1089,201 @@ func TestBatch_AnsweredProbeOpensTheWay(t *testing.T) {
 		}
 		if v := mustGet(t, env, "B"); v.Reveal() != "new" || time.Since(began) > 700*time.Millisecond {
 			t.Errorf("its neighbour: %s after %v", v.Reveal(), time.Since(began))
+		}
+	})
+}
+
+// What failed shares no call with good ones before it has succeeded: a throttle alone says nothing of its name.
+func TestBatch_FailuresLeaveApart(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		fails map[string]error // by name, while A is refreshed, and B with it
+		calls string           // of a Refresh of all afterwards
+	}{
+		{"nothing failed", nil, "a b c"},
+		{"a throttle", map[string]error{"a": errThrottled}, "a b c"},
+		{"a denial", map[string]error{"a": errDenied}, "a, b c"},
+		{"a failure of its own", map[string]error{"a": errOdd}, "a, b c"},
+		{"two in one call", map[string]error{"a": errDenied, "b": errDenied}, "a, b, c"},
+		{"the whole call", map[string]error{"a": errOdd, "b": errOdd}, "a b, c"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.Env(t, map[string]string{"A": "sm://a?ttl=1m", "B": "sm://b?ttl=1m", "C": "sm://c?ttl=1h"},
+					secrets.WithGrace(time.Hour))
+				for _, name := range []string{"A", "B", "C"} {
+					mustGet(t, env, name)
+				}
+				time.Sleep(time.Minute)
+				p.Set(0, func(_ context.Context, _ int, id string) (string, error) { return id, test.fails[id] })
+				mustGet(t, env, "A")
+				p.Reset().Fail(nil)
+				for _, want := range []string{test.calls, "a b c"} {
+					if err := env.Refresh(t.Context()); err != nil {
+						t.Fatal(err)
+					}
+					if got := calls(p); got != want {
+						t.Errorf("a Refresh calls for %s, want %s", got, want)
+					}
+					p.Reset()
+				}
+			})
+		})
+	}
+}
+
+// calls returns the names that each call asked for, as "a b, c".
+func calls(p *script) string {
+	var all []string
+	for n := range p.Count() {
+		all = append(all, p.Asked(n+1))
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
+}
+
+// An answered probe is good again, and leaves with the good ones; those that waited for it leave together once more.
+func TestBatch_AnsweredProbeIsGood(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var ill atomic.Bool
+		var mu sync.Mutex
+		var asked []string
+		p := fetcher(func(refs []secrets.Ref) []secrets.Result {
+			results := make([]secrets.Result, len(refs))
+			var ids []string
+			for _, r := range refs {
+				ids = append(ids, r.ID())
+			}
+			slices.Sort(ids)
+			for i := range results {
+				results[i].Value = secrets.NewValue(fmt.Sprint(ill.Load()), "")
+				if ill.Load() && slices.Contains(ids, "c") {
+					results[i] = secrets.Result{Err: errOdd}
+				}
+			}
+			mu.Lock()
+			asked = append(asked, strings.Join(ids, " "))
+			mu.Unlock()
+			return results
+		})
+		env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithEnviron(
+			map[string]string{"A": "sm://a?ttl=1m", "B": "sm://b?ttl=1m", "C": "sm://c?ttl=1m", "D": "sm://d?ttl=1h"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"A", "B", "C", "D"} {
+			mustGet(t, env, name)
+		}
+		time.Sleep(time.Minute)
+		ill.Store(true)
+		if v := mustGet(t, env, "A"); v.Reveal() != "true" {
+			t.Fatalf("the probe was not answered, %v", asked)
+		}
+		asked = nil
+		ill.Store(false)
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if slices.Sort(asked); !slices.Equal(asked, []string{"a d", "b c"}) {
+			t.Errorf("a Refresh calls for %q", asked)
+		}
+	})
+}
+
+// An error across a freeze is about the freeze: who waits tries again, but believes it the second time.
+func TestFlight_ErrorAcrossFreeze(t *testing.T) {
+	t.Parallel()
+	for _, freezes := range []int{1, 2} {
+		t.Run(fmt.Sprint("freezes ", freezes), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				clock, p := secretstest.NewClock(), &script{}
+				p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
+					if call > freezes {
+						return fmt.Sprint("a-", call), nil
+					}
+					kit.Shift(clock, time.Hour, 0)
+					return "", errDenied
+				})
+				env := p.One(t, secrets.WithClock(clock.Now))
+				v, err := env.Get(t.Context(), "A")
+				switch {
+				case freezes == 1 && (err != nil || v.Reveal() != "a-2"):
+					t.Errorf("%v, want the value of the second call", err)
+				case freezes == 2 && !errors.Is(err, secrets.ErrAccessDenied):
+					t.Errorf("%v, want the denial", err)
+				}
+				if want := uint64(freezes - 1); env.Stats().Failures[secrets.ErrAccessDenied.Error()] != want {
+					t.Errorf("failures %v, want %d", env.Stats().Failures, want)
+				}
+			})
+		})
+	}
+}
+
+// Once those without an old value are gone, the others give up together, however they came.
+func TestFlight_EndsWithLastInNeed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "COLD": "sm://cold"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		time.Sleep(ttl)
+		var ended time.Duration
+		began := time.Now()
+		p.Set(0, func(ctx context.Context, _ int, _ string) (string, error) {
+			<-ctx.Done()
+			ended = cmp.Or(ended, time.Since(began))
+			return "", ctx.Err()
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		go env.Snapshot(ctx)
+		synctest.Wait()
+		first := read(t.Context(), env, "A")
+		time.Sleep(500 * time.Millisecond)
+		cancel()
+		second := read(t.Context(), env, "A")
+		for _, reader := range []<-chan got{first, second} {
+			if g := <-reader; g.Text != "a-1" || !g.Stale {
+				t.Errorf("%+v, want the old value", g)
+			}
+		}
+		if ended != 950*time.Millisecond {
+			t.Errorf("the call ends after %v, want 950ms", ended)
+		}
+	})
+}
+
+// The pause between tries ends with the last of those who wait: who comes while others pause does, too.
+func TestFlight_PauseOutlastsOneOfTwo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Fail(errThrottled)
+		env := p.One(t)
+		patient := read(t.Context(), env, "A")
+		for p.Count() < 5 { // pauses are a second and more by then
+			time.Sleep(10 * time.Millisecond)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		leaves := read(ctx, env, "A")
+		synctest.Wait()
+		cancel()
+		<-leaves
+		before := p.Count()
+		newcomer := read(t.Context(), env, "A")
+		time.Sleep(100 * time.Millisecond)
+		if n := p.Count() - before; n != 0 {
+			t.Errorf("%d calls during the pause", n)
+		}
+		p.Fail(nil)
+		if a, b := <-patient, <-newcomer; a.Text != "a-6" || b.Text != "a-6" {
+			t.Errorf("%+v and %+v, want one call for both", a, b)
 		}
 	})
 }

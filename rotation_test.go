@@ -761,3 +761,108 @@ func TestDo_ValueDroppedMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// A pending version that lacks a field of another variable works for its own caller, and replaces nothing.
+func TestDo_PendingLacksField(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if ref.Stage() == "AWSPENDING" {
+				return secrets.NewValue(`{"password":"b"}`, "2"), nil
+			}
+			return secrets.NewValue(`{"user":"u","password":"a"}`, "1"), nil
+		})
+		env := (&vault{current: "a"}).env(t, secrets.WithProvider(p))
+		if err := env.Do(t.Context(), "DB_PASSWORD", func(v secrets.Value) error {
+			if !v.EqualString("b") {
+				return secrets.Rejected(errDatabase)
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		user, password := mustGet(t, env, "DB_USER").Reveal(), mustGet(t, env, "DB_PASSWORD").Reveal()
+		if user != "u" || password != "a" {
+			t.Errorf("the cache holds %s and %s, want u and a", user, password)
+		}
+	})
+}
+
+// A search asks anew, however the last one ended: what that one fetched is no answer to a later refusal. A parameter has
+// no pending version, so a search makes one call.
+func TestDo_SearchFetchesAgain(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		first string // what the database accepts at first: "b", which the search finds, or another
+		after time.Duration
+	}{
+		{"soon after one whose value worked", "b", time.Second},
+		{"later than one whose value worked", "b", time.Minute},
+		{"later than one whose value was refused", "x", time.Minute},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				current, accepted := "a", "a"
+				p := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+					return secrets.NewValue(current, ""), nil
+				})
+				env := (&vault{current: "a"}).env(t, secrets.WithProvider(p),
+					secrets.WithEnviron(map[string]string{"P": "ssm:///p"}))
+				do := func() error {
+					return env.Do(t.Context(), "P", func(v secrets.Value) error {
+						if v.EqualString(accepted) {
+							return nil
+						}
+						return secrets.Rejected(errDatabase)
+					})
+				}
+				current, accepted = "b", test.first
+				if err := do(); (err == nil) != (accepted == "b") {
+					t.Fatal(err)
+				}
+				time.Sleep(test.after)
+				current, accepted = "c", "c"
+				if err := do(); err != nil {
+					t.Errorf("%v, although the parameter has the password that works", err)
+				}
+			})
+		})
+	}
+}
+
+// A Snapshot that waits for another source when a pending password turns out to work has that one, as
+// those have who read after it.
+func TestDo_SnapshotTakesWorkingPending(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			switch {
+			case ref.ID() == "slow":
+				return secrets.NewValue("slow", ""), pause(ctx, time.Second)
+			case ref.Stage() == "AWSPENDING":
+				return secrets.NewValue("new", "2"), nil
+			}
+			return secrets.NewValue("old", "1"), nil
+		})
+		env := (&vault{current: "a"}).env(t, secrets.WithProvider(p), secrets.WithTTL(ttl),
+			secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://slow"}))
+		snapshot := make(chan secrets.Snapshot, 1)
+		if err := env.Do(t.Context(), "A", func(v secrets.Value) error {
+			if !v.EqualString("new") {
+				return secrets.Rejected(errDatabase)
+			}
+			time.Sleep(ttl)
+			go func() { snapshot <- env.Snapshot(t.Context()) }()
+			time.Sleep(500 * time.Millisecond) // the old one came again
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := (<-snapshot).Get("A"); err != nil || v.Reveal() != "new" {
+			t.Errorf("%s, %v; want new", v.Reveal(), err)
+		}
+	})
+}

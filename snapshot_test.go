@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/testing/kit"
+	"github.com/lambdasecrets/secrets/secretstest"
 )
 
 // Reads of user and password under 10,000 rotations: a Snapshot never mixes a pair; two Gets, as control, do.
@@ -156,4 +158,45 @@ func TestSnapshot_InHandTooLong(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A freeze while a Snapshot asks again makes what it has got by then as old as anything else.
+func TestSnapshot_FrozenWhileItAsksAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		clock := secretstest.NewClock()
+		var askedA, askedB atomic.Int32
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			switch ref.ID() {
+			case "slow":
+				pause(ctx, 3*time.Second)
+			case "a":
+				if askedA.Add(1) > 2 {
+					return secrets.Value{}, errThrottled
+				}
+			case "b":
+				if askedB.Add(1) == 2 {
+					pause(ctx, time.Second)
+					kit.Shift(clock, time.Hour, 0)
+				}
+			}
+			return secrets.NewValue(ref.ID(), ""), ctx.Err()
+		})
+		vars := map[string]string{"A": "sm://a?ttl=2s&stale=2s", "B": "sm://b?ttl=2s&stale=2s",
+			"SLOW": "sm://slow?ttl=3h&stale=3h"}
+		env, err := secrets.New(secrets.WithEnviron(vars), secrets.WithProvider(p), secrets.WithLogger(quiet()),
+			secrets.WithClock(clock.Now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := env.Snapshot(t.Context())
+		if v, err := s.Get("A"); !errors.Is(err, secrets.ErrUnavailable) {
+			t.Errorf("%q of an hour ago, %v", v.Reveal(), err)
+		}
+		for _, name := range []string{"B", "SLOW"} {
+			if _, err := s.Get(name); err != nil {
+				t.Error(err)
+			}
+		}
+	})
 }

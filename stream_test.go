@@ -16,6 +16,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/internal/parallel"
 	"github.com/lambdasecrets/secrets/internal/testing/endpoint"
 )
 
@@ -245,5 +246,35 @@ func TestStream_WholeCall(t *testing.T) {
 				t.Errorf("%s, number %d: %t, want %t", results, i, got, want)
 			}
 		})
+	}
+}
+
+// Batches of several share the width, since each may have to be taken apart. Those of one cost no more than one.
+func TestStreamBatches_Width(t *testing.T) {
+	t.Parallel()
+	for batches, want := range map[string]int{"aaa": 32, "aaa b c d": 32, "aaa bb": 16, "aaa bb c": 16} {
+		var refs []secrets.Ref
+		for i, key := range strings.ReplaceAll(batches, " ", "") {
+			refs = append(refs, secrets.Secret(fmt.Sprint(string(key), i)))
+		}
+		of := func(r secrets.Ref) (key, name string) { return r.ID()[:1], r.ID() }
+		fetch := func(ctx context.Context, refs []secrets.Ref, deliver func(int, secrets.Result)) {
+			if got := parallel.WidthOf(ctx); len(refs) > 1 && got != want {
+				t.Errorf("%s: a batch has the width %d, want %d", batches, got, want)
+			}
+			for i := range refs {
+				deliver(i, secrets.Result{Value: secrets.NewValue("v", "")})
+			}
+		}
+		var mu sync.Mutex
+		count := 0
+		secrets.StreamBatches(parallel.WithWidth(t.Context(), 32), refs, func(int, secrets.Result) {
+			mu.Lock()
+			count++
+			mu.Unlock()
+		}, 10, of, fetch)
+		if count != len(refs) {
+			t.Errorf("%s: %d results", batches, count)
+		}
 	}
 }

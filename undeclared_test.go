@@ -180,15 +180,19 @@ func TestUndeclared_CancelledCallersLeaveNothing(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		env := (&script{}).One(t)
+		resolve(t, env, secrets.Secret("b"))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		for i := range 1100 {
+		for i := range 3100 {
 			if _, err := env.Resolve(ctx, secrets.Secret(fmt.Sprintf("s%d", i))); !errors.Is(err, context.Canceled) {
 				t.Fatal(err)
 			}
 		}
-		if n := secrets.Sources(env); n != 1 {
-			t.Errorf("%d sources are kept, want the declared one", n)
+		if n := secrets.Sources(env); n != 2 {
+			t.Errorf("%d sources are kept, want the declared one and the one that was read", n)
+		}
+		if got := resolve(t, env, secrets.Secret("b")); got != "1" {
+			t.Errorf("what was read before is answered by call %s, want 1", got)
 		}
 	})
 }
