@@ -64,9 +64,8 @@ type placed struct {
 	part  part
 }
 
-// NewCache returns a Cache in front of next, with the defaults of its options. Read
-// it with
-// [Cache.Fetch]. A nil next and options with wrong values are errors.
+// NewCache returns a Cache in front of next, with the defaults of its options. Read it
+// with [Cache.Fetch]. A nil next and options with wrong values are errors.
 func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 	cfg := newCacheConfig()
 	for _, o := range opts {
@@ -91,8 +90,7 @@ var _ Provider = (*Cache)(nil)
 
 // Fetch resolves any mixture of references, of several schemes and Regions, with
 // fields, TTLs and stale bounds. Where references share a source, the shortest TTL
-// and stale bound win. It blocks for fetches only, at most until ctx ends (10 s if it
-// has no deadline), and 1 s where an old value can be served.
+// and stale bound win. It waits as [Env.Get] does.
 func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 	r, wants, results := c.fetchRequest(ctx, refs)
 	c.resolveTogether(r)

@@ -15,17 +15,16 @@ type Derived[T any] struct {
 }
 
 // Derive returns a holder for what build makes of a variable's value. Nothing happens
-// until
-// [Derived.Do]. The context that build gets is that of the caller who needs the
+// until [Derived.Do]. The context that build gets is that of the caller who needs the
 // result: it must not be kept in what is built. close, which may be nil, is called
 // once for everything that was built and replaced, when its last user is done.
 //
-// An error of build is logged as secrets.derive. The value is taken out of its text:
-// whole, and each string of a JSON value, as it is, quoted, and escaped for URLs.
+// An error of build is logged as secrets.derive. The log line does not show the value: it
+// is replaced in the error's text, whole and string by string of a JSON value, also where
+// it is quoted or URL-escaped. Strings of less than 4 bytes stay.
 //
 // Where a library asks for the password per connection (pgx.BeforeConnect,
-// driver.Connector), give it
-// [Env.Get] instead: that needs no rebuild.
+// driver.Connector), give it [Env.Get] instead: that needs no rebuild.
 func Derive[T any](env *Env, name string, build func(ctx context.Context, v Value) (T, error),
 	close func(T)) *Derived[T] {
 	if close == nil {
@@ -49,7 +48,7 @@ func Derive[T any](env *Env, name string, build func(ctx context.Context, v Valu
 // tried again after 1 second, doubling to 30. If f says that the credential was
 // refused, as in [Env.Do], Do rebuilds from the newer value and runs f again.
 //
-// Do blocks as [Env.Do] does, and for build and close, but for those not past the
+// Do blocks as [Env.Do] does. It also waits for build and close, but never past the
 // deadline of ctx.
 func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
 	return d.env.do(ctx, d.name, func(v Value, again bool) (Value, error) {

@@ -11,11 +11,11 @@ import (
 )
 
 // MustWarm is [New] and [Env.Warm] for a package variable or main. It panics where a
-// retry cannot help: the environment has errors, or a reference failed permanently, so
-// that a broken deployment is seen at once. It logs secrets.warm before it panics. After
-// a retryable failure (throttling, network) it returns the Env, and [Env.Get] resolves
-// inside the invocation: a panic in init would cost a second init, on every environment,
-// while AWS is busy.
+// retry cannot help: [New] fails, or a reference fails permanently, so that a broken
+// deployment is seen at once. It logs secrets.warm before it panics. After a retryable
+// failure (throttling, network) it returns the Env, and [Env.Get] resolves inside the
+// invocation: a panic would cost every execution environment a second init, while AWS is
+// busy.
 func MustWarm(ctx context.Context, opts ...Option) *Env {
 	e, err := New(opts...)
 	if err != nil {
@@ -109,7 +109,7 @@ func (c *Cache) wantAfterRestore(vars []*variable) {
 	}
 }
 
-// collect returns the failures of vars, whose wants stand in the same order, but for
+// collect returns the failures of vars, whose wants stand in the same order, except
 // optional ones that are absent.
 func collect(wants []*want, vars []*variable) (errs []*ResolveError) {
 	for i, v := range vars {
@@ -125,11 +125,12 @@ func collect(wants []*want, vars []*variable) (errs []*ResolveError) {
 	return errs
 }
 
-// Get returns the value of a variable. It returns at once, without a lock or an
-// allocation, while the value is fresh, and blocks for a refresh otherwise: with an old
-// value in hand for 1 second (2, then 4, after waits that brought nothing), else until
-// ctx ends, less a reserve of 250 ms or a quarter (10 s if ctx has no deadline). See the
-// package documentation for what it returns when the refresh fails.
+// Get returns the value of a variable. While the value is fresh it returns at once,
+// without a lock or an allocation. Otherwise it blocks for a refresh. With an old value it
+// waits 1 second (2, then 4, if such waits brought nothing). Without one it waits until
+// 250 ms before the deadline of ctx (a quarter of the time left if that is less): this is
+// the reserve. Without a deadline it waits 10 s. See the package documentation for what it
+// returns when the refresh fails.
 //
 // The error is a [*ResolveError]; [ErrNotReference] if the variable is not set, or holds
 // no reference and was not declared by [WithVars].
@@ -205,7 +206,7 @@ func (e *Env) Resolve(ctx context.Context, ref Ref) (Value, error) {
 
 // Refresh fetches the named variables now, or everything if none is named, whatever their
 // age, by a call that begins after Refresh did, and waits for it until ctx ends, less the
-// reserve. What cannot change (ciphertext, pinned versions) is skipped. On failure it
+// reserve. What cannot change (ciphertext, a pinned version) is skipped. On failure it
 // returns the error and keeps the value.
 func (e *Env) Refresh(ctx context.Context, names ...string) error {
 	c := e.cache
@@ -254,11 +255,11 @@ func (c *Cache) wantKept(r *request) (wants []*want) {
 	return wants
 }
 
-// RevealAll returns the whole environment as plaintext, for configuration libraries that
-// read a map: every variable that holds a reference or was declared or named in code with
-// its value, every other as it is, unless it is the bare ARN of a parameter or secret, or
-// a bare ciphertext: that has to be declared. An optional reference that is absent is
-// left out. On any other failure the map is nil and the error tells everything.
+// RevealAll returns all variables as plaintext, for configuration libraries that read a
+// map. A variable that holds a reference, or is declared or named in code, has its value.
+// Others are unchanged, but the bare ARN of a parameter or secret, or a bare ciphertext,
+// is an error: declare it. An optional reference that is absent is left out. On any other
+// failure the map is nil and the error tells everything.
 //
 // The map is the caller's. What copies it into the process environment hands it to every
 // child process.

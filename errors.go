@@ -59,8 +59,8 @@ type ResolveError struct {
 	Variable string // the environment variable, or "" where a reference was resolved without one
 	Ref      Ref    // the reference as it was written
 
-	// Operation is the AWS operation that failed, as "ssm:GetParameters", or "". Where
-	// the credentials could not be had it is the operation that was to bring them, as
+	// Operation is the AWS operation that failed, as "ssm:GetParameters", or "". If the
+	// credentials could not be fetched, it is the call that fetches them, as
 	// "sts:AssumeRole".
 	Operation string
 	Code      string // AWS's error code, or ""
@@ -219,7 +219,7 @@ func (f *failures) Unwrap() []error {
 
 // Retryable reports whether a retry can help: whether every failure in err is
 // retryable. It looks through wrapped and joined errors, those of [Env.Warm] among
-// them. An error that is not of this package counts as permanent, but for those of a
+// them. An error that is not of this package counts as permanent, except those of a
 // context.
 func Retryable(err error) bool {
 	switch e := err.(type) {
@@ -267,7 +267,7 @@ func safeError(operation string, ref Ref, apiErr *awserr.Error) *ResolveError {
 // providerError makes an error of a Provider that is not ours fit into the same frame.
 // Its kind is the Err… variable that it wraps, a retryable one if it wraps several;
 // else that of AWS's code; else it is retryable. An AWS SDK error is copied as awsError
-// does; others stay in the chain, unprinted but for Detail.
+// does; others stay in the chain, and only Detail prints them.
 func providerError(ref Ref, err error) *ResolveError {
 	var e *ResolveError
 	if errors.As(err, &e) {

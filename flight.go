@@ -112,7 +112,7 @@ func (c *Cache) startLocked(r *request, wants []*want, now clock.Moment) {
 		round := &round{cache: c, seq: c.seq, at: now, began: time.Now(), draw: jitter.Draw(),
 			retry: wants[0].answered, renews: r.mode >= renewing}
 		// Values of the caller's context (spans, the width) go along; its end does
-		// not, for others may wait for the same result.
+		// not, because others may wait for the same result.
 		var ctx context.Context
 		ctx, round.cancel = context.WithCancel(context.WithoutCancel(r.ctx))
 		if r.mode >= renewing {

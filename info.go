@@ -9,10 +9,12 @@ import (
 	"github.com/lambdasecrets/secrets/internal/clock"
 )
 
-// RefInfo tells an audit where a variable's value came from.
+// RefInfo tells an audit where a variable's value came from. The Ref of a variable that
+// [WithVars] declares prints its length only, unless it is an ARN, and is then not == to
+// one that is parsed.
 type RefInfo struct {
 	Variable  string        // or "" for a reference built in code
-	Ref       Ref           // as written; one of WithVars prints its length, and equals no other
+	Ref       Ref           // as written
 	ARN       string        // of the parameter, secret or KMS key, where the backend says
 	Region    string        // the second Region that Ref states, if the value came from there
 	Version   string        // see Value.Version

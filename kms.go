@@ -36,7 +36,7 @@ func newKMS(b backendConfig, optFns ...func(*kms.Options)) Provider {
 	return &streamer{p.stream}
 }
 
-// stream makes a call per ciphertext, for KMS has no batch operation. Its quota is 10,000 a
+// stream makes a call per ciphertext, because KMS has no batch operation. Its quota is 10,000 a
 // second and more, so that no fleet has to save them.
 func (p *kmsProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 	deliverEach(ctx, refs, deliver, p.fetch)

@@ -73,8 +73,9 @@ func (c *cacheConfig) duration(name string, d time.Duration, to *time.Duration) 
 
 // WithTTL sets how long a fetched value is used before a read refreshes it. The default
 // is 5 minutes; a reference's ?ttl= wins over it. 0 fetches on every read (concurrent
-// ones share a call). Each round of fetches takes 90 to 100 % of it, the first one 10 to
-// 100 %, so that environments that started together do not refresh together.
+// ones share a call). The lifetime of what one round fetched is drawn: 90 to 100 % of the
+// TTL, or 10 to 100 % after a start or a freeze longer than the TTL. So execution
+// environments that start together do not refresh together.
 func WithTTL(d time.Duration) CacheOption {
 	return cacheOption(func(c *cacheConfig) { c.duration("WithTTL", d, &c.ttl) })
 }
@@ -107,9 +108,9 @@ func WithLogger(l *slog.Logger) CacheOption {
 // cached read calls it.
 type Clock func() (wall time.Time, mono time.Duration)
 
-// WithClock sets the clock that ages are measured by, for tests that move time. Waits and
-// backoff run on real timers (or those of a testing/synctest bubble). The default reads
-// both from [time.Now].
+// WithClock sets the clock that ages are measured by, for tests that move time. Waits use
+// real timers, or those of testing/synctest. The default reads both times from
+// [time.Now].
 func WithClock(clock Clock) CacheOption {
 	return cacheOption(func(c *cacheConfig) {
 		if clock == nil {
@@ -149,8 +150,8 @@ func (c *cacheConfig) logger() *slog.Logger {
 // with its time limit, Retryer, endpoint, credentials) is used; where it leaves the SDK's
 // defaults, connections get 1 second, attempts 2 seconds, and only broken connections and
 // garbled answers are retried at once, since [Cache] paces the other retries.
-// RetryMaxAttempts and RetryMode have no effect: the environment sets them too. No HTTP
-// client follows redirects, and every answer is bounded.
+// RetryMaxAttempts and RetryMode are ignored, because environment variables can also set
+// them. No HTTP client follows redirects, and every answer is bounded.
 func WithAWSConfig(cfg aws.Config) Option {
 	return option(func(c *config) { c.aws = &cfg })
 }
@@ -207,10 +208,10 @@ func WithRef(name string, ref Ref) Option {
 }
 
 // WithLocalValues makes the Env use these values (variable to plaintext) instead of AWS,
-// for work on a laptop and in tests: no client is built, and a reference without a value
-// here is an error of [New]. It is refused where AWS_LAMBDA_FUNCTION_NAME is set, unless
-// AWS_SAM_LOCAL=true says that it is sam local: a production function must not run on a
-// developer's values.
+// for work on a laptop and in tests. The names need not be in the environment. No client
+// is built, and a reference without a value here is an error of [New]. It is refused where
+// AWS_LAMBDA_FUNCTION_NAME is set, unless AWS_SAM_LOCAL=true says that it is sam local: a
+// production function must not run on a developer's values.
 func WithLocalValues(values map[string]string) Option {
 	return option(func(c *config) { c.local = copied(values) })
 }
@@ -246,8 +247,8 @@ func WithBatchGetSecretValue() Option {
 	return option(func(c *config) { c.backend.batch = true })
 }
 
-// WithKMSKeys pins the keys: a kms:// value is refused unless the key that KMS says it
-// used is one of these ARNs. Without it, whoever can set the environment can make the
+// WithKMSKeys restricts the keys: a kms:// value is refused unless the key that KMS says
+// it used is one of these ARNs. Without it, whoever can set the environment can make the
 // function accept a ciphertext under a key of their own. List both keys during a manual
 // rotation.
 func WithKMSKeys(arns ...string) Option {
@@ -265,11 +266,11 @@ func WithKMSKeys(arns ...string) Option {
 	})
 }
 
-// WithEncryptionContext pins a variable: it must hold a KMS ciphertext, which is
+// WithEncryptionContext binds a variable: it must hold a KMS ciphertext, which is
 // decrypted with exactly this encryption context and no other. A literal, or a reference
 // of another scheme, is refused, and so is one that states another context. With a
 // context of its own for each variable, whoever can set the environment cannot swap the
-// ciphertexts of two variables. To pin the scheme alone, declare the variable by
+// ciphertexts of two variables. To require only the scheme, declare the variable by
 // [WithVars], which reads whole references of its scheme too.
 func WithEncryptionContext(name string, pairs map[string]string) Option {
 	pairs = copied(pairs)
@@ -283,9 +284,9 @@ func WithEncryptionContext(name string, pairs map[string]string) Option {
 
 // WithRole reads the value of a variable with a role, given by its ARN, as ?role= in the
 // reference does, for those who want no ARN in the environment. A reference that states
-// another role is refused. The function's own role needs sts:AssumeRole on it, and its
-// trust policy must name that one. The role is assumed once for all the variables that
-// are read with it.
+// another role is refused. The function's role needs sts:AssumeRole on the role ARN. The
+// trust policy of that role must name the function's role. The role is assumed once for
+// all variables that are read with it.
 func WithRole(name, arn string) Option {
 	return option(func(c *config) {
 		had, ok := c.roles[name]
@@ -296,10 +297,10 @@ func WithRole(name, arn string) Option {
 	})
 }
 
-// WithCheck adds a function that may refuse references, by variable and reference, before
-// any call: to allow only named variables, paths or Regions. [New] calls it for every
-// variable without a local value, [Env.Resolve] with an empty name. Its error is shown as
-// the reason.
+// WithCheck adds a function that refuses a reference by returning an error, before any
+// call to AWS: to allow only some variables, paths or Regions. [New] calls it for every
+// reference that has no local value, with the variable's name; [Env.Resolve] calls it with
+// an empty name. The error of New or Resolve quotes f's error.
 func WithCheck(f func(name string, r Ref) error) Option {
 	return option(func(c *config) {
 		if f == nil {

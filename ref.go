@@ -22,7 +22,7 @@ const (
 // A Ref says where a plaintext is: a KMS ciphertext, a parameter, a secret; in which
 // Region, at which version or stage, which part of it, and how fresh and how optional it
 // has to be. It is an immutable, comparable, canonical handle: references that mean the
-// same are ==, but for literals, which are equal to their copies only.
+// same are ==, except literals, which are equal to their copies only.
 //
 // Make one with [ParseRef], or from untrusted text with [SSMParameter], [Secret] and
 // [Ciphertext], which parse no options. An invalid Ref carries its error until it is
@@ -97,9 +97,9 @@ func Secret(id string) Ref { return makeRef(refsyntax.Secret(id)) }
 func Ciphertext(blob []byte) Ref { return makeRef(refsyntax.Ciphertext(blob)) }
 
 // With returns r with one thing set: an option by its key as docs/references.md lists
-// them, stage or version also of a parameter, whose label the stage is, "field", or
-// "text". The value is taken as it is, without percent-decoding; ttl and stale as "30s",
-// optional as "true".
+// them, "field" or "text". The keys stage and version also work for a parameter; its label
+// is the stage. The value is taken as it is, without percent-decoding; ttl and stale as
+// "30s", optional as "true".
 //
 // With "text" the value is a text made of parts of r, in which {{#field}} stands for a
 // field and {{}} for the whole value:

@@ -56,9 +56,9 @@ func (c *config) isRejected(err error) bool {
 
 // Do runs f with the value of a variable. If f says that the credential was refused,
 // by [Rejected] or [WithRejected], Do looks for another plaintext and runs f again
-// with it: a newer one that the cache has meanwhile; else, for a secret without a
-// stated stage, the one under AWSPENDING, because a single-user rotation changes the
-// database before it moves AWSCURRENT; else the current one. It fetches each of these
+// with it. It takes a newer one that the cache has. Else, for a secret without a stated
+// stage, it fetches AWSPENDING, because a single-user rotation changes the database
+// before it moves AWSCURRENT. Else it fetches the current one. It fetches each of these
 // once for all callers that were refused. A pending value that works is kept for
 // everybody. If there is nothing else, Do returns f's own error.
 //

@@ -27,7 +27,10 @@
 //	sm://prod/db               a secret, by name or ARN; also secretsmanager://
 //	sm://prod/db#password      one field of a JSON value; #a.b.0 and #/a/b/0 go deeper
 //
-// Options stand before the field; docs/references.md lists all:
+// Options stand before the field; docs/references.md lists all. A stage is a label on one
+// version of a secret: AWSCURRENT, AWSPREVIOUS, or AWSPENDING while a rotation goes on. If
+// an optional value is absent, [Env.Warm] does not fail, and [Env.Get] returns
+// [ErrNotFound].
 //
 //	sm://prod/db?ttl=30s&optional#password      fresh for 30 s; it may be absent
 //	sm://prod/db?stage=AWSPREVIOUS              the version before the current one
@@ -46,7 +49,9 @@
 // [WithVars] declares a variable that holds a bare ciphertext, name or ARN. A malformed
 // reference makes [New] fail, and so does a reference of another tool for the same
 // stores. [Env.Get] of a plain variable returns [ErrNotReference]. A literal is a
-// variable whose text is the value, such as literal://sm://is/a/password.
+// variable whose text is the value, such as literal://sm://is/a/password. The glossary
+// defines the other terms:
+// https://github.com/lambdasecrets/secrets/blob/main/docs/glossary.md
 //
 // # Reading
 //
@@ -68,8 +73,9 @@
 // (stated) version never change, so the package does not fetch them again.
 //
 // While a refresh fails, callers get the old value, and [Value.Stale] reports it. The
-// stale bound limits its age while AWS does not answer ([WithMaxStale], 24 hours). The
-// grace is how long it outlives a denial or a deletion ([WithGrace], 5 minutes).
+// stale bound limits its age while refreshes fail for a retryable reason ([WithMaxStale],
+// 24 hours). The grace is how long it outlives a denial or a deletion ([WithGrace], 5
+// minutes).
 //
 // # Providers
 //
@@ -126,7 +132,7 @@ type Result struct {
 // A ProviderFunc is a [Provider] that fetches one reference at a time, up to 32 at once.
 type ProviderFunc func(ctx context.Context, ref Ref) (Value, error)
 
-// Fetch calls f for every ref, up to 32 at once (fewer in a small function), and waits for
+// Fetch calls f for every ref, up to 32 at once (fewer with little memory), and waits for
 // all of them.
 func (f ProviderFunc) Fetch(ctx context.Context, refs []Ref) []Result {
 	return streamFunc(f.stream).collect(ctx, refs)

@@ -43,10 +43,10 @@ type ssmActions struct {
 
 // NewSSM returns a [Provider] for ssm:// references: GetParameters in tens, all tens
 // at once; GetParameter for a lone name; GetParametersByPath for a tree of up to
-// 1,000 parameters and 4 MiB. It always asks for decryption. A batch that is refused
-// because of one name is taken apart; a tree is not, for AWS fails it as a whole
-// where one of its parameters cannot be decrypted. A role that allows only one of
-// GetParameter and GetParameters will do.
+// 1,000 parameters and 4 MiB. It always asks for decryption. If AWS refuses a batch
+// because of one name, the others are still fetched. A tree fails as a whole if one of
+// its parameters cannot be decrypted. A role that allows only one of GetParameter and
+// GetParameters will do.
 func NewSSM(cfg aws.Config, optFns ...func(*ssm.Options)) Provider {
 	return newSSM(ownConfig(cfg), optFns...)
 }
@@ -216,8 +216,8 @@ func (p *ssmProvider) either(ctx context.Context, ref Ref) Result {
 	return results[0]
 }
 
-// remember notes that both actions deny ref. The notes are bounded, for a program
-// that resolves whatever names it is given; to forget them costs a call per name.
+// remember notes that both actions deny ref. The notes are bounded, because a program
+// may resolve whatever names it is given; to forget them costs a call per name.
 func (a *ssmActions) remember(ref Ref) {
 	const most = 1000
 	if a.denials.Add(1)%most == 0 {

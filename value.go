@@ -25,8 +25,8 @@ const redacted = "[REDACTED]"
 // whose names begin with Reveal (and [Env.RevealAll]): grep Reveal is the audit.
 // Everything else, fmt with every verb, JSON, XML, text, log/slog, prints [REDACTED];
 // where Go may not call methods (a Value in an unexported field) it prints an address.
-// Comparing Values with ==, using them as map keys and encoding them with gob do not
-// compile or fail; use [Value.Equal].
+// Code that compares Values with ==, or uses them as map keys, does not compile; use
+// [Value.Equal]. Encoding with gob fails.
 //
 // A Value is immutable and safe for concurrent use. It costs two words; copy it freely,
 // but do not keep it: ask [Env.Get] again, which is cheap, and follow rotation. The zero

@@ -53,8 +53,8 @@ type Scope struct{ Partition, Region, Account string }
 // order. Ids are what the request says: names, paths, ARNs; for KMS a key ID or key ARN.
 // No id, or an alias (which stands for a key not known here), means any key. KMS keys
 // that Parameter Store and Secrets Manager decrypt with are not known from a request: see
-// [Scope.ParameterKey] and [Scope.SecretKey]. An action that is not in the table needs
-// nothing.
+// [Scope.ParameterKey] and [Scope.SecretKey]. An action that is not in the switch
+// below needs nothing.
 func (s Scope) Needs(action string, ids ...string) []Need {
 	var needs []Need
 	add := func(action, resource string) {
