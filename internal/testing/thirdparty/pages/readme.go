@@ -107,6 +107,8 @@ func recipeDenied(ctx context.Context, env *secrets.Env) error {
 		slog.Error("read DB_PASSWORD", "error", secrets.Detail(err)) // the action and the resource to allow
 	case secrets.Retryable(err):
 		slog.Warn("read DB_PASSWORD", "error", err) // another try may succeed
+	case err != nil: // not found, for instance
+		slog.Error("read DB_PASSWORD", "error", secrets.Detail(err))
 	}
 	// endregion
 	return err
