@@ -61,7 +61,7 @@ func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
 	})
 }
 
-// Close closes what was built: at once, or when the last Do that uses it is done, for
-// which it does not wait. A later Do builds anew, and so does one that runs if its
-// credential is refused then.
+// Close closes what was built: at once, or when the last Do that uses it is done. It does
+// not wait for that. A later Do builds anew, and so does a running one whose credential
+// is refused after Close.
 func (d *Derived[T]) Close() { d.holder.Close() }

@@ -1,9 +1,10 @@
 // Command policy prints the least IAM policy with which a function can resolve the references in its environment.
 //
-//	go run ./examples/policy -region eu-west-1 -account 123456789012 < function.env
-//	aws lambda get-function-configuration --function-name orders | go run ./examples/policy
-//	go run ./examples/policy -vars kms:SIGNING_KEY -strict template.json
-//	terraform output -json | go run ./examples/policy
+//	go run github.com/lambdasecrets/secrets/examples/policy -region eu-west-1 -account 123456789012 < function.env
+//	aws lambda get-function-configuration --function-name orders | \
+//	    go run github.com/lambdasecrets/secrets/examples/policy
+//	go run github.com/lambdasecrets/secrets/examples/policy -vars kms:SIGNING_KEY -strict template.json
+//	terraform output -json | go run github.com/lambdasecrets/secrets/examples/policy
 //
 // It reads NAME=value lines, a function's configuration, a synthesized CloudFormation template (SAM, CDK), a task
 // definition, the env JSON of sam local, Terraform's outputs or plan, or a JSON object of variables, from a file or

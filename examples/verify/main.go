@@ -1,8 +1,10 @@
 // Command verify tells before a deployment whether the references of a function's environment are right. It reads what
 // examples/policy reads, asks AWS with the credentials of whoever runs it, and fetches no plaintext:
 //
-//	aws lambda get-function-configuration --function-name orders | go run ./examples/verify
-//	go run ./examples/verify -role arn:aws:iam::123456789012:role/orders -json template.json
+//	aws lambda get-function-configuration --function-name orders | \
+//	    go run github.com/lambdasecrets/secrets/examples/verify
+//	go run github.com/lambdasecrets/secrets/examples/verify -role arn:aws:iam::123456789012:role/orders \
+//	    -json template.json
 //
 // Of each variable it says whether what it refers to exists (ssm:DescribeParameters, secretsmanager:DescribeSecret),
 // has the version or stage (secretsmanager:ListSecretVersionIds), may be read by the function's role

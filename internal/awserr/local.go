@@ -82,8 +82,7 @@ var phrases = [...]struct {
 
 // Config makes an Error of a configuration that does not load. The files are those that
 // were read, or "". Nothing was called, and the next try would read the same: it is
-// permanent, but for a context that ended and for what this process lacks at the
-// moment.
+// permanent, except an ended context and what this process lacks at the moment.
 func Config(err error, files string) *Error {
 	e := &Error{Reason: NotLoaded, Class: Configuration, local: reachable(err)}
 	// The whole text: the innermost words alone do not say which setting named the

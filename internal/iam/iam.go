@@ -115,7 +115,7 @@ func (s Scope) keyThrough(service, key, name, value string) Need {
 }
 
 // ParameterARN is the ARN of a parameter given by name or path, with or without selector.
-// An ARN stays as it is but for its selector. The names a and /a share one ARN. Public
+// An ARN loses only its selector. The names a and /a share one ARN. Public
 // parameters (/aws/service/…) belong to no account.
 func (s Scope) ParameterARN(name string) string {
 	if arn.Is(name) {
