@@ -542,9 +542,9 @@ func (c *Cache) deliver(t *try, res Result) {
 	if t.entry.try == t {
 		t.entry.try = nil
 	}
-	news := true
+	var news bool
 	if o.gen != nil {
-		c.installLocked(t, o.gen)
+		news = c.installLocked(t, o.gen)
 	} else {
 		news = c.bookFailureLocked(t, o, now)
 	}
@@ -607,8 +607,9 @@ func (e *entry) generation(res Result, at clock.Moment) *generation {
 // known.
 
 // installLocked makes g the value of t's source, unless a later try has brought one,
-// or a permanent failure.
-func (c *Cache) installLocked(t *try, g *generation) {
+// or a permanent failure: that was news to those who wait when it was booked, and those
+// who came since wait for another.
+func (c *Cache) installLocked(t *try, g *generation) (news bool) {
 	e := t.entry
 	// Even a value that is too late to be served says that its neighbours could be
 	// answered.
@@ -616,7 +617,7 @@ func (c *Cache) installLocked(t *try, g *generation) {
 	t.call.setApart()
 	e.answered = max(e.answered, t.seq())
 	if t.seq() <= e.booked {
-		return
+		return false
 	}
 	g.seq = t.seq()
 	c.setLocked(e, g, t.round.draw)
@@ -628,6 +629,7 @@ func (c *Cache) installLocked(t *try, g *generation) {
 	for _, w := range e.waiting {
 		w.brought, w.broughtAt = g, time.Now()
 	}
+	return true
 }
 
 // Environments that start together would also refresh together, again and again: the
@@ -673,9 +675,9 @@ func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news boo
 	e := t.entry
 	switch {
 	case t.seq() <= e.booked:
-		return true // a later try knows better
+		return false // a later try knows better
 	case e.failure.spoken() && t.seq() < e.failure.seq:
-		return true // likewise; a caller who waited for a later one in vain does not
+		return false // likewise; a caller who waited for a later one in vain does not
 	case o.givenUp && t.round.cancelled:
 		c.bookUnansweredLocked(t, o)
 		return false
