@@ -17,7 +17,7 @@ type Growth struct {
 func grow(ctx context.Context, g Growth, n int) (Sample, error) {
 	var took time.Duration
 	operations := 0
-	for ; took < 30*time.Millisecond || operations < 2; operations++ {
+	for ; took < 30*time.Millisecond; operations++ {
 		operation, err := g.Prepare(ctx, n)
 		if err != nil {
 			return Sample{}, err
