@@ -365,11 +365,12 @@ func (w *want) resultOf(v *variable) (Value, error) {
 	return w.show(s, v.name, v.ref)
 }
 
-// show returns what is in a slot of the generation, or why there is nothing.
+// show returns what is in a slot of the generation, or why there is nothing. The value
+// is stale for this caller, whose bounds may be tighter than those of others.
 func (w *want) show(s slot, variable string, ref Ref) (Value, error) {
 	err := s.err
 	if w.gen == nil {
-		err = w.err
+		err = w.err // a settled want has one of both
 	}
 	if err != nil {
 		return Value{}, err.forVariable(variable, ref)

@@ -58,14 +58,16 @@ func drive() error {
 	flag.StringVar(&d.filter, "how", "", "only these contenders, separated by commas")
 	only := flag.String("only", "", "what to measure")
 	flag.BoolVar(&d.quick, "quick", false, "measure the most telling part, in some five minutes")
+	flag.DurationVar(&d.effort, "effort", 0, "of each sample of cached reads, twice (default 1s, or 200ms with -quick)")
 	flag.IntVar(&d.rounds, "rounds", 0, "samples of each (default 15, or 7 with -quick)")
 	latency := flag.Duration("latency", 20*time.Millisecond, "of each call")
 	flag.Parse()
 	*only = cmp.Or(*only, "cold,cached,refresh,size,instructions,growth,start,first,width")
-	d.rounds, d.effort = cmp.Or(d.rounds, 15), time.Second
 	if d.quick {
-		*only, d.rounds, d.effort = "cold,cached,first,size,instructions,growth", min(d.rounds, 7), time.Second/5
+		*only = "cold,cached,first,size,instructions,growth"
+		d.rounds, d.effort = cmp.Or(d.rounds, 7), cmp.Or(d.effort, 200*time.Millisecond)
 	}
+	d.rounds, d.effort = cmp.Or(d.rounds, 15), cmp.Or(d.effort, time.Second)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	dir, err := os.MkdirTemp("", "benchmarks")
@@ -98,7 +100,17 @@ func drive() error {
 		d.rounds,
 	)
 	for _, part := range strings.Split(*only, ",") {
-		measure := map[string]func(context.Context) error{"cold": d.cold, "cached": d.cached, "refresh": d.refresh, "size": d.size, "instructions": d.instructions, "growth": d.growth, "start": d.start, "first": d.first, "width": d.width}[part]
+		measure := map[string]func(context.Context) error{
+			"cold":         d.cold,
+			"cached":       d.cached,
+			"refresh":      d.refresh,
+			"size":         d.size,
+			"instructions": d.instructions,
+			"growth":       d.growth,
+			"start":        d.start,
+			"first":        d.first,
+			"width":        d.width,
+		}[part]
 		if measure == nil {
 			return fmt.Errorf("cannot measure %q", part)
 		}
