@@ -1,10 +1,44 @@
 package performance
 
 import (
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
+
+const (
+	page    = "../../../docs/performance.md"
+	samples = "../../../docs/performance.json"
+)
+
+// The tables of the page are those of the samples: .ci/bench -write rewrites both.
+func TestPage_TablesAreMadeFromTheSamples(t *testing.T) {
+	t.Parallel()
+	r, err := Read(samples)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := r.Page(string(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want != string(text) {
+		t.Error("docs/performance.md has other tables than docs/performance.json")
+	}
+	for name, table := range tables {
+		if !strings.Contains(want, "<!-- table "+name+" -->") {
+			t.Errorf("the page lacks the table %q", name)
+		}
+		if strings.Count(table.text(r), "\n") < 3 {
+			t.Errorf("the samples lack the table %q", name)
+		}
+	}
+}
 
 func TestReport_Parse(t *testing.T) {
 	t.Parallel()
