@@ -170,9 +170,11 @@ func Suspicions(failures ...string) (steps []string) {
 // DrawLife is the share of the TTL that a generation lives.
 var DrawLife = drawLife
 
-// Sources returns how many sources the cache of an Env knows.
-func Sources(e *Env) int {
-	e.cache.mu.Lock()
-	defer e.cache.mu.Unlock()
-	return len(e.cache.entries)
+// Sources returns how many sources the cache of an Env knows, and SourcesOf how many a Cache does.
+func Sources(e *Env) int { return SourcesOf(e.cache) }
+
+func SourcesOf(c *Cache) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return len(c.entries)
 }

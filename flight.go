@@ -551,6 +551,7 @@ func (c *Cache) deliver(t *try, res Result) {
 	c.releaseHeldLocked(t, o, now)
 	c.wakeLocked(t.entry, news)
 	c.keepLocked(t.entry)
+	c.forgetLocked(t.entry) // those who gave up before the whole round did could not
 	if t.waiters > 0 {
 		c.unwaitLocked(t.round)
 	}

@@ -243,3 +243,45 @@ func TestUndeclared_RefreshedAreNotEvicted(t *testing.T) {
 		}
 	})
 }
+
+// Nor do callers of several who leave while they are fetched.
+func TestUndeclared_CancelledFetchLeavesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Hang()
+		cache, err := secrets.NewCache(p, secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan []secrets.Result)
+		go func() { done <- cache.Fetch(ctx, []secrets.Ref{secrets.Secret("x"), secrets.Secret("y")}) }()
+		synctest.Wait()
+		cancel()
+		<-done
+		synctest.Wait()
+		if n := secrets.SourcesOf(cache); n != 0 {
+			t.Errorf("%d sources are kept, want none", n)
+		}
+	})
+}
+
+// What is due and was not declared leaves with others of its scheme, Region and role alone.
+func TestUndeclared_LeavesWithItsGroup(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, nil, secrets.WithTTL(ttl))
+		refs := []secrets.Ref{secrets.Secret("x"), secrets.Secret("y"), secrets.SSMParameter("/z")}
+		for _, ref := range refs {
+			resolve(t, env, ref)
+		}
+		time.Sleep(ttl)
+		p.Reset()
+		resolve(t, env, refs[0])
+		if got := calls(p); got != "x y" {
+			t.Errorf("calls for %s, want x y", got)
+		}
+	})
+}
