@@ -1110,3 +1110,29 @@ func TestGet_LongestSilenceCounts(t *testing.T) {
 		}
 	})
 }
+
+// A shorter silence than the one that is known changes nothing, but it is counted.
+func TestGet_ShorterSilenceChangesNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Hang()
+		env := p.One(t)
+		within := func(d time.Duration) <-chan got {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			t.Cleanup(cancel)
+			return read(ctx, env, "A")
+		}
+		longer := within(2250 * time.Millisecond)
+		time.Sleep(600 * time.Millisecond)
+		shorter := within(1750 * time.Millisecond)
+		<-longer
+		<-shorter
+		if n := env.Stats().Failures[secrets.ErrUnavailable.Error()]; n != 2 {
+			t.Errorf("%d failures, want 2", n)
+		}
+		if g := <-within(2 * time.Second); g.Err == nil || g.Took != 0 {
+			t.Errorf("%+v, want the failure at once: 2 s less 250 ms were too short before", g)
+		}
+	})
+}

@@ -1287,3 +1287,134 @@ func TestFlight_PauseOutlastsOneOfTwo(t *testing.T) {
 		}
 	})
 }
+
+// recording is a provider that notes the names of each call, and fails calls as a whole that fails says.
+type recording struct {
+	mu    sync.Mutex
+	asked []string
+	fails func(call int, names string) bool
+}
+
+func (p *recording) Fetch(_ context.Context, refs []secrets.Ref) []secrets.Result {
+	time.Sleep(time.Duration(len(refs)) * time.Millisecond) // calls of one round have an order
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var ids []string
+	for _, r := range refs {
+		ids = append(ids, r.ID())
+	}
+	slices.Sort(ids)
+	names := strings.Join(ids, " ")
+	p.asked = append(p.asked, names)
+	results := make([]secrets.Result, len(refs))
+	for i := range results {
+		if p.fails(len(p.asked), names) {
+			results[i].Err = errOdd
+		} else {
+			results[i].Value = secrets.NewValue("v", "")
+		}
+	}
+	return results
+}
+
+// A name that failed alone while another was answered is asked alone from then on. One that failed alone in an outage
+// may leave with others when that is over.
+func TestBatch_WhoFailedAloneLeavesAlone(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name  string
+		fails func(call int, names string) bool
+		calls []string
+	}{
+		{"a bad name is probed first", func(_ int, names string) bool { return strings.Contains(names, "a") }, []string{"a b c d", "a b c d", "a", "b", "a", "c d"}},
+		{"an outage ends with a probe", func(call int, _ string) bool { return call < 7 },
+			[]string{"a b c d", "a b c d", "a", "b", "a b c d", "a b c d", "c", "a b d"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &recording{fails: test.fails}
+				env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithEnviron(
+					map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c", "D": "sm://d"}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				env.Snapshot(t.Context())
+				asked := p.asked[:min(len(p.asked), len(test.calls))]
+				if !slices.Equal(asked, test.calls) {
+					t.Errorf("calls for %q, want %q", asked, test.calls)
+				}
+			})
+		})
+	}
+}
+
+// What was taken along and is cancelled with its call is not waited for any longer.
+func TestBatch_CancelledWithWhatItTookAlong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		mustGet(t, env, "B")
+		time.Sleep(ttl)
+		p.Hang()
+		if g := <-read(t.Context(), env, "A"); g.Text != "a-1" || !g.Stale || g.Took != 950*time.Millisecond {
+			t.Errorf("%+v, want the old value after 950ms", g)
+		}
+	})
+}
+
+// A result that nobody waits for any more ends nothing: its neighbours in the round are still waited for.
+func TestFlight_LateResultEndsNoOther(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var fails atomic.Bool
+		var calls atomic.Int32
+		fails.Store(true)
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if fails.Load() {
+				return secrets.Value{}, errThrottled
+			}
+			calls.Add(1)
+			if ref.ID() == "a" {
+				time.Sleep(200 * time.Millisecond)
+				return secrets.NewValue("a", ""), nil
+			}
+			return secrets.NewValue("b", ""), pause(ctx, 400*time.Millisecond)
+		})
+		env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()),
+			secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		leaves, stays := read(ctx, env, "A"), read(t.Context(), env, "B")
+		synctest.Wait()
+		fails.Store(false)
+		for calls.Load() < 2 { // they leave together, after the pause
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		<-leaves
+		if g := <-stays; g.Text != "b" || g.Err != nil || calls.Load() != 2 {
+			t.Errorf("%+v after %d calls, want 2", g, calls.Load())
+		}
+	})
+}
+
+// A short Refresh of what was never fetched learns little, and turns nobody away.
+func TestRefresh_ShortWaitSaysLittle(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Hang()
+		env := p.One(t)
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		defer cancel()
+		if err := env.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) || failureOf(env, "A") != nil {
+			t.Errorf("%v, remembered %v", err, failureOf(env, "A"))
+		}
+	})
+}
