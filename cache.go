@@ -108,7 +108,8 @@ func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 // at the end, as Fetch does: each is delivered in the moment that it was judged.
 func (c *Cache) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 	r, wants, results := c.fetchRequest(ctx, refs)
-	// Fields of one secret share a want, and each has a place of its own in refs.
+	// Fields of one secret share a want, and each has a place of its own in refs: what
+	// one want brings is delivered as often as it was asked for.
 	places := map[*want][]int{}
 	for i, w := range wants {
 		if w == nil {
@@ -238,7 +239,8 @@ func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 	e.optional = ref.optional() && (e.optional || len(e.names) == 0)
 	e.names = append(e.names, name)
 	if p := ref.part(); p != (part{}) {
-		// Variables of the same field share a slot; place 0 is the whole value's.
+		// Variables of the same field share a slot, so that each is parsed once; place 0
+		// is the whole value's.
 		if place = c.places[placed{e, p}]; place == 0 {
 			e.parts = append(e.parts, p)
 			place = len(e.parts)

@@ -160,7 +160,8 @@ func run(t *testing.T, a attack, client string) {
 		peak>>20, detail)
 	for _, r := range results {
 		d := secrets.Detail(r.Err)
-		cut := strings.Contains(d, "no answer in time") // a busy machine may not read so much in an attempt's time
+		// A busy machine may not read so much in an attempt's time, or loses a connection in the middle of it.
+		cut := strings.Contains(d, "no answer in time") || strings.Contains(d, "the answer was cut short")
 		if r.Err == nil || strings.Contains(d, canary) || !strings.Contains(d, a.detail) && !cut {
 			t.Errorf("%s, %s: error %q does not say %q", a.name, client, d, a.detail)
 		}
