@@ -497,3 +497,15 @@ func TestCache_StreamsWhatNeedsNoCall(t *testing.T) {
 		t.Errorf("%+v", results)
 	}
 }
+
+// A value may have 4 MiB, and not a byte more.
+func TestCache_LargestValue(t *testing.T) {
+	t.Parallel()
+	for size, want := range map[int]error{4 << 20: nil, 4<<20 + 1: secrets.ErrInvalidReference} {
+		p := &script{}
+		p.Set(0, func(context.Context, int, string) (string, error) { return strings.Repeat("x", size), nil })
+		if _, err := p.One(t).Get(t.Context(), "A"); !errors.Is(err, want) {
+			t.Errorf("%d bytes: %v, want %v", size, err, want)
+		}
+	}
+}

@@ -1418,3 +1418,25 @@ func TestRefresh_ShortWaitSaysLittle(t *testing.T) {
 		}
 	})
 }
+
+// An error that comes when everybody has changed their minds is no news.
+func TestFlight_LateErrorIsNoNews(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(context.Context, int, string) (string, error) {
+			time.Sleep(200 * time.Millisecond)
+			return "", errThrottled
+		})
+		env := p.One(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		reader := read(ctx, env, "A")
+		time.Sleep(100 * time.Millisecond)
+		cancel()
+		<-reader
+		time.Sleep(time.Second)
+		if s := env.Stats(); len(s.Failures) != 0 || failureOf(env, "A") != nil {
+			t.Errorf("failures %v, remembered %v", s.Failures, failureOf(env, "A"))
+		}
+	})
+}

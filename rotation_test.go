@@ -794,38 +794,42 @@ func TestDo_SearchFetchesAgain(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
 		name  string
-		first string // what the database accepts at first: "b", which the search finds, or another
+		first error // what f says of "b", which the first search finds
 		after time.Duration
 	}{
-		{"soon after one whose value worked", "b", time.Second},
-		{"later than one whose value worked", "b", time.Minute},
-		{"later than one whose value was refused", "x", time.Minute},
+		{"soon after one whose value worked", nil, time.Second},
+		{"later than one whose value worked", nil, time.Minute},
+		{"later than one whose value was refused", secrets.Rejected(errDatabase), time.Minute},
+		{"later than one whose value was not tried", errors.New("connection reset"), time.Minute},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				current, accepted := "a", "a"
+				current := "a"
 				p := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
 					return secrets.NewValue(current, ""), nil
 				})
 				env := (&vault{current: "a"}).env(t, secrets.WithProvider(p),
 					secrets.WithEnviron(map[string]string{"P": "ssm:///p"}))
-				do := func() error {
+				do := func(works string, b error) error {
 					return env.Do(t.Context(), "P", func(v secrets.Value) error {
-						if v.EqualString(accepted) {
+						switch {
+						case v.EqualString(works):
 							return nil
+						case v.EqualString("b"):
+							return b
 						}
 						return secrets.Rejected(errDatabase)
 					})
 				}
-				current, accepted = "b", test.first
-				if err := do(); (err == nil) != (accepted == "b") {
+				current = "b"
+				if err := do("", test.first); (err == nil) != (test.first == nil) {
 					t.Fatal(err)
 				}
 				time.Sleep(test.after)
-				current, accepted = "c", "c"
-				if err := do(); err != nil {
+				current = "c"
+				if err := do("c", secrets.Rejected(errDatabase)); err != nil {
 					t.Errorf("%v, although the parameter has the password that works", err)
 				}
 			})

@@ -285,3 +285,26 @@ func TestUndeclared_LeavesWithItsGroup(t *testing.T) {
 		}
 	})
 }
+
+// Who comes for what others have left joins the call while it runs for somebody else.
+func TestUndeclared_JoinsWhatOthersLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{Delay: 500 * time.Millisecond}
+		cache, err := secrets.NewCache(p, secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, y := secrets.Secret("x"), secrets.Secret("y")
+		ctx, cancel := context.WithCancel(t.Context())
+		go cache.Fetch(ctx, []secrets.Ref{x, y})
+		synctest.Wait()
+		go cache.Fetch(t.Context(), []secrets.Ref{y})
+		synctest.Wait()
+		cancel()
+		time.Sleep(100 * time.Millisecond)
+		if r := cache.Fetch(t.Context(), []secrets.Ref{x})[0]; !r.Value.EqualString("x-1") || p.Count() != 1 {
+			t.Errorf("%v after %d calls, want 1", r.Err, p.Count())
+		}
+	})
+}
