@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -508,4 +509,25 @@ func TestCache_LargestValue(t *testing.T) {
 			t.Errorf("%d bytes: %v, want %v", size, err, want)
 		}
 	}
+}
+
+// Both may change how an entry is printed: for the race detector.
+func TestResolve_BesideRefresh(t *testing.T) {
+	t.Parallel()
+	env, _ := secrets.New(secrets.WithEnviron(map[string]string{"A": "bare/name"}), secrets.WithLogger(quiet()),
+		secrets.WithVars(secrets.SecretsManager, "A"),
+		secrets.WithProvider(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+			return secrets.Value{}, secrets.ErrNotFound
+		})))
+	ref := env.Refs()[0].Ref
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 100 {
+				env.Resolve(t.Context(), ref)
+				env.Refresh(t.Context())
+			}
+		})
+	}
+	wg.Wait()
 }

@@ -51,13 +51,14 @@ func Derive[T any](env *Env, name string, build func(ctx context.Context, v Valu
 // Do blocks as [Env.Do] does. It also waits for build and close, but never past the
 // deadline of ctx.
 func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
-	return d.env.do(ctx, d.name, func(v Value, again bool) (Value, error) {
+	return d.env.do(ctx, d.name, func(v Value, again bool) (Value, int, error) {
 		used, err := d.holder.Use(ctx, v, again, f)
 		older := used.before(v) && !used.holds(v.d.plain())
 		if older && d.env.config.isRejected(err) {
-			return d.holder.Use(ctx, v, true, f)
+			used, err = d.holder.Use(ctx, v, true, f)
+			return used, 2, err
 		}
-		return used, err
+		return used, 1, err
 	})
 }
 

@@ -340,3 +340,34 @@ func TestDerive_QuotedValueIsHidden(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// A second use of the same try counts as a run.
+func TestDerive_DoRunsFourTimes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, broken := &script{}, false
+		env := p.Env(t, map[string]string{"A": "ssm:///a"})
+		d := secrets.Derive(env, "A", func(context.Context, secrets.Value) (int, error) {
+			if broken {
+				return 0, errors.New("no build")
+			}
+			return 1, nil
+		}, nil)
+		d.Do(t.Context(), func(int) error { return nil })
+		time.Sleep(time.Millisecond)
+		env.Refresh(t.Context())
+		broken = true
+		d.Do(t.Context(), func(int) error { return nil }) // goes on with the old one, for a second
+		broken = false
+		n := 0
+		d.Do(t.Context(), func(int) error {
+			n++
+			time.Sleep(time.Millisecond)
+			env.Refresh(t.Context()) // each time there is a newer value
+			return secrets.Rejected(errors.New("28P01"))
+		})
+		if n > 4 {
+			t.Errorf("f ran %d times", n)
+		}
+	})
+}

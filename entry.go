@@ -131,6 +131,7 @@ type entry struct {
 	wanted   bool   // a warm did not get it: the next round of its group takes it along
 	suspect  int    // how far the search for the name that fails whole calls is, see suspicion
 	probed   uint64 // seq of the last round that asked it alone for its group
+	probes   int    // of single names, it or its neighbours, that failed since its last value
 	noticed  bool   // it was logged that callers wait for it
 	warned   string // the last warning that was logged
 	thawed   bool   // an error across a freeze was dropped: the next one counts
@@ -243,7 +244,6 @@ type failure struct {
 	// them.
 	retryAt time.Time
 	tries   int // that failed one after the other
-	probes  int // of single names, for this one or its neighbours, that failed
 
 	permanent bool         // some failure was; since is the first
 	since     clock.Moment // see permanent

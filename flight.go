@@ -486,7 +486,7 @@ func natureOf(err *ResolveError) failureNature {
 
 // outcomeOf returns what a result means for e. An error whose methods panic, as those
 // of a nil pointer may, is a garbled answer.
-func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
+func outcomeOf(e *entry, shown Ref, res Result, asked, now clock.Moment) (o outcome) {
 	defer func() {
 		if p := recover(); p != nil {
 			problem := fmt.Sprintf("the provider's error panicked with a %T", p)
@@ -494,7 +494,7 @@ func outcomeOf(e *entry, res Result, asked, now clock.Moment) (o outcome) {
 			o.failureNature = natureOf(o.err)
 		}
 	}()
-	o.gen, o.err = e.parse(res, asked, now)
+	o.gen, o.err = e.parse(shown, res, asked, now)
 	if o.err == nil {
 		o.err = o.gen.lacks(e.gen.Load())
 	}
@@ -527,7 +527,10 @@ func (c *Cache) nowOr(at clock.Moment) (now clock.Moment) {
 // stands here or in what it calls, and nowhere else.
 func (c *Cache) deliver(t *try, res Result) {
 	now := c.nowOr(t.round.at)
-	o := outcomeOf(t.entry, res, t.round.at, now)
+	c.mu.Lock()
+	shown := t.entry.shown // a Resolve of the same source may change it
+	c.mu.Unlock()
+	o := outcomeOf(t.entry, shown, res, t.round.at, now)
 	if o.err != nil {
 		o.err = c.withoutValues(o.err, t.entry)
 	}
@@ -567,14 +570,14 @@ func (c *Cache) unwaitLocked(r *round) {
 }
 
 // parse checks a result and parses its fields.
-func (e *entry) parse(res Result, asked, now clock.Moment) (*generation, *ResolveError) {
+func (e *entry) parse(shown Ref, res Result, asked, now clock.Moment) (*generation, *ResolveError) {
 	switch {
 	case res.Err != nil:
 		err := providerError(e.source, res.Err)
 		if err == nil || err.kind == nil {
 			err = garbledError("", e.source, "the provider returned an empty *ResolveError")
 		}
-		return nil, err.forVariable("", e.shown)
+		return nil, err.forVariable("", shown)
 	case res.Value.IsZero():
 		return nil, garbledError("", e.source, "the provider returned neither a value nor an error")
 	case len(res.Value.d.plain()) > maxValue:
@@ -624,7 +627,7 @@ func (c *Cache) installLocked(t *try, g *generation) (news bool) {
 	c.setLocked(e, g, t.round.draw)
 	e.suspect = t.suspicionAfterValue()
 	if !g.slots[0].value.stale { // else another Cache could not refresh it
-		e.failure, e.wanted = nil, false
+		e.failure, e.probes, e.wanted = nil, 0, false
 		c.stats.Values++
 	}
 	for _, w := range e.waiting {
@@ -706,6 +709,7 @@ func (c *Cache) bookUnansweredLocked(t *try, o outcome) {
 	}
 	t.call.unanswered = append(t.call.unanswered, t.entry)
 	t.call.setApart()
+	t.call.suspectSilence()
 }
 
 // unanswered reports whether t was cancelled before there was a result.
@@ -720,6 +724,17 @@ func (c *call) setApart() {
 	}
 	for _, e := range c.unanswered {
 		e.suspect = apart
+	}
+}
+
+// suspectSilence moves the search for a bad name on where a whole call was cancelled
+// without a result: one name that hangs may be the reason, as well as an outage.
+func (c *call) suspectSilence() {
+	if len(c.tries) < 2 || len(c.unanswered) < len(c.tries) {
+		return
+	}
+	for _, e := range c.unanswered {
+		e.suspectWhole(failureNature{transient: true, whole: true})
 	}
 }
 
@@ -870,6 +885,7 @@ func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) 
 	case answered:
 		e.suspect = cleared
 	case o.givenUp && t.round.cancelled:
+		e.outageProbed(o)
 	case len(e.waiting) > 0 && t.seq() > e.booked:
 		c.recordLocked(e, t, o, now)
 		e.outageProbed(o)
@@ -877,21 +893,27 @@ func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) 
 }
 
 // failedAsProbe reports whether e was asked alone before, and failed while others were
-// answered: not if that was an outage.
-func (e *entry) failedAsProbe() bool { return e.probed > 0 && e.failure.probes < outageProbes }
+// answered: not if that was an outage, or silence.
+func (e *entry) failedAsProbe() bool {
+	if !e.failure.spoken() {
+		return false
+	}
+	return e.probed > 0 && e.probes < outageProbes
+}
 
 // outageProbed: a probe failed as the whole call did, so it is an outage, or the bad name
 // itself. Another name is probed next, whose failure would not be its own, either.
 func (e *entry) outageProbed(o outcome) {
-	f := e.failure
-	if f == nil || e.suspect != probing {
+	if e.suspect != probing {
 		return
 	}
-	if !o.interrupted {
+	if f := e.failure; f != nil && !o.interrupted {
 		f.nature.whole = true // it stands for the whole call
-		f.probes++
 	}
-	if f.probes >= outageProbes {
+	if o.givenUp || !o.interrupted {
+		e.probes++
+	}
+	if e.probes >= outageProbes {
 		e.suspect = outage
 	}
 }

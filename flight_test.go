@@ -1440,3 +1440,35 @@ func TestFlight_LateErrorIsNoNews(t *testing.T) {
 		}
 	})
 }
+
+// A name that hangs takes its whole call along, where a provider makes one call for all: it is found as one that fails
+// is (promise 4).
+func TestBatch_HangingNameIsFound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		environ := map[string]string{}
+		for i := range 10 {
+			environ[fmt.Sprint("S", i)] = fmt.Sprint("sm://s", i)
+		}
+		env, _ := secrets.New(secrets.WithEnviron(environ), secrets.WithLogger(quiet()), secrets.WithProvider(
+			batch(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+				for _, ref := range refs {
+					if ref.ID() == "s0" {
+						<-ctx.Done() // as one HTTP call for all of them
+						return same(refs, ctx.Err())
+					}
+				}
+				return same(refs, nil)
+			})))
+		for range 20 {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			s := env.Snapshot(ctx)
+			cancel()
+			if _, err := s.Get("S1"); err == nil {
+				return
+			}
+			time.Sleep(time.Second)
+		}
+		t.Error("a good secret never came in 20 invocations")
+	})
+}

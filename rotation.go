@@ -68,13 +68,13 @@ func (c *config) isRejected(err error) bool {
 // Do blocks as [Env.Get] does, and for f, which runs up to four times. f does not run
 // again after ctx has ended.
 func (e *Env) Do(ctx context.Context, name string, f func(Value) error) error {
-	return e.do(ctx, name, func(v Value, _ bool) (Value, error) { return v, f(v) })
+	return e.do(ctx, name, func(v Value, _ bool) (Value, int, error) { return v, 1, f(v) })
 }
 
 // do is Do for an f that is also told whether v replaces a value that was refused,
 // and that says which value it used.
 func (e *Env) do(ctx context.Context, name string,
-	f func(v Value, again bool) (used Value, err error)) error {
+	f func(v Value, again bool) (used Value, runs int, err error)) error {
 	v := e.vars[name]
 	if v == nil {
 		return e.unknown(name)
@@ -85,17 +85,19 @@ func (e *Env) do(ctx context.Context, name string,
 	}
 	// Without a refusal nothing of this costs more than a Get.
 	t := &trial{env: e, variable: v, seen: g.number, gen: g, from: v.entry}
-	used, err := f(value, false)
+	used, runs, err := f(value, false)
 	if err == nil && v.entry.searching.Load() {
 		t.accepted(nil)
 	}
-	for runs := 1; e.config.isRejected(err) && runs < maxRuns; runs++ {
+	for e.config.isRejected(err) && runs < maxRuns {
 		t.refused(value, used)
 		if ctx.Err() != nil || !t.find(ctx) {
 			break
 		}
 		value = t.found()
-		if used, err = f(value, true); !e.config.isRejected(err) {
+		var more int
+		used, more, err = f(value, true)
+		if runs += more; !e.config.isRejected(err) {
 			t.accepted(err)
 		}
 	}
@@ -114,6 +116,7 @@ type trial struct {
 	seen     uint64      // number of the newest own generation that was tried
 	gen      *generation // what was found, or read at first
 	from     *entry      // and where: the variable's own entry, or that of the pending version
+	stale    bool        // it has outlived its TTL
 }
 
 // refused remembers values that were refused.
@@ -126,7 +129,11 @@ func (t *trial) refused(values ...Value) {
 }
 
 // found returns the value that was found.
-func (t *trial) found() Value { return t.gen.slot(t.from, t.variable.ref.part()).value }
+func (t *trial) found() Value {
+	v := t.gen.slot(t.from, t.variable.ref.part()).value
+	v.stale = v.stale || t.stale
+	return v
+}
 
 // accepted notes that the value works, if f came to its end, and keeps a pending one
 // for everybody.
@@ -152,7 +159,7 @@ func (t *trial) accepted(err error) {
 }
 
 // takes reports whether g holds a value that was not tried, and takes it if so.
-func (t *trial) takes(g *generation, from *entry) bool {
+func (t *trial) takes(g *generation, from *entry, stale bool) bool {
 	if g == nil {
 		return false
 	}
@@ -160,8 +167,18 @@ func (t *trial) takes(g *generation, from *entry) bool {
 	if s.err != nil || slices.ContainsFunc(t.tried, s.value.same) {
 		return false
 	}
-	t.gen, t.from = g, from
+	t.gen, t.from, t.stale = g, from, stale
 	return true
+}
+
+// takesInHand is takes for what the cache has, if its bounds allow that it is served.
+func (t *trial) takesInHand(own *entry) bool {
+	c := t.env.cache
+	c.mu.Lock()
+	defer c.mu.Unlock() // a clock may panic
+	now := c.now()
+	g, state := own.state(own.bounds, c.grace, now)
+	return t.takes(g, own, state != missing && g.stale(own.bounds, now))
 }
 
 // find finds a value that was not tried: the one that the cache has, or one that a
@@ -169,7 +186,7 @@ func (t *trial) takes(g *generation, from *entry) bool {
 func (t *trial) find(ctx context.Context) bool {
 	own, c := t.variable.entry, t.env.cache
 	g := own.gen.Load()
-	if t.takes(g, own) {
+	if t.takesInHand(own) {
 		return true
 	}
 	if g != nil {
@@ -183,7 +200,7 @@ func (t *trial) find(ctx context.Context) bool {
 	if s == nil {
 		return false
 	}
-	if t.takes(own.gen.Load(), own) {
+	if t.takesInHand(own) {
 		return true // another search has brought it since the first look
 	}
 	ctx = parallel.WithWidth(ctx, t.env.config.environ().Width(false))
@@ -221,7 +238,7 @@ func (t *trial) look(ctx context.Context, from *entry, after uint64) (bool, *Res
 	r.after = after
 	w := r.add(from, from.bounds)
 	c.resolve(r)
-	if t.takes(w.gen, from) {
+	if t.takes(w.gen, from, w.stale) {
 		return true, nil
 	}
 	return false, w.err
@@ -327,7 +344,7 @@ func (c *Cache) adopt(e *entry, refused uint64, from *generation) {
 	// back.
 	c.seq++
 	g.seq = c.seq
-	e.failure = nil
+	e.failure, e.suspect, e.probes = nil, trusted, 0
 	c.setLocked(e, g, 0)
 	c.wakeLocked(e, true)
 }

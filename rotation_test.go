@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets"
+	"github.com/lambdasecrets/secrets/secretstest"
 )
 
 // vault is a Secrets Manager with one secret, and a database that accepts one password.
@@ -868,5 +869,73 @@ func TestDo_SnapshotTakesWorkingPending(t *testing.T) {
 		if v, err := (<-snapshot).Get("A"); err != nil || v.Reveal() != "new" {
 			t.Errorf("%s, %v; want new", v.Reveal(), err)
 		}
+	})
+}
+
+// A pending value that is adopted in the middle of the search for a bad name ends that search for its source (promise 4).
+func TestDo_PendingAdoptedInSearch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		sick, whole := false, 0
+		env, _ := secrets.New(secrets.WithLogger(quiet()), secrets.WithTTL(time.Minute),
+			secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}),
+			secrets.WithProvider(batch(func(_ context.Context, refs []secrets.Ref) []secrets.Result {
+				if len(refs) == 3 {
+					whole++
+				}
+				switch {
+				case refs[0].Stage() == "AWSPENDING":
+					return []secrets.Result{{Value: secrets.NewValue("pending", "p")}}
+				case sick:
+					return same(refs, secrets.ErrUnavailable)
+				}
+				return same(refs, nil)
+			})))
+		env.Snapshot(t.Context())
+		time.Sleep(2 * time.Minute)
+		sick = true
+		for whole < 5 { // a b c, a b c, a, b: an outage; a b c, a b c: c alone is next
+			env.Snapshot(t.Context())
+			time.Sleep(time.Second)
+		}
+		if err := env.Do(t.Context(), "A", func(v secrets.Value) error {
+			if v.Reveal() != "pending" {
+				return secrets.Rejected(errors.New("28P01"))
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		sick = false
+		time.Sleep(2 * time.Minute)
+		began := time.Now()
+		s := env.Snapshot(t.Context())
+		for _, n := range []string{"A", "B", "C"} {
+			if v, err := s.Get(n); err != nil || v.Stale() {
+				t.Errorf("all is well, but %s is stale after %v (%v)", n, time.Since(began), err)
+			}
+		}
+	})
+}
+
+// What a second run of Do gets is judged by the clock, too (promise 5).
+func TestDo_StaleBound(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		clk, p := secretstest.NewClock(), &script{}
+		env := p.Env(t, map[string]string{"A": "ssm:///a"}, secrets.WithClock(clk.Now))
+		n := 0
+		env.Do(t.Context(), "A", func(v secrets.Value) error {
+			if n++; n == 1 {
+				env.Refresh(t.Context()) // another reader brings /a-2
+				p.Fail(secrets.ErrUnavailable)
+				clk.Freeze(25 * time.Hour)
+				return secrets.Rejected(errors.New("28P01"))
+			}
+			if !v.Stale() {
+				t.Errorf("run %d got %s, 25 h old, unmarked", n, v.Reveal())
+			}
+			return nil
+		})
 	})
 }

@@ -281,7 +281,9 @@ func (v *verdict) kind(o *outcome, last []*question, err error) {
 		if !errors.Is(err, kind) {
 			continue
 		}
-		if !slices.ContainsFunc(last, func(q *question) bool { return errors.Is(q.err, kind) }) {
+		failedSo := func(q *question) bool { return errors.Is(q.err, kind) && q.ended.at <= o.end.at }
+		shared := !permanent(kind) && slices.ContainsFunc(v.world.questions, failedSo) // by a probe, see probed
+		if !shared && !slices.ContainsFunc(last, failedSo) {
 			v.fail(o, 7, "nothing failed so: %s", secrets.Detail(err))
 		}
 		return
