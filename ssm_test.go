@@ -460,6 +460,22 @@ func pages(n int, value string) doing {
 	}
 }
 
+// A tree near its limits warns in the log once, and again after it was far from them.
+func TestSSMTree_WarnsInTheLog(t *testing.T) {
+	t.Parallel()
+	journal, logTo := newJournal()
+	cfg := config("https://aws.example")
+	n := 799
+	cfg.HTTPClient = doing(func(r *http.Request) (*http.Response, error) { return pages(n, "x")(r) })
+	env := newEnv(t, cfg, map[string]string{"T": "ssm:///t/*"}, logTo)
+	for i, step := range []struct{ n, lines int }{{799, 0}, {800, 1}, {800, 1}, {1, 1}, {800, 2}} {
+		n = step.n
+		if err := env.Refresh(t.Context()); err != nil || journal.Count("secrets.tree") != step.lines {
+			t.Errorf("step %d: %v, %d lines, want %d", i, err, journal.Count("secrets.tree"), step.lines)
+		}
+	}
+}
+
 // A tree warns from 80 % of either limit, and fails past it with which limit it is.
 func TestSSMTree_Limits(t *testing.T) {
 	t.Parallel()
