@@ -1472,3 +1472,20 @@ func TestBatch_HangingNameIsFound(t *testing.T) {
 		t.Error("a good secret never came in 20 invocations")
 	})
 }
+
+// Callers with an old value who give up leave the call to those who need it.
+func TestFlight_GoesOnForWhoeverNeedsIt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "COLD": "sm://cold"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		time.Sleep(ttl)
+		p.Set(3*time.Second, nil)
+		began := time.Now()
+		v, err := env.Snapshot(t.Context()).Get("COLD")
+		if d := time.Since(began); err != nil || d != 3*time.Second || p.Count() != 2 {
+			t.Errorf("%s, %v after %v and %d calls", v.Reveal(), err, d, p.Count()-1)
+		}
+	})
+}

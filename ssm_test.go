@@ -2,6 +2,7 @@ package secrets_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,10 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
@@ -458,6 +461,36 @@ func pages(n int, value string) doing {
 		header := http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
 		return &http.Response{StatusCode: 200, Header: header, Body: io.NopCloser(bytes.NewReader(body))}, err
 	}
+}
+
+// After an answer of 4xx to the whole call, which an outage hardly gives, one name is asked alone at once.
+func TestSSM_UnknownRefusalIsProbedAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var after []time.Duration
+		began := time.Now()
+		cfg := config("https://aws.example")
+		cfg.HTTPClient = doing(func(r *http.Request) (*http.Response, error) {
+			body, err := io.ReadAll(r.Body)
+			mu.Lock()
+			after = append(after, time.Since(began))
+			mu.Unlock()
+			status, answer := 400, `{"__type":"WeirdException"}`
+			if strings.Contains(string(body), `["/a"]`) {
+				status, answer = 200, `{"Parameters":[{"Name":"/a","Value":"v","Type":"SecureString","Version":1}]}`
+			}
+			header := http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
+			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(answer))}, err
+		})
+		env := newEnv(t, cfg, map[string]string{"A": "ssm:///a", "B": "ssm:///b"}, secrets.WithLogger(quiet()))
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		env.Snapshot(ctx)
+		if len(after) < 2 || after[1] != 0 {
+			t.Errorf("calls after %v, want the second one at once", after)
+		}
+	})
 }
 
 // A tree near its limits warns in the log once, and again after it was far from them.
