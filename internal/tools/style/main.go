@@ -1,9 +1,10 @@
 // Command style measures how the code that ships reads, prints each figure with its bound, and fails if one is past it.
 // It runs in the root of the repository: .ci/run style.
 //
-//	style [-list KIND]
+//	style [-list KIND] [-open KIND]
 //
-// -list prints every offender of one kind instead: width, length, cyclomatic, conditions, comments, tests.
+// -list prints every offender of one kind instead: width, length, cyclomatic, conditions, comments, tests. A figure of
+// the kind of -open is printed, and past its bound it fails nothing.
 //
 // What ships is what `go list -deps .` names of this module, with the files that build tags leave out. A tab counts as
 // four columns. Lines are those that are not blank. The comment share is the share of lines that hold a comment.
@@ -59,6 +60,7 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("style: ")
 	list := flag.String("list", "", "print every offender of `KIND`")
+	open := flag.String("open", "", "let figures of `KIND` be past their bound")
 	flag.Parse()
 	figures, err := measure()
 	if err != nil {
@@ -73,7 +75,11 @@ func main() {
 			continue
 		}
 		mark := "ok  "
-		if !f.ok {
+		switch isOpen := *open != "" && strings.Contains(f.name, *open); {
+		case f.ok:
+		case isOpen:
+			mark = "OPEN"
+		default:
 			mark = "FAIL"
 			failed++
 		}
