@@ -28,7 +28,8 @@ func envInt(name string, other int) int {
 }
 
 // TestModel runs random plans, and judges what the cache did by the model of its promises. A plan that fails is shrunk
-// and printed.
+// and printed. The order of goroutines within one instant is not drawn from the seed: a problem that shows in one order
+// of many is logged here, and counts in .ci/model.
 func TestModel(t *testing.T) {
 	if *oneSeed > 0 {
 		p := draw(*oneSeed)
@@ -40,7 +41,8 @@ func TestModel(t *testing.T) {
 		}
 		return
 	}
-	if *seeds == 0 {
+	every := *seeds > 0
+	if !every {
 		*seeds = 1000
 	}
 	began := time.Now()
@@ -55,6 +57,10 @@ func TestModel(t *testing.T) {
 				if len(problems) == 0 {
 					continue
 				}
+				if !every && !failsAgain(t, p) {
+					t.Logf("once, seed %d: %s", p.seed, problems[0])
+					continue
+				}
 				if failed.Add(1) > 20 {
 					continue
 				}
@@ -67,4 +73,14 @@ func TestModel(t *testing.T) {
 	wg.Wait()
 	took := time.Since(began).Round(time.Millisecond)
 	t.Logf("%d seeds in %v, %d failed; -seed N shrinks one", *seeds, took, failed.Load())
+}
+
+// failsAgain reports whether a plan that failed once fails in one of a few more runs.
+func failsAgain(t *testing.T, p *plan) bool {
+	for range 5 {
+		if len(execute(t, p)) > 0 {
+			return true
+		}
+	}
+	return false
 }
