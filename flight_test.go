@@ -1326,7 +1326,8 @@ func TestBatch_WhoFailedAloneLeavesAlone(t *testing.T) {
 		fails func(call int, names string) bool
 		calls []string
 	}{
-		{"a bad name is probed first", func(_ int, names string) bool { return strings.Contains(names, "a") }, []string{"a b c d", "a b c d", "a", "b", "a", "c d"}},
+		{"a bad name is probed first", func(_ int, names string) bool { return strings.Contains(names, "a") },
+			[]string{"a b c d", "a b c d", "a", "b", "a", "c d"}},
 		{"an outage ends with a probe", func(call int, _ string) bool { return call < 7 },
 			[]string{"a b c d", "a b c d", "a", "b", "a b c d", "a b c d", "c", "a b d"}},
 	}

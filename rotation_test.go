@@ -393,7 +393,10 @@ func TestDo_SearchEndsMeanwhile(t *testing.T) {
 		var wg sync.WaitGroup
 		for range 16 {
 			wg.Go(func() {
-				if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+				err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error {
+					return secrets.Rejected(v.connect(p))
+				})
+				if err != nil {
 					t.Error(err)
 				}
 			})
@@ -789,8 +792,8 @@ func TestDo_PendingLacksField(t *testing.T) {
 	})
 }
 
-// A search asks anew, however the last one ended: what that one fetched is no answer to a later refusal. A parameter has
-// no pending version, so a search makes one call.
+// A search asks anew, however the last one ended: what that one fetched is no answer to a later refusal. A parameter
+// has no pending version, so a search makes one call.
 func TestDo_SearchFetchesAgain(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
@@ -872,7 +875,8 @@ func TestDo_SnapshotTakesWorkingPending(t *testing.T) {
 	})
 }
 
-// A pending value that is adopted in the middle of the search for a bad name ends that search for its source (promise 4).
+// A pending value that is adopted in the middle of the search for a bad name ends that search for its source
+// (promise 4).
 func TestDo_PendingAdoptedInSearch(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -229,7 +229,8 @@ func TestStream_EachStaysWithinWidth(t *testing.T) {
 // A call failed as a whole if it asked for several names and brought none of them.
 func TestStream_WholeCall(t *testing.T) {
 	t.Parallel()
-	for results, want := range map[string]bool{"-": false, "+": false, "--": true, "+-": false, "-+": false, "++": false} {
+	wholes := map[string]bool{"-": false, "+": false, "--": true, "+-": false, "-+": false, "++": false}
+	for results, want := range wholes {
 		p := providing(func(context.Context, []secrets.Ref) (all []secrets.Result) {
 			for _, r := range results {
 				if r == '+' {

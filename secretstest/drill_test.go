@@ -241,7 +241,8 @@ var healthy = map[string]planned{
 	}},
 	"two pools in Derive": {start: func(in *instance) handler {
 		build := func(ctx context.Context, v secrets.Value) (*pool, error) { return newPool(ctx, in, v) }
-		reader, writer := secrets.Derive(in.Env, "READER", build, (*pool).close), secrets.Derive(in.Env, "WRITER", build, (*pool).close)
+		reader := secrets.Derive(in.Env, "READER", build, (*pool).close)
+		writer := secrets.Derive(in.Env, "WRITER", build, (*pool).close)
 		in.Cleanup(reader.Close)
 		in.Cleanup(writer.Close)
 		return func(ctx context.Context) (any, error) {

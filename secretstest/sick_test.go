@@ -75,7 +75,8 @@ var sick = map[string]sickHandler{
 	"keeps it in a global, variable not named":             found(keptInGlobal(), keeps),
 	"keeps it in a sync.Once of the process":               named(keptInOnce(), keeps),
 	"keeps the error, too, in a sync.Once of the instance": found(onceValues, keeps, "fails with a good value in hand"),
-	"keeps its second secret":                              {planned{start: keptSecond}, []string{"PASSWORD: keeps the value"}},
+	"keeps its second secret": {
+		planned{start: keptSecond}, []string{"PASSWORD: keeps the value"}},
 	"keeps its second secret, both named": {
 		planned{keptSecond, []string{"USER", "PASSWORD"}}, []string{"PASSWORD: keeps the value"}},
 	"reads in init and never again": named(readInInit, keeps),
@@ -92,13 +93,14 @@ var sick = map[string]sickHandler{
 		password, _ := text(ctx, in)
 		return nil, in.Use(password)
 	}), "DB_PASSWORD: goes on without a value"),
-	"takes an absent optional for an empty password": {planned{each(func(ctx context.Context, in *instance) (any, error) {
-		all, err := in.Env.RevealAll(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return nil, in.Use(all["DB_PASSWORD"])
-	}), []string{"DB_PASSWORD?optional"}}, []string{"DB_PASSWORD: goes on without a value"}},
+	"takes an absent optional for an empty password": {
+		planned{each(func(ctx context.Context, in *instance) (any, error) {
+			all, err := in.Env.RevealAll(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return nil, in.Use(all["DB_PASSWORD"])
+		}), []string{"DB_PASSWORD?optional"}}, []string{"DB_PASSWORD: goes on without a value"}},
 	"takes a default": named(each(func(ctx context.Context, in *instance) (any, error) {
 		password, err := text(ctx, in)
 		if err != nil {
@@ -211,13 +213,21 @@ var sick = map[string]sickHandler{
 		}
 		return nil, in.Use(v.Reveal())
 	}), "fails with a good value in hand"),
-	"logs the plaintext":                          found(showing(func(s string) { log.Printf("connecting with %s", s) }), prints),
-	"logs the plaintext with slog":                found(showing(func(s string) { slog.Debug("connecting", "password", s) }), prints),
-	"logs the plaintext with a logger of its own": found(showing(func(s string) { packageLogger.Info("x", "password", s) }), prints),
-	"prints the plaintext":                        found(showing(func(s string) { fmt.Println(s) }), prints),
-	"prints the plaintext to standard error":      found(showing(func(s string) { fmt.Fprintln(os.Stderr, s) }), prints),
-	"prints the bytes":                            found(showing(func(s string) { fmt.Println([]byte(s)) }), prints),
-	"prints hexadecimal":                          found(showing(func(s string) { fmt.Printf("%x", s) }), prints),
+	"logs the plaintext": found(showing(func(s string) {
+		log.Printf("connecting with %s", s)
+	}), prints),
+	"logs the plaintext with slog": found(showing(func(s string) {
+		slog.Debug("connecting", "password", s)
+	}), prints),
+	"logs the plaintext with a logger of its own": found(showing(func(s string) {
+		packageLogger.Info("x", "password", s)
+	}), prints),
+	"prints the plaintext": found(showing(func(s string) { fmt.Println(s) }), prints),
+	"prints the plaintext to standard error": found(showing(func(s string) {
+		fmt.Fprintln(os.Stderr, s)
+	}), prints),
+	"prints the bytes":   found(showing(func(s string) { fmt.Println([]byte(s)) }), prints),
+	"prints hexadecimal": found(showing(func(s string) { fmt.Printf("%x", s) }), prints),
 	"logs a header of basic authentication": found(showing(func(s string) {
 		log.Print("Basic ", base64.StdEncoding.EncodeToString([]byte("app:"+s)))
 	}), prints),
@@ -447,7 +457,8 @@ func TestPlanted(t *testing.T) {
 var update = flag.Bool("update", false, "write testdata")
 
 var (
-	told = regexp.MustCompile(`(?m)^ +\w+\.go:\d+: ((?:[A-Z_]+: )?(?:` + strings.Join(secretstest.FaultNames(), "|") + `)): .*`)
+	told = regexp.MustCompile(`(?m)^ +\w+\.go:\d+: ((?:[A-Z_]+: )?(?:` +
+		strings.Join(secretstest.FaultNames(), "|") + `)): .*`)
 	line = regexp.MustCompile(`\b(\w+\.go:|init\.func)\d+`)
 )
 
@@ -522,7 +533,8 @@ func golden(t *testing.T, name string, reports map[string]string) {
 		t.Fatal(err)
 	}
 	if b.String() != string(want) && len(reports) == len(sick) {
-		t.Errorf("what Drill tells is not what %s says; if it should be, run go test -run TestDrill_Sick . -update\n%s", path, b.String())
+		t.Errorf("what Drill tells is not what %s says; if it should be, run go test -run TestDrill_Sick . -update\n%s",
+			path, b.String())
 	}
 }
 

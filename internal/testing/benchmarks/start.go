@@ -233,7 +233,9 @@ func (d *driver) function(
 		// A shell moves itself into the group and becomes the handler.
 		cfg.Binary = filepath.Join(filepath.Dir(path), "limited")
 		env["BENCH_GROUP"] = limit
-		if err := os.WriteFile(cfg.Binary, []byte("#!/bin/sh\necho $$ > \"$BENCH_GROUP/cgroup.procs\" && exec \"${0%/*}/bootstrap\"\n"), 0o755); err != nil {
+		script := "#!/bin/sh\n" +
+			"echo $$ > \"$BENCH_GROUP/cgroup.procs\" && exec \"${0%/*}/bootstrap\"\n"
+		if err := os.WriteFile(cfg.Binary, []byte(script), 0o755); err != nil {
 			return m, err
 		}
 	}

@@ -173,7 +173,9 @@ var tables = map[string]table{
 		{head: "5,000", format: whole, ratio: true,
 			benchmark: "Growth/what=%/n=5000/how=secrets@before", unit: "cpu-ns/item"},
 	}},
-	"growth of names": {"processor per name", []line{{"library", "secrets"}, {"library at `c26e5a2`", "secrets@before"}}, []column{
+	"growth of names": {"processor per name", []line{
+		{"library", "secrets"}, {"library at `c26e5a2`", "secrets@before"},
+	}, []column{
 		{head: "1,000 names", format: whole,
 			benchmark: "Growth/what=resolve-evict/n=1000/how=%", unit: "cpu-ns/item"},
 		{head: "10,000", format: whole, ratio: true,

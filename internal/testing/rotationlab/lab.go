@@ -367,8 +367,8 @@ func (r *run) hours(ctx context.Context) error {
 // String returns a line of a table.
 func (r *report) String() string {
 	return fmt.Sprintf("%-10s %-32s %-11s %5d (%d died, %d rolled back) %7d %6d %7d %8.2f %4d %4d %5d %7.1f",
-		r.way.server, r.what, r.users(), r.rotations, r.kinds[dies], r.kinds[rolledBack], r.queries, r.failures, r.worst,
-		float64(r.fetched)/float64(r.changes), r.most, r.more, r.afterHours, r.took.Seconds())
+		r.way.server, r.what, r.users(), r.rotations, r.kinds[dies], r.kinds[rolledBack], r.queries, r.failures,
+		r.worst, float64(r.fetched)/float64(r.changes), r.most, r.more, r.afterHours, r.took.Seconds())
 }
 
 // check returns what did not go as promised.

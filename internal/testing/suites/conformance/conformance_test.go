@@ -321,8 +321,8 @@ func seed(t *testing.T, cfg aws.Config) *strings.Replacer {
 		"{disabled}", underDisabled, "{secret}", secret, "{partial}", secret[:len(secret)-7], "{first}", first)
 }
 
-// conformRole reads in two accounts of moto, which keeps them apart by the credentials that its STS gives. Moto enforces
-// no trust policy: TestRole_ReadsItsOwnAccount has that, on the embedded endpoint.
+// conformRole reads in two accounts of moto, which keeps them apart by the credentials that its STS gives. Moto
+// enforces no trust policy: TestRole_ReadsItsOwnAccount has that, on the embedded endpoint.
 func conformRole(t *testing.T, cfg aws.Config) {
 	const role = "arn:aws:iam::210987654321:role/reader"
 	theirs := cfg.Copy()

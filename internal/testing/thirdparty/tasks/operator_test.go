@@ -10,7 +10,8 @@ import (
 var operator = []struct{ task, page, heading, answer string }{
 	{
 		"write the least policy of a function, from its environment or template",
-		"docs/operations.md", "## When something is wrong", "`go run github.com/lambdasecrets/secrets/examples/policy -region",
+		"docs/operations.md", "## When something is wrong",
+		"`go run github.com/lambdasecrets/secrets/examples/policy -region",
 	},
 	{
 		"find in the log which action on which resource a role lacks",

@@ -30,7 +30,11 @@ func main() {
 		if err != nil {
 			return 0, err
 		}
-		if _, err = secrets.GetSecretValue(ctx, &secretsmanager.GetSecretValueInput{SecretId: aws.String(os.Getenv("SECRET"))}); err != nil {
+		_, err = secrets.GetSecretValue(
+			ctx,
+			&secretsmanager.GetSecretValueInput{SecretId: aws.String(os.Getenv("SECRET"))},
+		)
+		if err != nil {
 			return 0, err
 		}
 		_, err = keys.Decrypt(ctx, &kms.DecryptInput{CiphertextBlob: []byte(os.Getenv("CIPHERTEXT"))})
