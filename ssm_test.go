@@ -481,7 +481,8 @@ func TestSSM_UnknownRefusalIsProbedAtOnce(t *testing.T) {
 				status, answer = 200, `{"Parameters":[{"Name":"/a","Value":"v","Type":"SecureString","Version":1}]}`
 			}
 			header := http.Header{"Content-Type": {"application/x-amz-json-1.1"}}
-			return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(answer))}, err
+			text := io.NopCloser(strings.NewReader(answer))
+			return &http.Response{StatusCode: status, Header: header, Body: text}, err
 		})
 		env := newEnv(t, cfg, map[string]string{"A": "ssm:///a", "B": "ssm:///b"}, secrets.WithLogger(quiet()))
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
