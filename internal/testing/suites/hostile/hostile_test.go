@@ -158,10 +158,15 @@ func run(t *testing.T, a attack, client string) {
 	detail := secrets.Detail(results[0].Err)
 	t.Logf("%-18s %-8s %8v %5d MiB %6d MiB  %s", a.name, client, took.Round(time.Millisecond), sent.Load()>>20,
 		peak>>20, detail)
+	lost := 0
 	for _, r := range results {
 		d := secrets.Detail(r.Err)
-		// A busy machine may not read so much in an attempt's time, or loses a connection in the middle of it.
-		cut := strings.Contains(d, "no answer in time") || strings.Contains(d, "the answer was cut short")
+		// A busy machine may not read so much in an attempt's time, or lose one connection in the middle of it.
+		cut := strings.Contains(d, "no answer in time")
+		if strings.Contains(d, "the answer was cut short") {
+			lost++
+			cut = lost == 1
+		}
 		if r.Err == nil || strings.Contains(d, canary) || !strings.Contains(d, a.detail) && !cut {
 			t.Errorf("%s, %s: error %q does not say %q", a.name, client, d, a.detail)
 		}
