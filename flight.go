@@ -879,7 +879,7 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	answered := o.gen != nil || !o.transient
 	switch {
-	case e.failure == nil: // an older try brought its value meanwhile
+	case e.suspect != probing: // an older try brought its value meanwhile
 	case answered && e.failedAsProbe():
 		e.suspect = apart
 	case answered:
