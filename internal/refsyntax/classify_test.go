@@ -192,6 +192,8 @@ func TestClassify_OtherForms(t *testing.T) {
 		`{"password":"sm://prod/db#password"}`:  "write {{sm://prod/db#password}}",
 		"https://h/?next=ssm:///a":              "write {{ssm:///a}}",
 		"Bearer aws-ssm:///a":                   "write {{ssm:///a}}",
+		"/ sm://0":                              "write {{sm://0}}",
+		"prod/\tssm:///a":                       "write {{ssm:///a}}",
 		"key=${ssm:/a};x":                       "write {{ssm:///a}}",
 		"sm://$STAGE/db":                        "$ at byte 5",
 		"sm://{stage}/db":                       "nothing fills in templates",

@@ -111,13 +111,13 @@ func (m *mention) readLead(lead string) {
 			lead = lead[:n]
 		}
 	}
+	m.inPath = strings.HasSuffix(lead, "/") && !strings.HasSuffix(lead, "://")
 	lead = strings.TrimRight(lead, " \t")
 	if n := len(lead) - 2; n >= 0 && closerOf(lead[n:]) != "" {
 		m.opener, m.start = lead[n:], n
 	}
 	other := func(c rune) bool { return !around(c) && !strings.ContainsRune("${}<([%=!@#", c) }
 	m.alone = strings.IndexFunc(lead, other) < 0
-	m.inPath = strings.HasSuffix(lead, "/") && !strings.HasSuffix(lead, "://")
 }
 
 func closerOf(opener string) string {
