@@ -30,12 +30,31 @@ var (
 
 // check takes the next piece. It returns the number of bytes before the fault, and the fault.
 func (t *jsonText) check(p []byte) (int, error) {
+	idle := t.idle()
 	for i, b := range p {
+		if idle && !telling(b) {
+			continue // as most bytes of an answer are
+		}
 		if err := t.next(b); err != nil {
 			return i, err
 		}
+		idle = t.idle()
 	}
 	return len(p), nil
+}
+
+// idle reports whether the next byte means nothing unless it is telling.
+func (t *jsonText) idle() bool {
+	waits := t.escaped || t.high
+	return t.begun+t.digits == 0 && !waits
+}
+
+// telling reports whether b means something, in a string or outside. Others outside, such
+// as digits, are for the decoder.
+func telling(b byte) bool { return b >= utf8.RuneSelf || marks[b] }
+
+var marks = [utf8.RuneSelf]bool{
+	'"': true, '\\': true, '[': true, '{': true, ']': true, '}': true, ',': true,
 }
 
 func (t *jsonText) next(b byte) error {
