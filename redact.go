@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/lambdasecrets/secrets/internal/awserr"
 )
@@ -129,7 +130,10 @@ func quotedForms(plain string) []string {
 	return forms
 }
 
-const minScrubbed = 8 // bytes of a plaintext that is taken out of what AWS says: names are shorter
+const (
+	minScrubbed = 8  // bytes of a plaintext that is taken out of what AWS says: names are shorter
+	maxForm     = 64 // bytes of a form of it that is taken out as a whole
+)
 
 // withoutValues returns err without the declared values in hand, and own's. Who
 // answers in AWS's place can put one that it gave out before into a message, a code
@@ -175,7 +179,7 @@ func (v Value) secrets() []string {
 // withoutVersionOfItself returns v, whose data nobody else has yet, without a version
 // that holds its plaintext: versions are logged.
 func (v Value) withoutVersionOfItself() Value {
-	if len(v.d.version) < minScrubbed {
+	if len(v.d.version) < minScrubbed || holdsNothingOf(v.d.version, v.d.plain()) {
 		return v // a number of Parameter Store: the plaintext need not be parsed for it
 	}
 	for _, plain := range v.secrets() {
@@ -184,6 +188,49 @@ func (v Value) withoutVersionOfItself() Value {
 		}
 	}
 	return v
+}
+
+// holdsNothingOf reports whether version surely holds no string and no number of text,
+// found without taking its JSON apart, which costs a warm more than the rest of a value.
+// Where text has escapes or more than ASCII, and where scrub might see a space in the
+// place of a line's end, it says nothing.
+func holdsNothingOf(version, text string) bool {
+	for i := range len(text) {
+		if text[i] == '\\' || text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	if strings.Contains(version, " ") || mayHold(version, text) {
+		return false
+	}
+	// Without escapes a string is what stands between two quotes, and JSON within it has
+	// numbers only.
+	for quoted := range strings.SplitSeq(text, `"`) {
+		if len(quoted) < minScrubbed {
+			continue
+		}
+		for _, part := range append(strings.FieldsFunc(quoted, besideNumber), quoted) {
+			if mayHold(version, part) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func besideNumber(r rune) bool { return strings.ContainsRune("[]{}:, \t\r\n", r) }
+
+// mayHold reports whether scrub finds plain in version.
+func mayHold(version, plain string) bool {
+	whole := base64.RawStdEncoding.EncodedLen(len(plain)) <= maxForm
+	switch {
+	case len(plain) < minScrubbed, whole && len(plain) > len(version):
+		return false
+	case !whole:
+		return scrub(version, plain) != version
+	}
+	form := base64.RawStdEncoding.AppendEncode(make([]byte, 0, maxForm), []byte(plain))
+	return strings.Contains(version, plain) || strings.Contains(version, string(form))
 }
 
 // inHand returns the declared values that c holds, and own's.
@@ -208,7 +255,7 @@ func scrub(text, plain string) string {
 	encoded := base64.RawStdEncoding.EncodeToString([]byte(plain))
 	for _, form := range []string{clip(plain, len(plain)), encoded} {
 		text = strings.ReplaceAll(text, form, redacted)
-		for ; len(form) > 64; form = form[32:] {
+		for ; len(form) > maxForm; form = form[32:] {
 			if strings.Contains(text, form[:32]) {
 				return redacted
 			}

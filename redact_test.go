@@ -277,3 +277,49 @@ func TestRedact_KeepsWhatAWSNames(t *testing.T) {
 		t.Error(said)
 	}
 }
+
+// Versions are logged, so one that holds the plaintext, or a string or a number of it, is not kept. Who answers in
+// AWS's place chooses both.
+func TestRedact_VersionHoldsValue(t *testing.T) {
+	t.Parallel()
+	const uuid = "9f1c2d3e-4b5a-4c6d-8e7f-0123456789ab"
+	in64 := func(s string) string { return base64.RawStdEncoding.EncodeToString([]byte(s)) }
+	long := strings.Repeat("0123456789abcdef", 5)
+	for name, tc := range map[string]struct {
+		plain, version string
+		kept           bool
+	}{
+		"another":                    {`{"user":"orders","password":"correct-horse"}`, uuid, true},
+		"another text":               {"correct-horse-battery-staple", uuid, true},
+		"short parts":                {`{"a":"9f1c2d3","b":[4567890]}`, uuid, true},
+		"the text":                   {uuid, uuid, false},
+		"a part is the text":         {"0123456789ab", uuid, false},
+		"a string":                   {`{"a":"0123456789ab"}`, uuid, false},
+		"a string with separators":   {`{"a":"v1, {2}: [3]"}`, "x-v1, {2}: [3]-y", false},
+		"a string behind escapes":    {`{"a\u0041":"0123456789ab"}`, uuid, false},
+		"an escaped string":          {`{"a":"\u00301234567\/89"}`, "v01234567/89", false},
+		"not ASCII":                  {`{"a":"pässword"}`, "v-pässword", false},
+		"a number":                   {`{"a": 0.123456789 }`, "v0.123456789", false},
+		"a number in a string":       {`{"a":"[12345678, 2]"}`, "v12345678", false},
+		"a string in a string":       {`{"a":"{\"b\":\"0123456789ab\"}"}`, uuid, false},
+		"base64":                     {"correct-horse", "v." + in64("correct-horse"), false},
+		"a string in base64":         {`{"a":"correct-horse"}`, "v." + in64("correct-horse"), false},
+		"half of a long text":        {long, "v." + long[32:64], false},
+		"half of it in base64":       {long, "v." + in64(long)[32:64], false},
+		"a line's end, as it prints": {"correct\nhorse", "v.correct horse", false},
+		"lines":                      {"{\n\t\"a\": \"0123456789ab\"\n}", uuid, false},
+		"lines of another":           {"{\n\t\"a\": \"correct-horse\"\n}", uuid, true},
+	} {
+		p := secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+			return secrets.NewValue(tc.plain, tc.version), nil
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := env.Get(t.Context(), "A")
+		if err != nil || (v.Version() == tc.version) != tc.kept {
+			t.Errorf("%s: version %q, %v", name, v.Version(), err)
+		}
+	}
+}
