@@ -274,8 +274,9 @@ func (p *smProvider) getSecretValue(ctx context.Context, ref Ref) Result {
 func secretAmong(
 	out *secretsmanager.BatchGetSecretValueOutput, ref Ref,
 ) (r Result, found bool) {
+	d := ref.data()
 	for _, s := range out.SecretValues {
-		if ref.data().IsOf(aws.ToString(s.Name), aws.ToString(s.ARN)) {
+		if d.IsOf(aws.ToString(s.Name), aws.ToString(s.ARN)) {
 			return secret(ref, batchGetSecretValue, s), true
 		}
 	}
@@ -283,7 +284,7 @@ func secretAmong(
 		// In which form AWS repeats an id that was sent as a name is not documented.
 		// One that is not found here is asked for alone, which costs a call and no
 		// value.
-		if aws.ToString(e.SecretId) == ref.ID() {
+		if aws.ToString(e.SecretId) == d.ID {
 			// The batch operation's own permission is not what this is about.
 			return failed(ref, awsError(getSecretValue, ref, &smithy.GenericAPIError{
 				Code: aws.ToString(e.ErrorCode), Message: aws.ToString(e.Message),

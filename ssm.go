@@ -248,7 +248,8 @@ func (p *ssmProvider) getParameter(ctx context.Context, ref Ref) Result {
 	}
 	// One that names nothing, as those of a stand-in for AWS may not, is for what was
 	// asked.
-	if aws.ToString(q.Name)+aws.ToString(q.ARN) != "" && !answers(q, ref) {
+	d := ref.data()
+	if aws.ToString(q.Name)+aws.ToString(q.ARN) != "" && !answers(q, &d.Ref) {
 		return garbled(operation, ref, "the answer is for another parameter")
 	}
 	return parameter(q, ref, operation)
@@ -290,12 +291,13 @@ func noRefusal(err *ResolveError) bool { return err.transient() || err.interrupt
 // parameterAmong finds what the answer to several names says of one. AWS lists its
 // answer by name, not in the order of the request.
 func parameterAmong(out *ssm.GetParametersOutput, ref Ref, operation string) Result {
+	d := ref.data()
 	for i := range out.Parameters {
-		if answers(&out.Parameters[i], ref) {
+		if answers(&out.Parameters[i], &d.Ref) {
 			return parameter(&out.Parameters[i], ref, operation)
 		}
 	}
-	if slices.ContainsFunc(out.InvalidParameters, ref.data().Named) {
+	if slices.ContainsFunc(out.InvalidParameters, d.Named) {
 		return failed(ref, missingParameter(operation, ref))
 	}
 	return garbled(operation, ref, "the answer says nothing of this parameter")
@@ -310,8 +312,8 @@ func missingParameter(operation string, ref Ref) *ResolveError {
 // bare name and the ARN beside it, and for a selector with the bare name and the
 // selector beside it; others do otherwise. Where it cannot be told, the answer is not
 // taken: another's value is worse than none.
-func answers(q *types.Parameter, ref Ref) bool {
-	return ref.data().AnsweredBy(refsyntax.Answer{
+func answers(q *types.Parameter, ref *refsyntax.Ref) bool {
+	return ref.AnsweredBy(refsyntax.Answer{
 		Name: aws.ToString(q.Name), ARN: aws.ToString(q.ARN), Selector: aws.ToString(q.Selector),
 		Version: q.Version, Secret: aws.ToString(q.SourceResult) != "",
 	})

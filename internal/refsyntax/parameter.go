@@ -48,7 +48,15 @@ func BaseName(id string) string {
 // Named reports whether name is the parameter's, or its ARN. Some endpoints repeat the
 // selector there.
 func (r Ref) Named(name string) bool {
-	return BaseName(strings.TrimSuffix(name, ":"+r.Selector())) == BaseName(r.ID)
+	return BaseName(withoutSelector(name, r.Selector())) == BaseName(r.ID)
+}
+
+// withoutSelector returns name without a colon and the selector at its end.
+func withoutSelector(name, selector string) string {
+	if short, ok := strings.CutSuffix(name, selector); ok && strings.HasSuffix(short, ":") {
+		return short[:len(short)-len(":")]
+	}
+	return name
 }
 
 // An Answer is what names a parameter in an answer of Parameter Store.
@@ -63,16 +71,16 @@ type Answer struct {
 // either. A secret comes back under the name that was asked for from AWS, and under its
 // own name from others.
 func (r Ref) AnsweredBy(a Answer) bool {
-	a.ARN = strings.TrimSuffix(a.ARN, ":"+r.Selector())
-	own, _ := strings.CutPrefix("/"+BaseName(r.ID), arn.SecretParameter)
+	a.ARN = withoutSelector(a.ARN, r.Selector())
 	named := r.Named(a.Name)
 	switch {
 	case a.Secret && !ofSecret(r):
 		return false
 	case arn.Is(r.ID) && arn.Is(a.ARN):
 		named = a.ARN == r.ID
-	case a.Secret && a.Name == own:
-		named = true
+	case a.Secret: // which is of a parameter that stands for a secret
+		own, _ := strings.CutPrefix("/"+BaseName(r.ID), arn.SecretParameter)
+		named = named || a.Name == own
 	}
 	return named && r.selectedBy(a)
 }
