@@ -49,7 +49,8 @@ func New(opts ...Option) (*Env, error) {
 		o.apply(c)
 	}
 	if c.environ == nil {
-		WithEnviron(lambdaenv.Process()).apply(c)
+		process := lambdaenv.Process()
+		c.environ = func() lambdaenv.Env { return process }
 	}
 	e := &Env{vars: map[string]*variable{}, config: c, home: c.environ().Region()}
 	if c.aws != nil && c.aws.Region != "" {

@@ -312,4 +312,9 @@ func WithCheck(f func(name string, r Ref) error) Option {
 }
 
 // copied returns a copy of m that is not nil.
-func copied(m map[string]string) lambdaenv.Env { return maps.Collect(maps.All(m)) }
+func copied(m map[string]string) lambdaenv.Env {
+	if m == nil {
+		return lambdaenv.Env{}
+	}
+	return maps.Clone(m)
+}

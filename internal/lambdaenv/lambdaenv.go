@@ -16,8 +16,9 @@ type Env map[string]string
 
 // Process returns the environment of the process.
 func Process() Env {
-	env := Env{}
-	for _, entry := range os.Environ() {
+	all := os.Environ()
+	env := make(Env, len(all))
+	for _, entry := range all {
 		name, text, _ := strings.Cut(entry, "=")
 		env[name] = text
 	}

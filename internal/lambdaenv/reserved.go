@@ -9,10 +9,16 @@ import (
 // cannot hold a reference. Lambda reserves names, not prefixes: functions have variables
 // of their own such as AWS_SECRET_ARN.
 func Reserved(name string) bool {
+	if first, _, _ := strings.Cut(name, "_"); !slices.Contains(firstWords[:], first) {
+		return false // as most names are
+	}
 	listed := slices.Contains(lambdaNames[:], name) || slices.Contains(sdkNames[:], name)
 	// AWS_ENDPOINT_URL_SSM and the like: one for each service.
 	return listed || strings.HasPrefix(name, "AWS_ENDPOINT_URL_")
 }
+
+// firstWords is what stands before the first underscore of each name that is listed below.
+var firstWords = [...]string{"", "AWS", "LAMBDA"}
 
 // lambdaNames is what Lambda sets:
 // https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html.
