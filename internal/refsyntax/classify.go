@@ -28,6 +28,9 @@ const (
 
 // Classify is the one rule for what a text is. In doubt a text is plain.
 func Classify(text string) Kind {
+	if scheme, _, ok := strings.Cut(text, "://"); ok && begins(scheme) {
+		return Reference // as findMention would say
+	}
 	inner := strings.TrimFunc(text, around)
 	if arn.Is(inner) {
 		return classifyARN(text, inner)
@@ -40,6 +43,11 @@ func Classify(text string) Kind {
 		return Undeclared
 	}
 	return Plain
+}
+
+// begins reports whether a reference begins with scheme, in its usual form.
+func begins(scheme string) bool {
+	return isStore(scheme) || scheme == short || scheme == Literal
 }
 
 // Begins reports whether text is a reference, well-formed or not: an error unless [Parse]

@@ -29,7 +29,7 @@ type mention struct {
 // findMention returns the first mention in text, from byte from on, that can be nothing
 // but a reference.
 func findMention(text string, from int) (mention, bool) {
-	if !strings.ContainsAny(text[from:], ":/\\%") {
+	if !maySeparate(text[from:]) {
 		return mention{}, false
 	}
 	for i := from; i < len(text); {
@@ -40,6 +40,13 @@ func findMention(text string, from int) (mention, bool) {
 		i += max(n, 1)
 	}
 	return mention{}, false
+}
+
+// maySeparate reports whether text may hold what readSeparator looks for: most texts, and
+// the rest of most references, have a single slash at a time and nothing else of it.
+func maySeparate(text string) bool {
+	slashes := strings.Contains(text, "//") || strings.Contains(text, "/ ")
+	return slashes || strings.ContainsAny(text, ":;\\%")
 }
 
 // headOf returns the length of the name of a scheme at the beginning of text.

@@ -93,6 +93,10 @@ func optionHint(scheme, key string) string {
 // stated returns the text of the options that r states, and of its field. A parameter's
 // stage and version stand behind its name.
 func (r Ref) stated() string {
+	bare := Ref{Scheme: r.Scheme, ID: r.ID, Unquoted: r.Unquoted}
+	if r == bare {
+		return "" // as most references state nothing
+	}
 	text, sign := "", "?"
 	for _, o := range options {
 		if s := o.text(r); s != "" && o.takenBy(r.Scheme) {

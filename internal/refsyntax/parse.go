@@ -152,13 +152,24 @@ func fits(r Ref, err error) (Ref, error) {
 			"only a multi-Region key, mrk-…, is in two: leave the second Region out")
 	case parted && r.Template != "":
 		err = fail("a composed text takes no field and no decoding", "state them inside the braces")
-	case len(r.Text()) > maxText:
+	case r.tooLong():
 		err = errLong
 	}
 	if err != nil {
 		return Ref{}, err
 	}
 	return r, nil
+}
+
+// tooLong reports whether the canonical text of r is longer than maxText. An escape makes
+// three bytes of one, so most references need no look at it.
+func (r Ref) tooLong() bool {
+	stated := len(r.ID) + len(r.Version) + len(r.Stage) + len(r.Region) + len(r.Failover) +
+		len(r.Role) + len(r.Key) + len(r.Context) + len(r.Field)
+	if r.Template == "" && stated < maxText/4 {
+		return false
+	}
+	return len(r.Text()) > maxText
 }
 
 // Ciphertext returns the reference to what KMS encrypted to b, which is copied. It has 32
