@@ -39,8 +39,11 @@ func Classify(text string) Kind {
 	switch {
 	case found, hasResolve(text), isExpression(text):
 		return Reference
-	case isBareCiphertext(text):
+	case isBareCiphertext(inner):
 		return Undeclared
+	}
+	if _, clear := undisguise(text); clear != "" {
+		return Reference
 	}
 	return Plain
 }
@@ -50,25 +53,75 @@ func begins(scheme string) bool {
 	return isStore(scheme) || scheme == short || scheme == Literal
 }
 
+// undisguise returns the reference that stands in text in another form, and what form that
+// is, or two empty texts.
+func undisguise(text string) (problem, clear string) {
+	problem, clear = "invisible characters stand in the text", strings.Map(visible, text)
+	if clear == text {
+		problem, clear = "the text is base64 of a reference", encoded(text)
+	}
+	if clear == "" {
+		return "", ""
+	}
+	if _, err := parse(clear, false); err != nil {
+		return "", ""
+	}
+	return problem, clear
+}
+
+// visible returns c, or -1 where nobody sees it: a NUL byte, a byte order mark.
+func visible(c rune) rune {
+	switch {
+	case unicode.IsSpace(c):
+	case unicode.IsControl(c), unicode.Is(unicode.Cf, c):
+		return -1
+	}
+	return c
+}
+
+// encoded returns what text is base64 of, if that begins as a reference by name does.
+func encoded(text string) string {
+	heads := []string{"c3Nt", "c206", "c2Vj"} // ssm, sm:, sec
+	if head := text[:min(4, len(text))]; !slices.Contains(heads, head) {
+		return ""
+	}
+	clear, _ := DecodeBase64(text[:min(maxText, len(text))])
+	return strings.TrimSpace(clear)
+}
+
 // Begins reports whether text is a reference, well-formed or not: an error unless [Parse]
 // reads it.
 func Begins(text string) bool { return Classify(text) == Reference }
 
 // classifyARN classifies what begins like an ARN. A secret's with the tail of ECS means
-// nothing to any service, and quotes around an ARN are left over from a file.
+// nothing to any service, nor does one with our options or a field, and quotes around an
+// ARN are left over from a file.
 func classifyARN(text, inner string) Kind {
 	a, _ := arn.Parse(inner)
 	if a.Service != SSM && a.Service != SecretsManager {
 		return Plain
 	}
-	r, err := identify(a.Service, inner)
+	r, err := parse(withScheme(a.Service, inner), false)
 	switch {
 	case err != nil:
 		return Plain
-	case inner != text, a.Service == SecretsManager && r.ID != inner:
+	case inner != text, r.ID != inner && r.WireName() != inner:
 		return Reference
 	}
 	return Undeclared
+}
+
+// withScheme returns the reference to what has the ARN: without a comment behind it, and
+// with the colons that the tail of a secret's lost.
+func withScheme(service, text string) string {
+	if i := commentAt(text); i >= 0 {
+		text = text[:i]
+	}
+	a, _ := arn.Parse(text)
+	if n := strings.Count(a.Resource, ":"); service == SecretsManager && n > 1 {
+		text += strings.Repeat(":", max(4-n, 0))
+	}
+	return prefix(service) + text
 }
 
 // isBareCiphertext reports whether text is base64 that begins as KMS begins a ciphertext,
@@ -88,7 +141,7 @@ func beginsEncrypted(text string) bool {
 	return len(text) >= 6 && slices.Contains(heads, text[:6])
 }
 
-const quotes = "\"'`“”„‟‘’‚‛«»‹›"
+const quotes = "\"'`“”„‟‘’‚‛«»‹›\\" // and what escapes them
 
 // around reports whether c is what configuration files and office programs leave around a
 // value.
@@ -109,21 +162,28 @@ func hasResolve(text string) bool {
 	return false
 }
 
-// isExpression reports whether text is an expression of Terraform or Ansible that reads one
-// of our stores, and that nothing evaluated.
+// isExpression reports whether text holds an expression of Terraform or Ansible that reads
+// one of our stores, or is a command of a shell that does, and that nothing evaluated.
 func isExpression(text string) bool {
 	if !strings.Contains(text, "aws") {
 		return false
 	}
-	plain := strings.NewReplacer(" ", "", `"`, "", "'", "", "${data.", "${", "amazon.aws.", "")
-	text = plain.Replace(strings.TrimFunc(text, around))
-	for _, begin := range []string{
-		"${aws_ssm_parameter.", "${aws_secretsmanager_secret", "{{lookup(aws_ssm",
-		"{{lookup(aws_secret", "{{lookup(ssm_parameter", "{{lookup(secretsmanager_secret",
-	} {
+	text = unspaced.Replace(strings.TrimFunc(text, around))
+	for _, begin := range []string{"$(awsssm", "$(awssecretsmanager", "$(awskms", "data.aws_ssm_",
+		"data.aws_secretsmanager_"} {
 		if strings.HasPrefix(text, begin) {
 			return true
 		}
 	}
-	return false
+	_, after, _ := strings.Cut(text, "${")
+	for inside := range strings.SplitSeq(after, "${") {
+		inside, _, _ = strings.Cut(inside, "}")
+		if firstOf(inside, "aws_ssm_parameter.", "aws_secretsmanager_secret") >= 0 {
+			return true
+		}
+	}
+	_, after, _ = strings.Cut(text, "{{lookup(")
+	return firstOf(after, "aws_ssm,", "aws_secret,", "ssm_parameter,", "manager_secret,") >= 0
 }
+
+var unspaced = strings.NewReplacer(" ", "", `"`, "", "'", "")

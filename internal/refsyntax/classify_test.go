@@ -114,7 +114,8 @@ func TestClassify_Plain(t *testing.T) {
 		"wasm://x", "gsm://x",
 		"gcp-sm://projects/p/secrets/s", "gcpsecretmanager://projects/p/secrets/s",
 		"gcpkms://projects/p/locations/l/keyRings/r/cryptoKeys/k",
-		"awskms://alias/x", "awskms:///arn:aws:kms:eu-west-1:123456789012:key/1", "azurekeyvault://x", "hashivault://k",
+		"awskms://alias/x", "awskms:///arn:aws:kms:eu-west-1:123456789012:key/1", "azurekeyvault://x",
+		"hashivault://k",
 		"sm:px-4 lg:px-8", "sm:hidden", "sm:w-12", "ssm is fun: yes", `{"Action":["ssm:GetParameter","kms:Decrypt"]}`,
 		"https://ssm.eu-west-1.amazonaws.com:443/x", "secretsmanager.eu-west-1.amazonaws.com:443", "user@ssm:22",
 		"arn:aws:kms:eu-west-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab",
@@ -136,6 +137,15 @@ func TestClassify_Plain(t *testing.T) {
 		"xmlns:sm=\"http://sitemaps.org/0.9\"",
 		"base64:aGVsbG8=", "secret:abc", "secrets:abc", "secret://a/b", "ps:x", "aws:x", "aws://x", "amazon:x",
 		"AWS::Region", "pssm:/a",
+		"sm:w-1/2", "sm:bg-black/50", "sm:1fr/2fr", "sm:@container/main", "sm:group-hover/item:block",
+		"sm:before:content-['//']", "ssm:1.2.3-alpine", "ssm:3.11-slim", "ssm:debug",
+		"ssm:info,kms:debug", "ssm: true",
+		"ssm:SessionDocumentAccessCheck", "secretsmanager:VersionStage", "secretsmanager:debug",
+		"ssm: /app/db\nother: x\n", "kms:\n  key: alias/x\n", `\\\\ssm\\\\share`, `{"ssm":"/app/db"}`,
+		"sms:///a", "ms://a/b",
+		"c3NtLXRlc3Q=", "U1NNOg==", "c3Nt", "family \U0001F468\u200d\U0001F469", "\x00\x01", "zero\u200bwidth",
+		"export X=$(aws ssm get-parameter --name /a)", "aws ssm get-parameter --name /a", "aws_ssm_parameter.db",
+		"${aws_secretsmanager}", "arn:aws:secretsmanager:eu-west-1:123456789012:secret:prod/*",
 	} {
 		if Classify(text) != Plain {
 			_, err := Parse(text)
@@ -216,6 +226,47 @@ func TestClassify_OtherForms(t *testing.T) {
 		"ref+awssecrets://db#/user+":                            "write sm://db#user",
 		"postgres://app:ref+awssecrets://db#/pw+@h/x":           "write {{sm://db#pw}}",
 		"«kms://x":                                              "kms://AQIC…",
+		"ssm=x ssm::///a":                                       "write {{ssm:///a}}",
+		"ssm::///a":                                             "not followed by ://: write ssm:///a",
+		"ssm-secure:///a": "" +
+			"another tool, or has an unknown scheme: write ssm:///a",
+		"secretsmanager:prod-db":                      "write sm://prod-db",
+		"sm:prod/db":                                  "write sm://prod/db",
+		"ssms:///a":                                   "misspelled",
+		`ssm:"/app/db"`:                               "write ssm:///app/db",
+		`\"ssm:///a\"`:                                "quotes stand around the reference: write ssm:///a",
+		`sm:\/\/prod\/db`:                             "write sm://prod/db",
+		`{"pw":"sm:\/\/prod\/db#password"}`:           "write {{sm://prod/db#password}}",
+		`"{\"pw\":\"sm://prod/db#pw\"}"`:              "write {{sm://prod/db#pw}}",
+		"ssm:%2F%2F/app/db":                           "write ssm:///app/db",
+		"jdbc:x://h/?password=ssm:///app/pw&ssl=true": "write {{ssm:///app/pw}}",
+		"ssm\t:///a":                                  "write ssm:///a",
+		"ssm：／／／a":                                    "write ssm:///a",
+		"\ufeffssm:///a": "" +
+			"invisible characters stand in the text: write ssm:///a",
+		"\x00sm://prod/db":                         "invisible characters",
+		"s\u200bsm:///a":                           "write ssm:///a",
+		"sm\u200d://prod/db":                       "write sm://prod/db",
+		"sm://prod/d\u200bb":                       "nobody sees",
+		"ssm:///ключ":                              `'к' at byte 7`,
+		"c206Ly9wcm9kL2RiI3Bhc3N3b3Jk":             "base64 of a reference: write sm://prod/db#password",
+		"sm://prod/db:password":                    "a field stands after #",
+		"ssm:///app/db /* the db */":               "no space",
+		"sm://prod/db#password?ttl=5m":             "an option stands behind the field",
+		"optional:aws-parameterstore:/config/app/": "write ssm:///config/app/*",
+		"${ssm:/app/${self:provider.stage}/db}":    "with what ${…} stands for written out",
+		"data.aws_ssm_parameter.db.value":          "nothing evaluates",
+		"x:${data.aws_secretsmanager_secret_version.a.secret}@": "" +
+			"nothing evaluates the expression at run time: write ssm:",
+		"$(aws ssm get-parameter --name /a)": "nothing evaluates",
+		secretARN + "#password":              "write sm://" + secretARN + "#password",
+		secretARN + ":password":              "write sm://" + secretARN + ":password::",
+		secretARN + " # the db":              "write sm://" + secretARN,
+		"'{{sm://prod/db#password}}'": "" +
+			"quotes stand around the reference: write sm://prod/db#password",
+		"{{sm://prod/db#password}}\n":         "write sm://prod/db#password",
+		"x://a:{{{sm://prod/db#password}}}@h": "third brace",
+		"x://a:${{sm://prod/db#password}}@h":  "a $ or a third brace stands at the braces",
 	} {
 		checkRefused(t, text, want)
 	}
@@ -225,9 +276,13 @@ func TestClassify_Undeclared(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]Kind{
 		ssmARN: Undeclared, ssmARN + ":3": Undeclared, secretARN: Undeclared, secretARN + ":a::": Reference,
-		`"` + ssmARN + `"`:                          Reference,
-		"AQICAHh4" + strings.Repeat("h4eHh4eH", 20): Undeclared, "AQICAHh4" + strings.Repeat("h4eHh4eH", 5): Plain,
-		ssmARN + "," + ssmARN: Plain, keyARN: Plain,
+		`"` + ssmARN + `"`: Reference,
+		ssmARN + "?ttl=5m": Reference,
+		"(" + ssmARN + ")": Plain,
+		` "AQICAHh4` + strings.Repeat("h4eHh4eH", 20) + `"`: Undeclared,
+		"AQICAHh4" + strings.Repeat("h4eHh4eH", 20):         Undeclared,
+		"AQICAHh4" + strings.Repeat("h4eHh4eH", 5):          Plain,
+		ssmARN + "," + ssmARN:                               Plain, keyARN: Plain,
 	} {
 		if got := Classify(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 )
@@ -124,6 +125,8 @@ func checkField(value string) error {
 		return fail("the field holds ${, $(, {{ or }}: nothing expands variables here", byCode)
 	case commentAt(value) >= 0:
 		return fail("a comment stands behind the reference", "leave it out")
+	case optionIn(value):
+		return fail("an option stands behind the field", "write options before it: ?ttl=5m#name")
 	case value[0] == '<' && value[len(value)-1] == '>':
 		return fail("the field is a placeholder that nobody filled in", "write its name")
 	case mentioned:
@@ -133,6 +136,15 @@ func checkField(value string) error {
 			"write ~0 for ~ and ~1 for / in a key")
 	}
 	return nil
+}
+
+// optionIn reports whether an option stands in what is read as a field.
+func optionIn(field string) bool {
+	_, text, _ := strings.Cut(field, "?")
+	key, _, stated := strings.Cut(text, "=")
+	stated = stated || key == "optional"
+	isKey := func(o option) bool { return o.key == key }
+	return stated && slices.ContainsFunc(options[:], isKey)
 }
 
 func badPointer(s string) bool {
@@ -210,20 +222,32 @@ func compose(text string, begins func(string, int) bool,
 	var out strings.Builder
 	end := 0
 	for at := bracesAt(text, 0, begins); at >= 0; at = bracesAt(text, end, begins) {
+		between := text[end:at]
 		inner, _, closed := strings.Cut(text[at+len("{{"):], "}}")
 		if !closed {
 			problem := fmt.Sprintf("the double braces at byte %d are not closed", at)
 			return "", fail(problem, "write }} behind the reference")
 		}
+		end = at + len("{{") + len(inner) + len("}}")
+		if templated(text[:at], text[end:]) {
+			problem := fmt.Sprintf("a $ or a third brace stands at the braces at byte %d", at)
+			return "", fail(problem, "leave it out: it would become part of the value")
+		}
 		part, err := read(strings.TrimFunc(inner, blank))
 		if err != nil {
 			return "", named(fmt.Sprintf("the reference in braces at byte %d", at), "", err)
 		}
-		out.WriteString(text[end:at] + part.template())
-		end = at + len("{{") + len(inner) + len("}}")
+		out.WriteString(between + part.template())
 	}
 	out.WriteString(text[end:])
 	return out.String(), checkTexts(out.String(), text)
+}
+
+// templated reports whether what stands around double braces is left over from another
+// template language: ${{…}}, {{{…}}}.
+func templated(before, behind string) bool {
+	third := strings.HasSuffix(before, "{") && strings.HasPrefix(behind, "}")
+	return third || strings.HasSuffix(before, "$")
 }
 
 // checkTexts checks what a template holds beside its parts.
@@ -259,7 +283,12 @@ func parseComposed(text string, quote bool) (r Ref, err error) {
 		r = one
 		return r.Part, err
 	})
-	if template != r.template() { // more than a reference in braces
+	switch one := r.template(); {
+	case err != nil, template == one:
+	case strings.TrimFunc(template, around) == one:
+		const problem = "spaces or quotes stand around the reference"
+		err = suggest(problem, "remove them", quote, r.Text())
+	default: // more than a reference in braces
 		r.Part = Part{Template: template}
 	}
 	return r, err

@@ -1,6 +1,9 @@
 package refsyntax
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // Error says why a text is not a reference. It quotes neither ciphertext nor a literal's
 // value; an error of [Bare] quotes nothing of the text at all. Positions are byte offsets
@@ -16,7 +19,7 @@ type Error struct {
 	// is of, where the byte stands, and the byte, which not every error may quote.
 	what string
 	at   int
-	char byte
+	char rune
 }
 
 // Error joins the problem and the hint.
@@ -31,7 +34,8 @@ func fail(problem, hint string) *Error { return &Error{Problem: problem, Hint: h
 
 // strayed is the error of byte i of a name, which is made of other ones.
 func strayed(what, name string, i int, made string) *Error {
-	return &Error{Hint: "names are made of " + made, what: what, at: i, char: name[i]}
+	char, _ := utf8.DecodeRuneInString(name[i:])
+	return &Error{Hint: "names are made of " + made, what: what, at: i, char: char}
 }
 
 // shifted moves the place of a stray byte to that in a longer text.
@@ -60,7 +64,10 @@ func located(err error, base int, quote bool) error {
 }
 
 // meaning says what a byte in a name usually means, or "".
-func meaning(c byte) string {
+func meaning(c rune) string {
+	if visible(c) < 0 {
+		return "a character that nobody sees"
+	}
 	switch c {
 	case '$':
 		return "nothing expands variables here"
@@ -84,6 +91,8 @@ func meaning(c byte) string {
 		return "a quote of the file that it came from"
 	case '&':
 		return "the first option stands after ?"
+	case ':':
+		return "a field stands after #, a stage in ?stage="
 	}
 	return ""
 }

@@ -94,7 +94,7 @@ func checkParameter(name string) error {
 	levels := strings.Count(path, "/")
 	rooted := strings.HasPrefix(path, "/")
 	switch i := stray(path, "_.-/"); {
-	case strings.Contains(path, "*"), tree && path == "":
+	case i >= 0 && path[i] == '*', tree && path == "":
 		return fail("a * may stand only as the last level of a tree", "write ssm:///app/prod/*")
 	case name == "":
 		return fail("the parameter name is empty", "write ssm:///app/db/password or ssm://name")

@@ -62,6 +62,9 @@ func UndeclaredText(name, text string) (problem, hint string) {
 // or that holds a reference of CloudFormation.
 func malformed(text string, quote bool) error {
 	general := "write kms://…, ssm:///…, sm://… or literal://…, and nothing around it"
+	if problem, clear := undisguise(text); clear != "" {
+		return suggest(problem, "write the text without them", quote, clear)
+	}
 	inner := strings.TrimFunc(text, around)
 	if arn.Is(inner) {
 		return malformedARN(text, inner, quote)
@@ -73,10 +76,11 @@ func malformed(text string, quote bool) error {
 	switch {
 	case hasResolve(text):
 		problem = "the text holds a CloudFormation reference, which nothing resolves at run time"
-		general = "write ssm:///name:version or sm://id?stage=…#field, in {{…}} inside a text"
+		general = inTextHint
 		found = found && strings.Contains(text, "}}")
 	case isExpression(text):
 		problem, found = "nothing evaluates the expression at run time", false
+		general = inTextHint
 	case !found:
 		problem = "the text does not begin with a scheme"
 	}
@@ -87,6 +91,8 @@ func malformed(text string, quote bool) error {
 		return fail(problem, "write kms://AQIC…, the ciphertext in base64 behind kms://")
 	case m.scheme == Literal:
 		return fail(problem, "write literal:// and the value behind it")
+	case strings.Contains(m.rest, "${"), strings.Contains(m.rest, "$("):
+		return fail(problem, inTextHint+", with what ${…} stands for written out")
 	case whole:
 		return m.replaced(problem, general, quote)
 	}
@@ -103,13 +109,15 @@ func malformedARN(text, inner string, quote bool) error {
 	case KMS:
 		return fail(problem, "write a key's ARN as kms://CIPHERTEXT?key=ARN")
 	case SSM, SecretsManager:
-		scheme := prefix(a.Service)
-		err := suggest(problem, "write "+scheme+"ARN", quote, scheme+inner)
+		general := "write " + prefix(a.Service) + "ARN"
+		err := suggest(problem, general, quote, withScheme(a.Service, inner))
 		err.Declare = a.Service
 		return err
 	}
 	return fail(problem+" of a parameter or secret", "write ssm://ARN or sm://ARN")
 }
+
+const inTextHint = "write ssm:///name:version or sm://id?stage=…#field, in {{…}} inside a text"
 
 // problem says what is wrong with a mention, which may be the whole text.
 func (m mention) problem(text string, whole bool) string {
@@ -121,18 +129,18 @@ func (m mention) problem(text string, whole bool) string {
 		return "a reference stands inside a text without double braces"
 	case m.typo:
 		return "the scheme is misspelled"
-	case !m.ours:
+	case !m.ours, m.head == secure:
 		return "the text is a reference of another tool, or has an unknown scheme"
 	case strings.TrimFunc(text, around) != text:
 		return "spaces or quotes stand around the reference"
 	case m.colon && m.slashes == 1:
 		return "one slash stands after the scheme instead of two"
-	case m.slashes == 0, m.slashes > 3, !strings.Contains(text, "://"):
-		return "the scheme is not followed by ://"
-	case m.start > 0:
+	case m.slashes > 0 && m.capital:
+		return "the scheme is not in lower case"
+	case m.start > 0 && strings.Contains(text, "://"):
 		return "brackets or other signs stand around the reference"
 	}
-	return "the scheme is not in lower case"
+	return "the scheme is not followed by ://"
 }
 
 // replaced returns the error of a text that is nothing but m, with what to write instead.
@@ -154,7 +162,8 @@ func (m mention) replaced(problem, general string, quote bool) error {
 
 // candidates returns what m may mean, the likeliest first.
 func (m mention) candidates() []string {
-	rest := strings.TrimFunc(m.rest, around)
+	rest := strings.ReplaceAll(strings.TrimFunc(m.rest, around), `\/`, "/")
+	rest = strings.ReplaceAll(rest, `\`, "/")
 	if i := strings.IndexFunc(rest, blank); i >= 0 && m.opener != "" {
 		rest = rest[:i] // ${ssm:/a, 'default'}
 	}
@@ -178,8 +187,10 @@ func (m mention) candidates() []string {
 	if m.region != "" {
 		field = "?region=" + m.region + field
 	}
-	// What other tools write as options may mean nothing here.
-	return []string{m.prefix(name) + stated + field, m.prefix(name) + name + field}
+	// What other tools write as options may mean nothing here, and a path of theirs that
+	// ends in a slash is a tree.
+	begin := m.prefix(name) + name
+	return []string{m.prefix(name) + stated + field, begin + field, begin + "*" + field}
 }
 
 // prefix returns how the reference to what m calls name begins.

@@ -22,7 +22,10 @@ type mention struct {
 
 	colon   bool   // a colon follows the head
 	slashes int    // that follow
+	head    string // in lower case
+	capital bool   // it is not written so
 	spaced  bool   // white space stands among them
+	lines   bool   // more than one line follows the head
 	rest    string // what follows them, to the end
 }
 
@@ -45,8 +48,9 @@ func findMention(text string, from int) (mention, bool) {
 // maySeparate reports whether text may hold what readSeparator looks for: most texts, and
 // the rest of most references, have a single slash at a time and nothing else of it.
 func maySeparate(text string) bool {
-	slashes := strings.Contains(text, "//") || strings.Contains(text, "/ ")
-	return slashes || strings.ContainsAny(text, ":;\\%")
+	usual := strings.ContainsAny(text, ":;%") || strings.Contains(text, "//")
+	wide := strings.Contains(text, "：") || strings.Contains(text, "∶") // as in colons
+	return usual || wide
 }
 
 // headOf returns the length of the name of a scheme at the beginning of text.
@@ -62,13 +66,17 @@ func headOf(text string) int {
 func readMention(text string, i, n int) (m mention, ok bool) {
 	head, after := text[i:i+n], text[i+n:]
 	switch {
-	case n == 0, n > 40, after == "", strings.IndexByte(":;/\\ %(", after[0]) < 0:
+	case n == 0, n > 40, strings.IndexFunc(after, func(c rune) bool {
+		return separates(c) || strings.ContainsRune("%(", c)
+	}) != 0:
 		return m, false
 	}
 	if name, region, ok := strings.Cut(head, "."); ok && arn.IsRegion(region) {
 		head, m.region = name, region // Serverless: ssm.eu-west-1:/path
 	}
-	if m.readHead(strings.ToLower(head)); m.scheme == "" {
+	m.head = strings.ToLower(head)
+	m.capital = m.head != head
+	if m.readHead(m.head); m.scheme == "" {
 		return m, false
 	}
 	if arguments, rest, ok := strings.Cut(after, ")"); ok && arguments[0] == '(' {
@@ -80,8 +88,10 @@ func readMention(text string, i, n int) (m mention, ok bool) {
 		}
 		after = rest
 	}
-	if decoded, err := url.PathUnescape(after); err == nil && strings.HasPrefix(after, "%") {
-		after = decoded
+	if i := strings.IndexByte(after, '%'); i == 0 || i == 1 {
+		if decoded, err := url.PathUnescape(after); err == nil {
+			after = decoded
+		}
 	}
 	if !m.readSeparator(after) {
 		return m, false
@@ -92,14 +102,34 @@ func readMention(text string, i, n int) (m mention, ok bool) {
 	return m, true
 }
 
+// The signs that separate a head from the rest, those of other alphabets included: a colon
+// may be mistyped, and slashes may be backslashes.
+const (
+	colons  = ":：∶"
+	slashes = "/\\／∕⁄"
+)
+
+func separates(c rune) bool {
+	return blank(c) || strings.ContainsRune("\x00;"+colons+slashes, c)
+}
+
 // readSeparator reads the colon and the slashes behind a head, and reports whether they
-// may be meant as such. A colon may be mistyped, and slashes may be backslashes.
+// may be meant as such.
 func (m *mention) readSeparator(after string) bool {
-	m.rest = strings.TrimLeft(after, ":;/\\ ")
-	separator := after[:len(after)-len(m.rest)]
-	m.colon = strings.Contains(separator, ":")
-	m.slashes = strings.Count(separator, "/") + strings.Count(separator, `\`)
-	m.spaced = strings.Contains(separator, " ")
+	m.rest = strings.TrimLeftFunc(after, func(c rune) bool { return separates(c) || around(c) })
+	// JSON of some languages escapes slashes.
+	separator := strings.ReplaceAll(after[:len(after)-len(m.rest)], `\/`, "/")
+	for _, c := range separator {
+		switch {
+		case strings.ContainsRune(colons, c):
+			m.colon = true
+		case strings.ContainsRune(slashes, c):
+			m.slashes++
+		case blank(c):
+			m.spaced = true
+		}
+	}
+	m.lines = strings.Contains(strings.TrimSpace(after), "\n")
 	switch {
 	case strings.HasPrefix(separator, "::") && m.slashes == 0: // of a module: ssm::client
 		return false
@@ -108,7 +138,7 @@ func (m *mention) readSeparator(after string) bool {
 	case strings.HasPrefix(separator, ";") && m.slashes > 0:
 		return true
 	}
-	return m.colon || m.slashes > 1
+	return m.colon || strings.Contains(separator, "//") // and not \\host\share
 }
 
 // readLead judges what stands before a head.
@@ -145,7 +175,7 @@ func closerOf(opener string) string {
 func (m *mention) readEnd(text string) {
 	begin := len(text) - len(m.rest)
 	inside, _, closed := strings.Cut(m.rest, closerOf(m.opener))
-	switch end := stray(m.rest, "/_+=.!-:#?&%*"); {
+	switch end := stray(m.rest, "/_+=.!-:#?&%*\\"); {
 	case m.opener != "" && closed:
 		m.rest, m.end = inside, begin+len(inside)+len(closerOf(m.opener))
 	case m.alone, m.opener != "":
@@ -153,7 +183,10 @@ func (m *mention) readEnd(text string) {
 		m.rest = m.rest[:end]
 		fallthrough
 	default:
-		m.rest = strings.TrimRight(m.rest, ".:!?&")
+		if name, _, _ := strings.Cut(m.rest, "&"); !strings.Contains(name, "?") {
+			m.rest = name // what follows is the next parameter of a URL
+		}
+		m.rest = strings.TrimRight(m.rest, ".:!?&\\")
 		m.end = begin + len(m.rest)
 	}
 }
@@ -190,6 +223,8 @@ func (m mention) placed() bool {
 func (m mention) meantAlone() bool {
 	oneSlash := m.slashes == 1
 	switch {
+	case m.lines && m.slashes < 2: // a document: ssm:\n  path: /a
+		return false
 	case m.slashes == 0:
 		return !m.typo && m.named()
 	case oneSlash && m.typo, oneSlash && !m.colon:
@@ -202,28 +237,50 @@ func (m mention) meantAlone() bool {
 // port, the tag of an image, an action of IAM or prose.
 func (m mention) named() bool {
 	rest := strings.TrimRight(strings.TrimRightFunc(m.rest, around), "})>]%")
-	rest = strings.TrimLeft(rest, quotes)
 	name := rest[:strings.IndexAny(rest+":", ":?#~,")]
-	level, _, _ := strings.Cut(name, "/")
-	isTag := strings.Trim(strings.TrimPrefix(level, "v"), "0123456789.") == "" // or a port
 	switch {
 	case arn.Is(rest):
 		return true
 	case m.opener == "${" && strings.HasPrefix(rest, "${"): // ${ssm:${self:custom.path}}
 		return true
-	case isTag, slices.Contains(tags, name), isAction(name), stray(name, "/_+=.@!-") >= 0:
+	case isNumbered(name), slices.Contains(words, name), stray(name, "/_+=.@!-") >= 0:
+		return false
+	case isAction(name), m.head == SecretsManager && isCapital(name):
 		return false
 	case strings.IndexByte("-+=", name[0]) >= 0: // ${SSM:-none} of a shell
 		return false
-	}
-	// The short name is too short to mean a store by itself: sm:px-4.
-	if m.ours && m.scheme == SecretsManager {
-		return m.opener != "" || strings.ContainsAny(rest, "/#")
+	case m.head == short && m.opener == "":
+		return !isClass(name, rest[len(name):])
 	}
 	return true
 }
 
-var tags = []string{"latest", "stable", "main", "master", "edge", "dev", "nightly"}
+// words is the tags of images, the levels of logs and the values of switches.
+var words = strings.Fields("latest stable main master edge dev nightly true false on off yes no " +
+	"enabled disabled none all trace debug info warn warning error fatal")
+
+// isNumbered reports whether text is a port, or the tag of an image: 8080/path, v1.2-slim.
+func isNumbered(text string) bool {
+	return text == "" || strings.IndexAny(strings.TrimPrefix(text, "v"), "0123456789") == 0
+}
+
+// isCapital reports whether text is one word that begins with a capital, as the actions and
+// the condition keys of Secrets Manager are.
+func isCapital(text string) bool {
+	upper := 'A' <= text[0] && text[0] <= 'Z'
+	return upper && stray(text, "") < 0
+}
+
+// isClass reports whether sm:, name and behind are a class of Tailwind: sm:px-4, sm:w-1/2,
+// sm:@container/main, sm:group-hover/item:block.
+func isClass(name, behind string) bool {
+	level := name[strings.LastIndexByte(name, '/')+1:]
+	variant := name[0] == '@' || strings.HasPrefix(behind, ":")
+	if isPath := level != name && !isNumbered(level); isPath && !variant {
+		return false
+	}
+	return !strings.Contains(behind, "#")
+}
 
 // isAction reports whether text is the name of an action, such as GetParameter or Get*,
 // or a condition key's.
@@ -237,8 +294,10 @@ func isAction(text string) bool {
 
 const verbs = "* Get Put List Describe Create Delete Update Batch Add Remove Send Start Stop " +
 	"Cancel Tag Untag Rotate Restore Replicate Validate Label Unlabel Register Deregister " +
-	"Modify Resume Terminate Associate Disassociate Reset " +
-	"Overwrite Recursive DocumentType SourceInstanceARN"
+	"Modify Resume Terminate Associate Disassociate Reset Execute " +
+	"Overwrite Recursive Document Session SourceInstance SyncType AutoApprove"
+
+const secure = "ssm-secure" // CloudFormation's name of a SecureString
 
 // readHead finds the scheme that a head names: ours, that of another tool for the same
 // store, or a misspelled one.
@@ -250,7 +309,7 @@ func (m *mention) readHead(head string) {
 	case short:
 		m.scheme, m.ours = SecretsManager, true
 		return
-	case "ssm-secure": // CloudFormation's
+	case secure:
 		m.scheme, m.ours = SSM, true
 		return
 	}
@@ -282,14 +341,16 @@ var unseparated = strings.NewReplacer("-", "", "_", "", "+", "", ".", "")
 // misspelled returns the scheme that a head is one or two slips away from, or "".
 func misspelled(head string) string {
 	madeOf := func(letters string) bool { return strings.Trim(head, letters) == "" }
-	ends := strings.HasPrefix(head, "s") && strings.HasSuffix(head, "m")
+	both := strings.Contains(head, "s") && strings.Contains(head, "m")
+	known := slices.Contains([]string{"ms", "mms", "sms"}, head) // schemes of others
 	switch n := len(head); {
 	case n < 2 || n > len(SecretsManager)+2:
 	case n > 5:
 		if head[0] == 's' && near(head, SecretsManager, 2) {
 			return SecretsManager
 		}
-	case madeOf("sm") && ends: // mms and sms are schemes
+	case known:
+	case madeOf("sm") && both:
 		return SecretsManager
 	case madeOf("kms"): // what follows has to begin as a ciphertext does
 		return KMS

@@ -79,7 +79,7 @@ func slip(text string, start int, quote bool) error {
 		at = strings.Index(text[start:], "${") // a field may hold $
 	}
 	if at >= 0 {
-		c := text[start+at]
+		c := rune(text[start+at])
 		return fail(fmt.Sprintf("%c at byte %d: %s", c, start+at, meaning(c)),
 			"write out what it stands for, or let the template do so before the deployment")
 	}

@@ -101,8 +101,8 @@ func TestParse_Forms(t *testing.T) {
 		{"ttl of zero is stated", "ssm:///a?ttl=0s", Ref{Scheme: SSM, ID: "/a", HasTTL: true}, ""},
 		{"percent-decoded option", "ssm:///a?r%65gion=eu%2Dwest-1", Ref{Scheme: SSM, ID: "/a", Region: "eu-west-1"},
 			"ssm:///a?region=eu-west-1"},
-		{"field is raw", "ssm:///a#x%20?region=y#z",
-			Ref{Scheme: SSM, ID: "/a", Part: Part{Field: "x%20?region=y#z"}}, ""},
+		{"field is raw", "ssm:///a#x%20?y=z#z",
+			Ref{Scheme: SSM, ID: "/a", Part: Part{Field: "x%20?y=z#z"}}, ""},
 
 		{"literal", "literal://ssm:///a?b#c", Ref{Scheme: Literal, ID: "ssm:///a?b#c"}, ""},
 		{"literal is verbatim", "literal:// {{resolve:ssm:a}}\n\xff",
