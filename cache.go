@@ -1009,8 +1009,7 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 		f.err, f.silence = w.withTimeout(nil), waited
 		f.nature = failureNature{transient: true, interrupted: true}
 	}
-	cutOff := !w.staleUntil.After(w.request.until) // by the patience, not by the caller's deadline
-	if counts := holds && cutOff; counts && !w.try.timedOut {
+	if counts := holds && w.outlasted(); counts && !w.try.timedOut {
 		w.try.timedOut = true
 		f.timeouts++
 	}
@@ -1019,6 +1018,13 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 		f.windows = 0 // who had so little time learned little: the window does not grow
 	}
 	c.openLocked(f, w.try.round.draw, now)
+}
+
+// outlasted reports whether w's patience was too short for its try: not the caller's own
+// deadline, nor what was left of the patience when the try began.
+func (w *want) outlasted() bool {
+	ran := time.Since(w.try.round.began) >= staleTimeout-maxLastWords
+	return ran && !w.staleUntil.After(w.request.until)
 }
 
 // noAnswer returns the error of a caller who got none. It says how long that caller

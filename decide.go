@@ -75,16 +75,16 @@ func (s situation) nextMissing() step {
 	return start
 }
 
-// nextDue: the value has outlived its lifetime. A caller waits for its refresh, but
-// not with a try that others make of a source that is known to fail, and not again
-// unless it persists.
+// nextDue: the value has outlived its lifetime. A caller waits for its refresh, but not
+// for a try that others make, or are about to make, of a source that is known to fail,
+// and not again unless it persists.
 func (s situation) nextDue() step {
 	switch {
 	case s.over, s.turnedAway, s.refused:
 		return serve
 	case s.running && (s.joined || !s.failing):
 		return wait
-	case s.running, s.answered && !s.persists:
+	case s.running, (s.answered || s.pausing) && !s.persists:
 		return serve
 	case s.pausing:
 		return pause

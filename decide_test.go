@@ -894,6 +894,8 @@ func TestNext_Rules(t *testing.T) {
 		{"reading", "due", "answered", "serve"},
 		{"reading", "due", "answered persists", "start"},
 		{"reading", "due", "answered persists pausing", "pause"},
+		{"reading", "due", "pausing", "serve"},
+		{"reading", "due", "pausing persists", "pause"},
 		{"reading", "due", "answered running", "wait"},
 		{"reading", "due", "turnedAway", "serve"},
 		{"reading", "due", "refused answered persists", "serve"},

@@ -295,6 +295,7 @@ func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
 	var good, suspects call
 	var probes []*entry
 	for _, e := range leaving {
+		e.trustAgain(r.at)
 		switch {
 		case e.suspect == probing:
 			probes = append(probes, e)
@@ -315,6 +316,15 @@ func (c *Cache) collectLocked(r *round, leaving []*entry) (calls []*call) {
 		calls = append(calls, c.probeLocked(r, probes))
 	}
 	return calls
+}
+
+// trustAgain ends a suspicion that is older than any failure that is news: nobody waits
+// for a probe because of an outage that ended long ago.
+func (e *entry) trustAgain(now clock.Moment) {
+	if e.suspect != apart && !now.Within(2*maxWindow, e.asked) {
+		e.suspect, e.probes = trusted, 0
+	}
+	e.asked = now
 }
 
 // failedAlone reports whether e failed for a reason that is its own: not by a
@@ -688,17 +698,19 @@ func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news boo
 	case now.Interrupted(t.round.at, maxTry) && !e.thawed:
 		e.thawed = true
 		return false // an error across a freeze is about the freeze: who waits tries again, once
-	case o.transient && !t.awaited():
-		return false // nobody waits for it: a late error is no news
+	case o.transient && t.isLate():
+		return false
 	}
 	c.recordLocked(e, t, o, now)
 	return true
 }
 
-// awaited reports whether somebody waits for t, or for its last words.
-func (t *try) awaited() bool {
+// isLate reports whether nobody waits for t, nor for anything else of its round, so that
+// an error is no news.
+func (t *try) isLate() bool {
 	mine := func(w *want) bool { return w.try == t }
-	return len(t.held) > 0 || slices.ContainsFunc(t.entry.waiting, mine)
+	awaited := len(t.held) > 0 || slices.ContainsFunc(t.entry.waiting, mine)
+	return t.round.cancelled && !awaited
 }
 
 // bookUnansweredLocked: t was cancelled, which says nothing of the source, but

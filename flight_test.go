@@ -1491,3 +1491,85 @@ func TestFlight_GoesOnForWhoeverNeedsIt(t *testing.T) {
 		}
 	})
 }
+
+// An error is known even if only a neighbour in the same call still waits for it.
+func TestFlight_ErrorOfLeftTryIsKnown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "COLD": "sm://cold"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		time.Sleep(ttl)
+		p.Fail(errThrottled)
+		<-read(t.Context(), env, "A")
+		stays := read(t.Context(), env, "COLD")
+		time.Sleep(5 * time.Second) // it pauses
+		p.Set(700*time.Millisecond, func(context.Context, int, string) (string, error) { return "", errThrottled })
+		var began time.Time
+		for waited := time.Duration(0); waited == 0; time.Sleep(time.Millisecond) { // until no window is open
+			began = time.Now()
+			ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+			waited = (<-read(ctx, env, "A")).Took
+			cancel()
+		}
+		time.Sleep(time.Until(began.Add(1350 * time.Millisecond))) // the window of that silence has closed
+		if g := <-read(t.Context(), env, "A"); !g.Stale || g.Took != 0 {
+			t.Errorf("%+v, want the old value at once", g)
+		}
+		<-stays
+	})
+}
+
+// A reader whose old value is good enough waits for no pause between the tries of others.
+func TestGet_StaleWaitsForNoPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		time.Sleep(ttl)
+		p.Fail(errThrottled)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		var wg sync.WaitGroup
+		wg.Go(func() { env.Refresh(ctx) })
+		time.Sleep(15 * time.Second) // its pauses are two seconds by now
+		for range 200 {
+			if g := <-read(t.Context(), env, "A"); !g.Stale || g.Took != 0 {
+				t.Errorf("%+v, want the old value at once", g)
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+// Nobody waits for a probe because of an outage that is long over.
+func TestBatch_OldOutageIsForgotten(t *testing.T) {
+	t.Parallel()
+	for name, pause := range map[string]time.Duration{"in it": 10 * time.Second, "long after": 10 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &recording{fails: func(int, string) bool { return true }}
+				env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithEnviron(
+					map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c", "D": "sm://d"}))
+				if err != nil {
+					t.Fatal(err)
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), 350*time.Millisecond)
+				defer cancel()
+				env.Snapshot(ctx)
+				time.Sleep(pause)
+				p.fails = func(int, string) bool { return false }
+				before := len(p.asked)
+				env.Snapshot(t.Context())
+				asked := p.asked[before:]
+				if together := len(asked[0]) > 1; together != (pause > time.Minute) {
+					t.Errorf("calls for %q", asked)
+				}
+			})
+		})
+	}
+}

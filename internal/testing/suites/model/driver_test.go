@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -132,9 +133,15 @@ type run struct {
 }
 
 // execute runs p and returns what it broke.
-func execute(t *testing.T, p *plan) (problems []string) {
+func execute(t *testing.T, p *plan) []string {
+	problems, _ := executed(t, p)
+	return problems
+}
+
+// executed is execute, and returns the run as well.
+func executed(t *testing.T, p *plan) (problems []string, r *run) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &run{plan: p}
+		r = &run{plan: p}
 		r.world = &world{
 			began: time.Now(), sources: map[string]*source{}, version: map[string]int{},
 			whole: p.whole, sameText: p.sameText,
@@ -165,7 +172,7 @@ func execute(t *testing.T, p *plan) (problems []string) {
 		problems = append(r.problems, judge(r)...)
 	})
 	wanted := regexp.MustCompile(*about)
-	return slices.DeleteFunc(problems, func(p string) bool { return !wanted.MatchString(p) })
+	return slices.DeleteFunc(problems, func(p string) bool { return !wanted.MatchString(p) }), r
 }
 
 // drive does the operations at their times.
@@ -312,23 +319,27 @@ func (r *run) recover(ctx context.Context) {
 	}
 }
 
-// shrink drops what p can do without and still fail.
-func shrink(t *testing.T, p *plan, problems []string) (*plan, []string) {
-	fails := func(q *plan) []string {
+// shrink drops what p can do without and still fail. It returns what is left, and what happened when it failed.
+func shrink(t *testing.T, p *plan) (small *plan, problems []string, history string) {
+	fails := func(q *plan) bool {
 		for range 4 { // lifetimes and backoffs are drawn by the engine
-			if problems := execute(t, q); len(problems) > 0 {
-				return problems
+			if found, r := executed(t, q); len(found) > 0 {
+				p, problems, history = q, found, r.history()
+				return true
 			}
 		}
-		return nil
+		return false
+	}
+	for range 20 {
+		if fails(p) {
+			break
+		}
 	}
 	for size := len(p.ops); size > 0; size = min(size/2, len(p.ops)) {
 		for from := 0; from < len(p.ops); {
 			q := *p
 			q.ops = slices.Delete(slices.Clone(p.ops), from, min(from+size, len(p.ops)))
-			if found := fails(&q); found != nil {
-				p, problems = &q, found
-			} else {
+			if !fails(&q) {
 				from += size
 			}
 		}
@@ -339,12 +350,45 @@ func shrink(t *testing.T, p *plan, problems []string) (*plan, []string) {
 			o.times /= 2
 			q.ops = slices.Clone(p.ops)
 			q.ops[i] = &o
-			found := fails(&q)
-			if found == nil {
+			if !fails(&q) {
 				break
 			}
-			p, problems = &q, found
 		}
 	}
-	return p, problems
+	return p, problems, history
+}
+
+// history tells what was asked and read, in the order of time.
+func (r *run) history() string {
+	type line struct {
+		at   time.Duration
+		text string
+	}
+	var lines []line
+	add := func(at time.Duration, format string, args ...any) {
+		lines = append(lines, line{at, fmt.Sprintf("  %12v  "+format+"\n", append([]any{at}, args...)...)})
+	}
+	for _, q := range r.world.questions {
+		switch {
+		case q.running:
+			add(q.asked.at, "question %d for %s, never answered", q.n, q.source.name)
+		case q.abandoned:
+			add(q.asked.at, "question %d for %s, until %v, cancelled at %v: %v",
+				q.n, q.source.name, q.ended.at, q.cancelled.at, q.err)
+		default:
+			add(q.asked.at, "question %d for %s, until %v: %v", q.n, q.source.name, q.ended.at, q.err)
+		}
+	}
+	for _, o := range r.outcomes {
+		add(o.began.at, "%s, until %v: %v %v %v", o.op.text(r.plan), o.end.at, o.values, o.errs, o.err)
+	}
+	for _, j := range r.world.jumps {
+		add(j.at, "the clocks jump by %v", j.by)
+	}
+	slices.SortStableFunc(lines, func(a, b line) int { return cmp.Compare(a.at, b.at) })
+	var b strings.Builder
+	for _, l := range lines {
+		b.WriteString(l.text)
+	}
+	return b.String()
 }

@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	oneSeed = flag.Uint64("seed", 0, "run this seed of the model alone")
+	oneSeed = flag.Uint64("seed", 0, "run this seed of the model alone, and shrink it if it fails")
 	about   = flag.String("about", "", "look for problems that match this regular expression alone")
 	first   = flag.Uint64("first", 1, "the first of them")
 	seeds   = flag.Int("seeds", envInt("MODEL_SEEDS", 0), "how many seeds of the model to run")
@@ -35,8 +35,8 @@ func TestModel(t *testing.T) {
 		p := draw(*oneSeed)
 		for range 5 { // lifetimes and backoffs are drawn by the engine
 			if problems := execute(t, p); len(problems) > 0 {
-				p, problems = shrink(t, p, problems)
-				t.Fatalf("%s\n%s", strings.Join(problems, "\n"), p)
+				p, problems, history := shrink(t, p)
+				t.Fatalf("%s\n%s%s", strings.Join(problems, "\n"), p, history)
 			}
 		}
 		return
