@@ -352,6 +352,8 @@ func FuzzNew(f *testing.F) {
 			f.Add(text)
 		}
 	}
+	declared := regexp.MustCompile(`WithVars\(secrets\.(KMS|SSM|SecretsManager), "X"\)`)
+	schemes := map[string]secrets.Scheme{"KMS": secrets.KMS, "SSM": secrets.SSM, "SecretsManager": secrets.SecretsManager}
 	reference := regexp.MustCompile(`(^|[^A-Za-z0-9+._/-])(ssm|sm|secretsmanager):/{2,3}[A-Za-z0-9]`)
 	f.Fuzz(func(t *testing.T, text string) {
 		environ := secrets.WithEnviron(map[string]string{"X": text})
@@ -367,6 +369,11 @@ func FuzzNew(f *testing.F) {
 		}
 		if _, err := secrets.New(environ, secrets.WithVars(secrets.Literal, "X")); err != nil && len(text) < 16<<10 {
 			t.Fatalf("%q: the way out is refused: %v", text, err)
+		}
+		if m := declared.FindStringSubmatch(err.Error()); m != nil {
+			if _, refused := secrets.New(environ, secrets.WithVars(schemes[m[1]], "X")); refused != nil {
+				t.Fatalf("%q: %v: that is refused: %v", text, err, refused)
+			}
 		}
 	})
 }

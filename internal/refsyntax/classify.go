@@ -39,8 +39,10 @@ func Classify(text string) Kind {
 	switch {
 	case found, hasResolve(text), isExpression(text):
 		return Reference
-	case isBareCiphertext(inner):
+	case isBareCiphertext(strings.TrimSpace(text)):
 		return Undeclared
+	case isBareCiphertext(inner):
+		return Reference // with quotes left over from a file
 	}
 	if _, clear := undisguise(text); clear != "" {
 		return Reference

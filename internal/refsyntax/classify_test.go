@@ -264,9 +264,10 @@ func TestClassify_OtherForms(t *testing.T) {
 		secretARN + " # the db":              "write sm://" + secretARN,
 		"'{{sm://prod/db#password}}'": "" +
 			"quotes stand around the reference: write sm://prod/db#password",
-		"{{sm://prod/db#password}}\n":         "write sm://prod/db#password",
-		"x://a:{{{sm://prod/db#password}}}@h": "third brace",
-		"x://a:${{sm://prod/db#password}}@h":  "a $ or a third brace stands at the braces",
+		"{{sm://prod/db#password}}\n":                      "write sm://prod/db#password",
+		`"AQICAHh4` + strings.Repeat("h4eHh4eH", 20) + `"`: "quotes stand around the ciphertext",
+		"x://a:{{{sm://prod/db#password}}}@h":              "third brace",
+		"x://a:${{sm://prod/db#password}}@h":               "a $ or a third brace stands at the braces",
 	} {
 		checkRefused(t, text, want)
 	}
@@ -279,10 +280,11 @@ func TestClassify_Undeclared(t *testing.T) {
 		`"` + ssmARN + `"`: Reference,
 		ssmARN + "?ttl=5m": Reference,
 		"(" + ssmARN + ")": Plain,
-		` "AQICAHh4` + strings.Repeat("h4eHh4eH", 20) + `"`: Undeclared,
-		"AQICAHh4" + strings.Repeat("h4eHh4eH", 20):         Undeclared,
-		"AQICAHh4" + strings.Repeat("h4eHh4eH", 5):          Plain,
-		ssmARN + "," + ssmARN:                               Plain, keyARN: Plain,
+		` "AQICAHh4` + strings.Repeat("h4eHh4eH", 20) + `"`:  Reference,
+		" AQICAHh4 " + strings.Repeat("h4eHh4eH", 20) + "\n": Undeclared,
+		"AQICAHh4" + strings.Repeat("h4eHh4eH", 20):          Undeclared,
+		"AQICAHh4" + strings.Repeat("h4eHh4eH", 5):           Plain,
+		ssmARN + "," + ssmARN:                                Plain, keyARN: Plain,
 	} {
 		if got := Classify(text); got != want {
 			t.Errorf("%q: %v, want %v", text, got, want)

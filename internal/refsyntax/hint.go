@@ -63,7 +63,7 @@ func UndeclaredText(name, text string) (problem, hint string) {
 func malformed(text string, quote bool) error {
 	general := "write kms://…, ssm:///…, sm://… or literal://…, and nothing around it"
 	if problem, clear := undisguise(text); clear != "" {
-		return suggest(problem, "write the text without them", quote, clear)
+		return suggest(problem, "write the reference itself", quote, clear)
 	}
 	inner := strings.TrimFunc(text, around)
 	if arn.Is(inner) {
@@ -81,6 +81,8 @@ func malformed(text string, quote bool) error {
 	case isExpression(text):
 		problem, found = "nothing evaluates the expression at run time", false
 		general = inTextHint
+	case !found && isBareCiphertext(inner):
+		return fail("quotes stand around the ciphertext", "write kms:// and it, without them")
 	case !found:
 		problem = "the text does not begin with a scheme"
 	}
@@ -111,7 +113,9 @@ func malformedARN(text, inner string, quote bool) error {
 	case SSM, SecretsManager:
 		general := "write " + prefix(a.Service) + "ARN"
 		err := suggest(problem, general, quote, withScheme(a.Service, inner))
-		err.Declare = a.Service
+		if _, refused := identify(a.Service, text); refused == nil {
+			err.Declare = a.Service
+		}
 		return err
 	}
 	return fail(problem+" of a parameter or secret", "write ssm://ARN or sm://ARN")
