@@ -21,7 +21,6 @@ const (
 	staleTimeout   = time.Second      // how long a caller with an old value waits for its refresh
 	defaultTimeout = 10 * time.Second // how long a caller without a deadline waits
 	noticeAfter    = time.Second      // a caller with nothing to serve logs what it waits for
-	maxValue       = 4 << 20          // bytes of one value
 
 	// maxThaws bounds how often one caller leaves a try that stood still over a
 	// freeze. Under a clock that jumps on and on every try seems to, and callers

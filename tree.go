@@ -17,7 +17,7 @@ import (
 // The limits of a tree.
 const (
 	treeCount = 1000    // parameters: a hundred calls, one after the other
-	treeBytes = 4 << 20 // of the JSON object that a tree becomes; as of any value
+	treeBytes = maxValue // of the JSON object that a tree becomes
 	treePages = 300     // full ones are a hundred, and AWS may put empty ones in between
 )
 

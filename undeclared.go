@@ -2,12 +2,13 @@ package secrets
 
 const (
 	maxUndeclared = 1000 // values of references that were not declared
-	maxAbsent     = 3000 // failures of others, which take some 1,300 bytes each
+	maxAbsent     = 3000 // failures of others
+	// keptOverhead is what an entry takes beside its texts, failures included: as
+	// measured, in bytes.
+	keptOverhead = 1300
 	// maxKept bounds, in bytes, all that is kept of references that were not
-	// declared: 4 MiB of values, and what belongs to them.
-	maxKept = 4<<20 + 512<<10
-	// keptOverhead is what an entry takes beside its texts, failures included.
-	keptOverhead = 400
+	// declared: their values, and what belongs to them.
+	maxKept = maxValue + (maxUndeclared+maxAbsent)*keptOverhead
 )
 
 // kept is the place of an entry in a keptList.

@@ -21,6 +21,9 @@ import (
 // redacted is what every formatter, encoder and logger gets to see of a [Value].
 const redacted = "[REDACTED]"
 
+// maxValue is the largest value that is kept, in bytes: fields of any can be read.
+const maxValue = jsonfield.MaxDocument
+
 // A Value is a plaintext that does not leak. The plaintext comes out only through methods
 // whose names begin with Reveal (and [Env.RevealAll]): grep Reveal is the audit.
 // Everything else, fmt with every verb, JSON, XML, text, log/slog, prints [REDACTED];

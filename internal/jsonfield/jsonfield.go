@@ -12,10 +12,10 @@ import (
 	"sync"
 )
 
-const (
-	maxDocument = 4 << 20 // bytes; a secret has up to 64 KiB
-	maxDepth    = 64      // objects and arrays within each other
-)
+// MaxDocument is the largest document that is read, in bytes. A secret has up to 64 KiB.
+const MaxDocument = 4 << 20
+
+const maxDepth = 64 // objects and arrays within each other
 
 // The errors of [Lookup] and [Index], returned as they are.
 var (
@@ -56,7 +56,7 @@ func Lookup(doc, path string) (string, error) {
 
 // Index checks the text and returns it for many lookups. It keeps the text.
 func Index(text string) (*Document, error) {
-	if len(text) > maxDocument {
+	if len(text) > MaxDocument {
 		return nil, ErrTooLarge
 	}
 	root, err := document(text)
