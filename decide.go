@@ -79,12 +79,13 @@ func (s situation) nextMissing() step {
 // for a try that others make, or are about to make, of a source that is known to fail,
 // and not again unless it persists.
 func (s situation) nextDue() step {
+	tried := s.answered || s.pausing // this caller, or others
 	switch {
 	case s.over, s.turnedAway, s.refused:
 		return serve
 	case s.running && (s.joined || !s.failing):
 		return wait
-	case s.running, (s.answered || s.pausing) && !s.persists:
+	case s.running, tried && !s.persists:
 		return serve
 	case s.pausing:
 		return pause

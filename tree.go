@@ -16,9 +16,9 @@ import (
 
 // The limits of a tree.
 const (
-	treeCount = 1000    // parameters: a hundred calls, one after the other
+	treeCount = 1000     // parameters: a hundred calls, one after the other
 	treeBytes = maxValue // of the JSON object that a tree becomes
-	treePages = 300     // full ones are a hundred, and AWS may put empty ones in between
+	treePages = 300      // full ones are a hundred, and AWS may put empty ones in between
 )
 
 const byPath = "ssm:GetParametersByPath"

@@ -1,14 +1,10 @@
 package secrets
 
+// What an entry takes beside its texts, some 1,300 bytes, is bounded by the numbers.
 const (
-	maxUndeclared = 1000 // values of references that were not declared
-	maxAbsent     = 3000 // failures of others
-	// keptOverhead is what an entry takes beside its texts, failures included: as
-	// measured, in bytes.
-	keptOverhead = 1300
-	// maxKept bounds, in bytes, all that is kept of references that were not
-	// declared: their values, and what belongs to them.
-	maxKept = maxValue + (maxUndeclared+maxAbsent)*keptOverhead
+	maxUndeclared = 1000               // values of references that were not declared
+	maxAbsent     = 3000               // failures of others
+	maxKept       = maxValue + 512<<10 // bytes of the texts of both: values, names, ARNs
 )
 
 // kept is the place of an entry in a keptList.
@@ -77,9 +73,9 @@ func (l *keptList) remove(e *entry) {
 	e.kept = kept{}
 }
 
-// size returns how many bytes e keeps.
+// size returns how many bytes of text e keeps.
 func (e *entry) size() int {
-	size := keptOverhead + len(e.source.ID())
+	size := len(e.source.ID())
 	if g := e.gen.Load(); g != nil {
 		v := g.slots[0].value
 		size += len(v.d.plain()) + len(v.Version()) + len(g.arn)
