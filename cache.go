@@ -433,7 +433,7 @@ func (w *want) mayTake(g *generation, now clock.Moment) bool {
 	if w.gen != nil {
 		return g.seq > w.gen.seq
 	}
-	if w.request.mode != reading || w.err == nil {
+	if w.request.mode != reading {
 		return false
 	}
 	_, state := w.entry.state(w.bounds, w.request.cache.grace, now)
@@ -878,7 +878,7 @@ func (c *Cache) settleLocked(w *want) {
 // serveLocked settles w with g, which may be stale. What only a warm or a Refresh
 // asked for is not in use yet, so that no refresh takes it along.
 func (c *Cache) serveLocked(w *want, g *generation, s situation, now clock.Moment) {
-	w.gen, w.err = g, nil
+	w.gen = g
 	// What came while it waited is as fresh as can be, even under a TTL of zero.
 	w.stale = g.stale(w.bounds, now) && !w.acceptable(now)
 	if w.request.mode == reading {
@@ -901,14 +901,12 @@ func (c *Cache) failLocked(w *want, s situation, now clock.Moment) {
 	if s.over {
 		c.partLocked(w, s.mode >= renewing && e.gen.Load() != nil, now)
 	}
-	w.gen, w.err = nil, nil
 	if f := e.failure; f != nil {
 		w.err = f.err
 	}
 	// A failure that time did not cause is the whole truth. Otherwise the caller also
 	// learns that its time was up.
-	cutOff := s.over && !s.told(e.failure)
-	if w.err == nil || cutOff {
+	if !s.told(e.failure) {
 		w.err = w.withTimeout(w.err)
 	}
 	c.settleLocked(w)
@@ -968,9 +966,8 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 		e.wanted = true
 	}
 	switch p.says() {
-	case nothing:
 	case remember:
-		if holds && e.failure.opened > r.arrived {
+		if holds {
 			e.failure.at = now // it opened while this caller tried again: the others come after it
 		}
 		c.openLocked(e.failure, jitter.Draw(), now)
