@@ -43,7 +43,6 @@ type round struct {
 	began  time.Time
 	draw   float64 // of lifetimes, windows and backoff
 	retry  bool    // by a caller who has seen the last try fail
-	renews bool    // by a Refresh or a search, whose answers come from the first Region
 	tries  []*try
 	cancel context.CancelFunc
 
@@ -110,7 +109,7 @@ func (c *Cache) startLocked(r *request, wants []*want, now clock.Moment) {
 		// later question, whichever answer comes first.
 		c.seq++
 		round := &round{cache: c, seq: c.seq, at: now, began: time.Now(), draw: jitter.Draw(),
-			retry: wants[0].answered, renews: r.mode >= renewing}
+			retry: wants[0].answered}
 		// Values of the caller's context (spans, the width) go along; its end does
 		// not, because others may wait for the same result.
 		var ctx context.Context
@@ -391,9 +390,7 @@ func (c *Cache) probeLocked(r *round, entries []*entry) *call {
 // booked when it comes.
 func (r *round) run(ctx context.Context, calls []*call) {
 	defer r.cancel()
-	if !r.renews {
-		ctx = withFailover(ctx, r.nothingToServe)
-	}
+	ctx = withFailover(ctx, r.nothingToServe)
 	var batches, alone []*call
 	for _, c := range calls {
 		if len(c.tries) > 1 {
@@ -429,7 +426,8 @@ func (r *round) fetch(ctx context.Context, c *call) {
 
 // nothingToServe reports whether the second Region of a source may be asked: an old
 // value is better than one from there, unless it is too old for somebody who waits.
-// Nor is it asked for what the first one refused last: that may still stand there.
+// Nor is it asked for what the first one refused last: that may still stand there. A
+// Refresh and a search have nothing from there.
 func (r *round) nothingToServe(source Ref) bool {
 	i := slices.IndexFunc(r.tries, func(t *try) bool { return t.entry.source == source })
 	if i < 0 {
