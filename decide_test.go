@@ -1138,3 +1138,48 @@ func TestGet_ShorterSilenceChangesNothing(t *testing.T) {
 		}
 	})
 }
+
+// A window begins when the first caller gives up with nothing in hand. Those who gave up after it do not prolong it, or
+// callers who overlap would keep it open for as long as they come (promise 6).
+func TestBackoff_OverlappingCallersDoNotProlong(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Fail(errThrottled)
+		env := p.One(t)
+		within := func(d time.Duration) <-chan got {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			t.Cleanup(cancel)
+			return read(ctx, env, "A")
+		}
+		first, second := within(time.Second), within(1500*time.Millisecond)
+		<-first
+		<-second // half a second later
+		time.Sleep(600 * time.Millisecond)
+		p.Fail(nil)
+		if g := <-within(time.Second); g.Err != nil {
+			t.Errorf("1.1 s after the first caller gave up: %v", g.Err)
+		}
+	})
+}
+
+// A Refresh that got no result although there is an old value makes readers take that at once, however short its time
+// was (promise 6).
+func TestRefresh_SilenceIsKnownToReaders(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.Hang()
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		defer cancel()
+		if err := env.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Refresh: %v", err)
+		}
+		calls := p.Count()
+		if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || !g.Stale || g.Took != 0 || p.Count() != calls {
+			t.Errorf("%+v after %d calls, want the old value at once", g, p.Count()-calls)
+		}
+	})
+}

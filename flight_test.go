@@ -463,6 +463,9 @@ func TestFlight_LateAnswers(t *testing.T) {
 					t.Errorf("a success is known, and %v is remembered", err)
 				}
 				time.Sleep(time.Second) // until the early flight has ended
+				if err := failureOf(env, "A"); test.later == nil && err != nil {
+					t.Errorf("a newer value is known, and %v is remembered of the late answer", err)
+				}
 				p.Fail(test.later)
 				if s := say(<-read(t.Context(), env, "A")); s != test.want {
 					t.Errorf("served afterwards: %s, want %s", s, test.want)
@@ -881,6 +884,9 @@ func TestWidth_OfOneRound(t *testing.T) {
 		if n := most.Load(); n != 32 {
 			t.Errorf("%d calls at once, want 32", n)
 		}
+		// The batch has half of the width, however many leave beside it.
+		took(t, "a round of 50 in one batch and 50 alone", 40*time.Millisecond, 40*time.Millisecond,
+			func() { env.Refresh(t.Context()) })
 	})
 }
 
@@ -1568,6 +1574,128 @@ func TestBatch_OldOutageIsForgotten(t *testing.T) {
 				asked := p.asked[before:]
 				if together := len(asked[0]) > 1; together != (pause > time.Minute) {
 					t.Errorf("calls for %q", asked)
+				}
+			})
+		})
+	}
+}
+
+// A reader that is held up, as by its logger, takes what came meanwhile: it does not wait for what others have begun
+// since, not even under a TTL of zero.
+func TestFlight_LooksBeforeItJoins(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		journal, _ := newJournal()
+		var calls atomic.Int32
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if ref.ID() == "b" {
+				return secrets.NewValue("b", fmt.Sprint(calls.Load())), pause(ctx, 50*time.Millisecond)
+			}
+			n := calls.Add(1)
+			return secrets.NewValue(fmt.Sprint("a-", n), ""), pause(ctx, time.Duration(n-1)*100*time.Millisecond)
+		})
+		slow := loggerThat(journal, func() { time.Sleep(200 * time.Millisecond) })
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+			secrets.WithProvider(p), secrets.WithLogger(slow), secrets.WithTTL(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, env, "B")
+		mustGet(t, env, "A")
+		began := time.Now()
+		go func() {
+			time.Sleep(150 * time.Millisecond)
+			env.Refresh(t.Context(), "A")
+		}()
+		// B comes after 50 ms with another version, which the logger takes 200 ms for, and A after 100 ms.
+		v, err := env.Snapshot(t.Context()).Get("A")
+		if d := time.Since(began); err != nil || v.Reveal() != "a-2" || v.Stale() || d != 250*time.Millisecond {
+			t.Errorf("%q, %v, stale %t after %v, want a-2 after 250ms", v.Reveal(), err, v.Stale(), d)
+		}
+		if n := journal.Count("secrets.version"); n != 1 {
+			t.Errorf("%d lines were logged, want 1", n)
+		}
+	})
+}
+
+// Nothing runs for nobody (promise 3): what a warm was refused, and what only a reader who left has asked for, is not
+// taken along. What a warm did not get is.
+func TestBatch_TakesAlongWhatIsWanted(t *testing.T) {
+	t.Parallel()
+	denied := func(p *script) { p.Fail(errDenied) }
+	hangs := func(p *script) { p.Hang() }
+	warm := func(env *secrets.Env, ctx context.Context) { env.Warm(ctx) }
+	get := func(env *secrets.Env, ctx context.Context) { env.Get(ctx, "B") }
+	for _, test := range []struct {
+		name  string
+		first func(*script)
+		asks  func(*secrets.Env, context.Context)
+		want  string
+	}{
+		{"a warm that was refused", denied, warm, "a"},
+		{"a warm without a result", hangs, warm, "a b"},
+		{"a reader without a result", hangs, get, "a"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+				mustGet(t, env, "A")
+				within := func(d time.Duration, f func(*secrets.Env, context.Context)) {
+					ctx, cancel := context.WithTimeout(t.Context(), d)
+					defer cancel()
+					f(env, ctx)
+				}
+				test.first(p)
+				within(400*time.Millisecond, test.asks)
+				// A throttle follows, so that only the warm's interest is left of the refusal.
+				p.Fail(errThrottled)
+				time.Sleep(ttl)
+				within(400*time.Millisecond, func(env *secrets.Env, ctx context.Context) { env.Refresh(ctx, "B") })
+				within(400*time.Millisecond, func(env *secrets.Env, ctx context.Context) { env.Get(ctx, "A") })
+				time.Sleep(2 * time.Minute)
+				before := p.Count()
+				mustGet(t, env, "A")
+				if got := p.Asked(before + 1); got != test.want {
+					t.Errorf("a read of A calls for %s, want %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A caller who tries again takes along what failed in the same call, as a whole, and not what failed on its own: that
+// is tried once in its window (promises 2 and 6).
+func TestBatch_RetryTakesAlongWhatFailedAsOne(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		fails string
+		want  string // of the second call
+	}{{"the whole call", "abc", "a b c"}, {"two on their own", "ab", "a"}} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, secrets.WithTTL(ttl))
+				for _, name := range []string{"A", "B", "C"} {
+					mustGet(t, env, name)
+				}
+				time.Sleep(ttl)
+				p.Set(0, func(_ context.Context, _ int, id string) (string, error) {
+					if strings.Contains(test.fails, id) {
+						return "", errOdd
+					}
+					return id, nil
+				})
+				before := p.Count()
+				mustGet(t, env, "A")
+				if got := p.Asked(before + 1); got != "a b c" {
+					t.Fatalf("the first call is for %s, want a b c", got)
+				}
+				if got := p.Asked(before + 2); got != test.want {
+					t.Errorf("the second call is for %s, want %s", got, test.want)
 				}
 			})
 		})

@@ -200,3 +200,40 @@ func TestSnapshot_FrozenWhileItAsksAgain(t *testing.T) {
 		}
 	})
 }
+
+// An error is replaced by the value that others have got meanwhile: what a Snapshot returns is not older than what was
+// known when it returned. A Warm reports what it met.
+func TestSnapshot_CuredMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked atomic.Int32
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if ref.ID() == "slow" {
+				return secrets.NewValue("slow", ""), pause(ctx, time.Second)
+			}
+			if asked.Add(1) == 1 {
+				return secrets.Value{}, errDenied
+			}
+			return secrets.NewValue("a", ""), nil
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "SLOW": "sm://slow"}),
+			secrets.WithProvider(p), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		warm := make(chan error)
+		go func() { warm <- env.Warm(t.Context()) }()
+		taken := make(chan secrets.Snapshot)
+		go func() { taken <- env.Snapshot(t.Context()) }()
+		time.Sleep(500 * time.Millisecond)
+		if err := env.Refresh(t.Context(), "A"); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := (<-taken).Get("A"); err != nil || v.Reveal() != "a" {
+			t.Errorf("a Snapshot that went on after the cure: %v", err)
+		}
+		if err := <-warm; !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("Warm: %v, want the denial", err)
+		}
+	})
+}
