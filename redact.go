@@ -209,7 +209,11 @@ func holdsNothingOf(version, text string) bool {
 		if len(quoted) < minScrubbed {
 			continue
 		}
-		for _, part := range append(strings.FieldsFunc(quoted, besideNumber), quoted) {
+		parts := []string{quoted}
+		if strings.ContainsAny(quoted, besideNumber) {
+			parts = append(parts, strings.FieldsFunc(quoted, isBesideNumber)...)
+		}
+		for _, part := range parts {
 			if mayHold(version, part) {
 				return false
 			}
@@ -218,7 +222,9 @@ func holdsNothingOf(version, text string) bool {
 	return true
 }
 
-func besideNumber(r rune) bool { return strings.ContainsRune("[]{}:, \t\r\n", r) }
+const besideNumber = "[]{}:, \t\r\n"
+
+func isBesideNumber(r rune) bool { return strings.ContainsRune(besideNumber, r) }
 
 // mayHold reports whether scrub finds plain in version.
 func mayHold(version, plain string) bool {

@@ -30,15 +30,16 @@ var (
 
 // check takes the next piece. It returns the number of bytes before the fault, and the fault.
 func (t *jsonText) check(p []byte) (int, error) {
-	idle := t.idle()
-	for i, b := range p {
-		if idle && !telling(b) {
-			continue // as most bytes of an answer are
+	for i := 0; i < len(p); i++ {
+		if t.idle() {
+			i += untold(p[i:])
 		}
-		if err := t.next(b); err != nil {
+		if i == len(p) {
+			break
+		}
+		if err := t.next(p[i]); err != nil {
 			return i, err
 		}
-		idle = t.idle()
 	}
 	return len(p), nil
 }
@@ -49,13 +50,21 @@ func (t *jsonText) idle() bool {
 	return t.begun+t.digits == 0 && !waits
 }
 
-// telling reports whether b means something, in a string or outside. Others outside, such
-// as digits, are for the decoder.
-func telling(b byte) bool { return b >= utf8.RuneSelf || marks[b] }
-
-var marks = [utf8.RuneSelf]bool{
-	'"': true, '\\': true, '[': true, '{': true, ']': true, '}': true, ',': true,
+// untold returns how many bytes p begins with that mean nothing, in a string or outside:
+// most of an answer. Others outside, such as digits, are for the decoder.
+func untold(p []byte) (n int) {
+	for n < len(p) && !telling[p[n]] {
+		n++
+	}
+	return n
 }
+
+var telling = func() (telling [256]bool) {
+	for b := range telling {
+		telling[b] = b >= utf8.RuneSelf || strings.IndexByte(`"\[]{},`, byte(b)) >= 0
+	}
+	return telling
+}()
 
 func (t *jsonText) next(b byte) error {
 	switch {
