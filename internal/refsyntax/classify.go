@@ -74,6 +74,7 @@ func undisguise(text string) (problem, clear string) {
 // visible returns c, or -1 where nobody sees it: a NUL byte, a byte order mark.
 func visible(c rune) rune {
 	switch {
+	case ' ' <= c && c <= '~': // nearly all
 	case unicode.IsSpace(c):
 	case unicode.IsControl(c), unicode.Is(unicode.Cf, c):
 		return -1

@@ -115,9 +115,13 @@ func checkParameter(name string) error {
 	return nil
 }
 
+// nameSigns are what a secret's name has besides letters and digits; a parameter's has
+// fewer.
+const nameSigns = "/_+=.@!-"
+
 // checkSecret checks a secret's name, which unlike a parameter's may hold empty levels.
 func checkSecret(name string) error {
-	switch i := stray(name, "/_+=.@!-"); {
+	switch i := stray(name, nameSigns); {
 	case name == "":
 		return fail("the secret's name is empty", "write sm://prod/db")
 	case i >= 0:

@@ -4,6 +4,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/lambdasecrets/secrets/internal/arn"
 )
@@ -48,9 +49,15 @@ func findMention(text string, from int) (mention, bool) {
 // maySeparate reports whether text may hold what readSeparator looks for: most texts, and
 // the rest of most references, have a single slash at a time and nothing else of it.
 func maySeparate(text string) bool {
-	usual := strings.ContainsAny(text, ":;%") || strings.Contains(text, "//")
-	wide := strings.Contains(text, "：") || strings.Contains(text, "∶") // as in colons
-	return usual || wide
+	for i := range len(text) {
+		switch c := text[i]; {
+		case c == ':', c == ';', c == '%':
+			return true
+		case c >= utf8.RuneSelf: // a wide colon?
+			return true
+		}
+	}
+	return strings.Contains(text, "//")
 }
 
 // headOf returns the length of the name of a scheme at the beginning of text.

@@ -73,6 +73,10 @@ func isStore(scheme string) bool {
 
 // slip finds what a template, a file or a list leaves in a reference, from byte start on.
 func slip(text string, start int, quote bool) error {
+	rest := text[start:]
+	if named := stray(rest, nameSigns) < 0; named && !strings.Contains(rest, "//") {
+		return nil // it holds nothing of what follows
+	}
 	name, _, _ := strings.Cut(text[start:], "#")
 	at := strings.IndexAny(name, "$<")
 	if at < 0 {
