@@ -164,8 +164,9 @@ func (c *Cache) wantAll(r *request, refs []Ref, results []Result) []*want {
 			results[i].Value = ref.value()
 			continue
 		}
-		e := c.entryLocked(ref)
-		b := c.boundsOf(ref)
+		d := ref.data()
+		e := c.entryLocked(ref.Source(), &d)
+		b := c.boundsOf(&d)
 		if e.declared {
 			b = b.tighter(e.bounds)
 		} else {
@@ -195,23 +196,23 @@ func (c *Cache) now() clock.Moment {
 	return clock.At(c.clock())
 }
 
-// boundsOf returns the bounds that ref states, or the cache's where it states none: a
+// boundsOf returns the bounds that d states, or the cache's where it states none: a
 // reference knows best how fresh and how old its value may be.
-func (c *Cache) boundsOf(ref Ref) bounds {
-	ttl, maxStale := ref.data().Bounds(c.ttl, c.stale)
+func (c *Cache) boundsOf(d *refData) bounds {
+	ttl, maxStale := d.Bounds(c.ttl, c.stale)
 	return bounds{ttl, maxStale}
 }
 
-// entryLocked returns the entry of ref's source, a new one if need be.
-func (c *Cache) entryLocked(ref Ref) *entry {
-	source := ref.Source()
+// entryLocked returns the entry of the source of d, a new one if need be. It is given
+// both, because New would make a handle of each reference only to have it taken apart.
+func (c *Cache) entryLocked(source Ref, d *refData) *entry {
 	e := c.entries[source]
 	if e == nil {
 		e = &entry{source: source, shown: source, group: groupOf(source),
 			bounds: bounds{c.ttl, c.stale}}
 		c.entries[source] = e
 	}
-	if ref.data().Unquoted {
+	if d.Unquoted {
 		e.shown = source.unquoted()
 	}
 	return e
@@ -223,11 +224,11 @@ func (c *Cache) entryLocked(ref Ref) *entry {
 
 // declare returns the entry of a variable's reference and the place of its part in
 // generation.slots. New declares all variables before the first read.
-func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
+func (c *Cache) declare(name string, d *refData) (e *entry, place int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e = c.entryLocked(ref)
-	b := c.boundsOf(ref)
+	e = c.entryLocked(d.source().ref(), d)
+	b := c.boundsOf(d)
 	if e.declared {
 		e.bounds = e.bounds.tighter(b)
 	} else {
@@ -235,9 +236,9 @@ func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 		c.groups[e.group] = append(c.groups[e.group], e)
 	}
 	// One variable that must exist makes absence a failure for all of the source.
-	e.optional = ref.optional() && (e.optional || len(e.names) == 0)
+	e.optional = d.Optional && (e.optional || len(e.names) == 0)
 	e.names = append(e.names, name)
-	if p := ref.part(); p != (part{}) {
+	if p := d.Part; p != (part{}) {
 		// Variables of the same field share a slot, so that each is parsed once; place 0
 		// is the whole value's.
 		if place = c.places[placed{e, p}]; place == 0 {
@@ -246,9 +247,9 @@ func (c *Cache) declare(name string, ref Ref) (e *entry, place int) {
 			c.places[placed{e, p}] = place
 		}
 	}
-	if ref.Scheme() == Literal {
+	if d.literal != nil {
 		e.gen.Store(&generation{number: 1, fixed: true, refreshAfter: forever, at: c.now(),
-			slots: []slot{{value: ref.value()}}})
+			slots: []slot{{value: Value{d: d.literal}}}})
 	}
 	return e, place
 }
@@ -353,7 +354,11 @@ func (w *want) result(ref Ref) (Value, error) {
 	if w.gen != nil {
 		s = w.gen.slot(w.entry, ref.part())
 	}
-	return w.show(s, "", ref)
+	value, err := w.show(s)
+	if err != nil {
+		return Value{}, err.forVariable("", ref)
+	}
+	return value, nil
 }
 
 // resultOf is result for a variable, whose part has its place: a search among
@@ -363,18 +368,22 @@ func (w *want) resultOf(v *variable) (Value, error) {
 	if w.gen != nil {
 		s = w.gen.slots[v.slot]
 	}
-	return w.show(s, v.name, v.ref)
+	value, err := w.show(s)
+	if err != nil {
+		return Value{}, err.forVariable(v.name, v.ref())
+	}
+	return value, nil
 }
 
 // show returns what is in a slot of the generation, or why there is nothing. The value
 // is stale for this caller, whose bounds may be tighter than those of others.
-func (w *want) show(s slot, variable string, ref Ref) (Value, error) {
+func (w *want) show(s slot) (Value, *ResolveError) {
 	err := s.err
 	if w.gen == nil {
 		err = w.err // a settled want has one of both
 	}
 	if err != nil {
-		return Value{}, err.forVariable(variable, ref)
+		return Value{}, err
 	}
 	s.value.stale = s.value.stale || w.stale
 	return s.value, nil

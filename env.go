@@ -118,7 +118,7 @@ func collect(wants []*want, vars []*variable) (errs []*ResolveError) {
 		if !failed {
 			continue
 		}
-		if absent := e.kind == ErrNotFound; !absent || !v.ref.optional() {
+		if absent := e.kind == ErrNotFound; !absent || !v.data.Optional {
 			errs = append(errs, e)
 		}
 	}
@@ -184,7 +184,8 @@ func (e *Env) unknown(name string) *ResolveError {
 // are remembered. A field is parsed anew on each call. Failures of such references are
 // logged once a minute with their number, as secrets.undeclared: the caller has the error.
 func (e *Env) Resolve(ctx context.Context, ref Ref) (Value, error) {
-	if err := e.allowed("", ref); err != nil {
+	d := ref.data()
+	if err := e.allowed("", &d); err != nil {
 		err.Ref = ref
 		return Value{}, err
 	}

@@ -32,11 +32,13 @@ type Env struct {
 
 type variable struct {
 	name  string
-	ref   Ref // as written, and as errors may print it
+	data  *refData // as written, and as errors may print it
 	entry *entry
 	slot  int // of its part, in generation.slots
 	place int // in Env.order
 }
+
+func (v *variable) ref() Ref { return v.data.ref() }
 
 // New reads the environment and the options, and makes no call and no client. Everything
 // that is wrong with them comes back as one error, an [ErrInvalidReference] per variable,
@@ -52,7 +54,7 @@ func New(opts ...Option) (*Env, error) {
 		process := lambdaenv.Process()
 		c.environ = func() lambdaenv.Env { return process }
 	}
-	e := &Env{vars: map[string]*variable{}, config: c, home: c.environ().Region()}
+	e := &Env{config: c, home: c.environ().Region()}
 	if c.aws != nil && c.aws.Region != "" {
 		e.home = c.aws.Region
 	}
@@ -60,13 +62,15 @@ func New(opts ...Option) (*Env, error) {
 	if err := errors.Join(c.errs...); err != nil {
 		return nil, err
 	}
-	s := scan{env: e, config: c, refs: maps.Clone(c.refs)}
+	s := scan{env: e, config: c, refs: make(map[string]*refData, len(c.environ()))}
 	if errs := s.run(); len(errs) > 0 {
 		all := join("the environment has errors", errs).(*failures)
 		all.full = true
 		return nil, all
 	}
 	e.cache = newCache(e.newMux(), c.cacheConfig)
+	e.vars = make(map[string]*variable, len(s.refs))
+	e.order = make([]*variable, 0, len(s.refs))
 	for _, name := range slices.Sorted(maps.Keys(s.refs)) {
 		e.declare(name, s.refs[name])
 	}
@@ -94,12 +98,16 @@ func (e *Env) refuseLocal() {
 type scan struct {
 	env    *Env
 	config *config
-	refs   map[string]Ref // variable → its reference
+	refs   map[string]*refData // variable → its reference
 	errs   []*ResolveError
 }
 
 func (s *scan) run() []*ResolveError {
 	s.unset()
+	for name, ref := range s.config.refs {
+		d := ref.data()
+		s.refs[name] = &d
+	}
 	for name, text := range s.config.environ() {
 		if _, coded := s.config.refs[name]; !coded {
 			s.read(name, text)
@@ -108,8 +116,8 @@ func (s *scan) run() []*ResolveError {
 	for name := range s.config.local { // what it refers to is not fetched
 		delete(s.refs, name)
 	}
-	for name, ref := range s.refs {
-		s.check(name, ref)
+	for name, d := range s.refs {
+		s.check(name, d)
 	}
 	for name, value := range s.config.local {
 		s.refs[name] = literalRef(value)
@@ -168,7 +176,7 @@ func (s *scan) read(name, text string) {
 }
 
 // add adds the reference that the text of a variable holds.
-func (s *scan) add(name, text string, d refData) {
+func (s *scan) add(name, text string, d *refData) {
 	_, declared := s.config.vars[name]
 	_, local := s.config.local[name]
 	hint := d.hint
@@ -177,7 +185,8 @@ func (s *scan) add(name, text string, d refData) {
 	}
 	switch {
 	case d.problem == "":
-		s.refs[name] = s.written(name, text, d)
+		s.asWritten(name, text, d)
+		s.refs[name] = d
 	case local: // the text is not read
 	case declared:
 		s.bad(name, Ref{}, d.problem, d.hint)
@@ -187,11 +196,10 @@ func (s *scan) add(name, text string, d refData) {
 	}
 }
 
-// written returns the reference of a variable as errors and the log print it: as it was
-// written, so that somebody finds it in the template. The text of a declared variable may
-// be a plaintext that somebody put there by mistake, and is not printed, unless it is an
-// ARN.
-func (s *scan) written(name, text string, d refData) Ref {
+// asWritten makes errors and the log print the reference of a variable as it was written,
+// so that somebody finds it in the template. The text of a declared variable may be a
+// plaintext that somebody put there by mistake, and is not printed, unless it is an ARN.
+func (s *scan) asWritten(name, text string, d *refData) {
 	_, declared := s.config.vars[name]
 	switch {
 	case !declared:
@@ -199,87 +207,83 @@ func (s *scan) written(name, text string, d refData) Ref {
 	case !arn.Is(d.ID):
 		d.Unquoted = true
 	}
-	return d.ref() // one handle for each variable: making them is the largest part of New
 }
 
 // check checks a reference, before any call.
-func (s *scan) check(name string, ref Ref) {
+func (s *scan) check(name string, d *refData) {
 	c := s.config
 	if pairs, pinned := c.contexts[name]; pinned {
-		var err *ResolveError
-		if ref, err = pin(name, ref, pairs); err != nil {
+		if err := d.pin(name, pairs); err != nil {
 			s.errs = append(s.errs, err)
 			return
 		}
 	}
 	if role, stated := c.roles[name]; stated {
-		ref = withRole(ref, role)
+		d.withRole(role)
 	}
-	s.refs[name] = ref
 	_, declared := c.vars[name]
 	_, coded := c.refs[name]
 	byCode := declared || coded
-	inText := ref.Scheme() == Literal && !byCode
-	needed := ref.Scheme() != Literal && !ref.optional()
-	switch err := s.env.allowed(name, ref); {
+	inText := d.literal != nil && !byCode
+	needed := d.literal == nil && !d.Optional
+	switch err := s.env.allowed(name, d); {
 	case err != nil:
 		s.errs = append(s.errs, err)
 	case inText && len(c.backend.keys) > 0:
-		s.bad(name, ref, "WithKMSKeys pins the keys, and a literal has none",
+		s.bad(name, d.ref(), "WithKMSKeys pins the keys, and a literal has none",
 			"declare what it is: "+refsyntax.Declare(string(KMS), name)+
 				" for ciphertext alone, or "+refsyntax.Declare(string(Literal), name))
 	case c.local != nil && needed:
-		s.bad(name, ref, "WithLocalValues has no value for it",
+		s.bad(name, d.ref(), "WithLocalValues has no value for it",
 			"add one: with local values nothing is fetched from AWS")
 	}
 }
 
-// pin returns ref with the encryption context of WithEncryptionContext.
-func pin(name string, ref Ref, pairs map[string]string) (Ref, *ResolveError) {
-	d := ref.data()
+// pin gives d the encryption context of WithEncryptionContext.
+func (d *refData) pin(name string, pairs map[string]string) *ResolveError {
 	stated := d.EncryptionContext()
 	switch {
 	case d.problem != "":
-		return ref, nil
-	case ref.Scheme() != KMS:
-		return ref, invalidError(name, ref, "WithEncryptionContext pins it to a KMS ciphertext",
+		return nil
+	case d.Scheme != string(KMS):
+		return invalidError(name, d.ref(), "WithEncryptionContext pins it to a KMS ciphertext",
 			"write kms://CIPHERTEXT, or drop the option")
 	case d.Context == refsyntax.ContextNone, stated != nil && !maps.Equal(stated, pairs):
-		return ref, invalidError(name, ref,
+		return invalidError(name, d.ref(),
 			"it states another encryption context than WithEncryptionContext",
 			"leave the context out of the reference: the program states it")
 	}
 	d.Ref = d.WithContext(pairs)
-	return d.ref(), nil
+	return nil
 }
 
-// withRole returns ref as it is read with a role. One that the reference states itself
-// has to be the same: the program decides, and the environment must not.
-func withRole(ref Ref, role string) Ref {
-	d := ref.data()
+// withRole makes d read with a role. One that the reference states itself has to be the
+// same: the program decides, and the environment must not.
+func (d *refData) withRole(role string) {
 	if d.problem != "" || d.Role == role {
-		return ref
+		return
 	}
 	if d.Role != "" {
 		d.problem, d.hint = "it states another role than WithRole", "leave the role out of "+
 			"the reference"
-		return d.ref()
+		return
 	}
 	next := newRefData(d.With("role", role))
 	next.written, next.Unquoted = d.written, d.Unquoted
-	return next.ref()
+	*d = *next
 }
 
 // allowed checks a reference, before any call.
-func (e *Env) allowed(name string, ref Ref) *ResolveError {
-	problem, hint := ref.data().problem, ref.data().hint
+func (e *Env) allowed(name string, d *refData) *ResolveError {
+	problem, hint := d.problem, d.hint
 	if problem == "" {
-		problem, hint = e.otherPartition(ref)
+		problem, hint = e.otherPartition(d)
 	}
 	if problem != "" {
-		return invalidError(name, ref, problem, hint)
+		return invalidError(name, d.ref(), problem, hint)
 	}
 	for _, check := range e.config.check {
+		ref := d.ref()
 		if cause := check(name, ref); cause != nil {
 			err := invalidError(name, ref, "WithCheck refuses it: "+clip(cause.Error(), 500), "")
 			err.cause = cause
@@ -291,17 +295,17 @@ func (e *Env) allowed(name string, ref Ref) *ResolveError {
 
 // otherPartition says that a reference, or the role to read it with, is in another
 // partition than the function.
-func (e *Env) otherPartition(ref Ref) (problem, hint string) {
+func (e *Env) otherPartition(d *refData) (problem, hint string) {
 	if e.home == "" {
 		return "", "" // only the SDK's configuration knows
 	}
-	region, home := ref.Region(), arn.Partition(e.home)
+	region, home := d.Region, arn.Partition(e.home)
 	if region != "" && arn.Partition(region) != home {
 		return fmt.Sprintf("it is in Region %s of partition %s, and this function runs in %s",
 				region, arn.Partition(region), home),
 			"credentials are good in one partition only: keep a copy of the secret in this one"
 	}
-	role, stated := arn.Parse(ref.Role())
+	role, stated := arn.Parse(d.Role)
 	if stated && role.Partition != home {
 		return fmt.Sprintf("its role is in partition %s, and this function runs in %s",
 				role.Partition, home),
@@ -328,9 +332,10 @@ func (e *Env) undeclared() (errs []*ResolveError) {
 }
 
 // declare makes a variable of a name and its reference.
-func (e *Env) declare(name string, ref Ref) {
-	v := &variable{name: name, ref: ref, place: len(e.order)}
-	v.entry, v.slot = e.cache.declare(name, ref.inRegion(e.home))
+func (e *Env) declare(name string, d *refData) {
+	v := &variable{name: name, data: d, place: len(e.order)}
+	placed := d.inRegion(e.home)
+	v.entry, v.slot = e.cache.declare(name, &placed)
 	e.vars[name] = v
 	e.order = append(e.order, v)
 }

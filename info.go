@@ -32,7 +32,7 @@ func (e *Env) Refs() []RefInfo {
 	now := c.now()
 	infos := make([]RefInfo, 0, len(e.order))
 	for _, v := range e.order {
-		infos = append(infos, v.entry.info(v.name, v.ref, now))
+		infos = append(infos, v.entry.info(v.name, v.ref(), now))
 	}
 	var others []*entry
 	c.kept.each(func(e *entry) { others = append(others, e) })

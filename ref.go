@@ -51,12 +51,14 @@ type refData struct {
 	declare       string // the scheme by which its variable may be declared instead
 }
 
+// ref returns the handle of d. Making one costs more than parsing the text, so New makes
+// one for each source, and that of a variable is made for who asks for it.
 func (d refData) ref() Ref { return Ref{Scheme(d.Scheme), unique.Make(d)} }
 
 func makeRef(r refsyntax.Ref, err error) Ref { return newRefData(r, err).ref() }
 
-func newRefData(r refsyntax.Ref, err error) refData {
-	d := refData{Ref: r}
+func newRefData(r refsyntax.Ref, err error) *refData {
+	d := &refData{Ref: r}
 	if r.Scheme == string(Literal) {
 		d.literal, d.ID = NewValue(r.ID, "").d, ""
 	}
@@ -71,8 +73,8 @@ func newRefData(r refsyntax.Ref, err error) refData {
 }
 
 // literalRef returns the reference of a variable whose text is the value.
-func literalRef(value string) Ref {
-	return makeRef(refsyntax.Ref{Scheme: string(Literal), ID: value}, nil)
+func literalRef(value string) *refData {
+	return newRefData(refsyntax.Ref{Scheme: string(Literal), ID: value}, nil)
 }
 
 // ParseRef parses the text of a reference, as the package documentation lists them. The
@@ -175,12 +177,15 @@ func (r Ref) Field() string { return r.data().Field }
 // one fetch, one cache entry and one generation.
 func (r Ref) Source() Ref {
 	d := r.data()
-	source := d
-	source.Ref, source.written = d.Ref.Source(), ""
-	if source == d {
-		return r // making a handle is the dearest step of all
+	if source := d.source(); source != d {
+		return source.ref()
 	}
-	return source.ref()
+	return r // without making its handle once more
+}
+
+func (d refData) source() refData {
+	d.Ref, d.written = d.Ref.Source(), ""
+	return d
 }
 
 // A part is what a reference takes of its source's value. The zero part is the whole
@@ -248,10 +253,15 @@ func (r Ref) value() Value { return Value{d: r.data().literal} }
 // function's own Region is the same source.
 func (r Ref) inRegion(region string) Ref {
 	d := r.data()
-	stated := d.Region != "" || region == ""
-	if unplaced := d.problem != "" || d.literal != nil; unplaced || stated {
-		return r
+	if placed := d.inRegion(region); placed != d {
+		return placed.ref()
 	}
-	d.Region = region
-	return d.ref()
+	return r
+}
+
+func (d refData) inRegion(region string) refData {
+	if unplaced := d.problem != "" || d.literal != nil; !unplaced && d.Region == "" {
+		d.Region = region
+	}
+	return d
 }

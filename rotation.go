@@ -130,7 +130,7 @@ func (t *trial) refused(values ...Value) {
 
 // found returns the value that was found.
 func (t *trial) found() Value {
-	v := t.gen.slot(t.from, t.variable.ref.part()).value
+	v := t.gen.slot(t.from, t.variable.data.Part).value
 	v.stale = v.stale || t.stale
 	return v
 }
@@ -163,7 +163,7 @@ func (t *trial) takes(g *generation, from *entry, stale bool) bool {
 	if g == nil {
 		return false
 	}
-	s := g.slot(from, t.variable.ref.part())
+	s := g.slot(from, t.variable.data.Part)
 	if s.err != nil || slices.ContainsFunc(t.tried, s.value.same) {
 		return false
 	}
