@@ -149,7 +149,7 @@ func (c *cacheConfig) logger() *slog.Logger {
 // default configuration, loaded when the first call is made. What cfg states (HTTP client
 // with its time limit, Retryer, endpoint, credentials) is used; where it leaves the SDK's
 // defaults, connections get 1 second, attempts 2 seconds, and only broken connections and
-// garbled answers are retried at once, since [Cache] paces the other retries.
+// what they cut short are retried at once, since [Cache] paces the other retries.
 // RetryMaxAttempts and RetryMode are ignored, because environment variables can also set
 // them. No HTTP client follows redirects, and every answer is bounded.
 func WithAWSConfig(cfg aws.Config) Option {

@@ -2,6 +2,7 @@ package awsclient
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -50,6 +51,7 @@ type answer struct {
 	limit     int64
 	read      int64
 	text      *jsonText // nil for an error's answer, which holds no secret
+	framed    bool      // HTTP says where it ends: the body reports a connection that ended before
 	err       error
 }
 
@@ -73,10 +75,17 @@ func (a *answer) Read(p []byte) (int, error) {
 			n, a.err = good, err
 		} else if a.err == io.EOF && a.text.cutShort() {
 			a.err = io.ErrUnexpectedEOF
+			if a.framed {
+				a.err = errHalf
+			}
 		}
 	}
 	return n, a.err
 }
+
+// errHalf is half a text in an answer that is whole as HTTP, as somebody in between may make of
+// it. Unlike a connection that ended, another attempt on the spot hardly heals it.
+var errHalf = errors.New("half a JSON text in a whole answer")
 
 func tooLarge(what string, limit int64) error {
 	return &Refusal{Problem: fmt.Sprintf("%s %d KiB", what, limit>>10)}
@@ -107,6 +116,7 @@ func addAnswer(stack *smithymiddleware.Stack) error {
 				return smithymiddleware.DeserializeOutput{}, md, errRedirected
 			}
 			a.body, a.limit = res.Body, limit(a.operation, res.StatusCode)
+			a.framed = res.ContentLength > 0 || len(res.TransferEncoding) > 0
 			// STS, which is asked for the credentials of a role, answers in XML.
 			if res.StatusCode == http.StatusOK && middleware.GetServiceID(ctx) != "STS" {
 				a.text = &jsonText{}

@@ -189,7 +189,8 @@ func TestAnswer_Members(t *testing.T) {
 	}
 }
 
-// The end of the connection in the middle of a text is io.ErrUnexpectedEOF, whatever the SDK's decoder says of it.
+// The end of the connection in the middle of a text is io.ErrUnexpectedEOF, whatever the SDK's decoder says of it. The
+// end of an answer that is whole is none.
 func TestAnswer_CutShort(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]error{
@@ -203,6 +204,14 @@ func TestAnswer_CutShort(t *testing.T) {
 		a := &answer{body: io.NopCloser(strings.NewReader(text)), limit: maxAnswer, text: &jsonText{}}
 		if got, err := io.ReadAll(a); err != want || string(got) != text {
 			t.Errorf("%s: read %q, %v; want %v", text, got, err, want)
+		}
+		a.release()
+		if want == nil {
+			continue
+		}
+		a = &answer{body: io.NopCloser(strings.NewReader(text)), limit: maxAnswer, text: &jsonText{}, framed: true}
+		if _, err := io.ReadAll(a); err != errHalf {
+			t.Errorf("%s, whole as HTTP: %v, want %v", text, err, errHalf)
 		}
 		a.release()
 	}

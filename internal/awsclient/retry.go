@@ -18,7 +18,7 @@ import (
 )
 
 // newRetryer retries, quickly, what another attempt on the spot can heal: a connection that
-// broke, an answer that arrived garbled, a clock that is off. Throttles, 5xx and timeouts are
+// broke, an answer that it cut short, a clock that is off. Throttles, 5xx and timeouts are
 // left to the caller, who knows how long somebody waits and what else is due.
 func newRetryer() aws.Retryer {
 	return retry.NewStandard(func(o *retry.StandardOptions) {

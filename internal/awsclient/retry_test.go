@@ -21,7 +21,7 @@ func TestRetryer_Attempts(t *testing.T) {
 		limit    time.Duration
 	}{
 		{"half an answer", endpoint.Fault{Do: endpoint.Truncated}, 3, time.Second},
-		{"half a JSON text", endpoint.Fault{Do: endpoint.TruncatedJSON}, 3, time.Second},
+		{"half a JSON text", endpoint.Fault{Do: endpoint.TruncatedJSON}, 1, time.Millisecond},
 		{"no JSON", endpoint.Fault{Do: endpoint.Garbled}, 1, time.Millisecond},
 		{"wrong types", endpoint.Fault{Do: endpoint.WrongTypes}, 1, time.Millisecond},
 		{"closed", endpoint.Fault{Do: endpoint.CutFIN}, 3, time.Second},
