@@ -973,6 +973,10 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 	}
 	if r.mode == warming && !holds {
 		e.wanted = true
+		if w.try != nil && !w.answered {
+			// It is as slow as that at least: see keepsUp.
+			e.took = time.Since(w.try.round.began)
+		}
 	}
 	switch p.says() {
 	case remember:

@@ -128,15 +128,16 @@ type entry struct {
 	content  uint64 // number of the last generation
 	version  string // of the last generation
 	last     clock.Moment
-	wanted   bool         // a warm did not get it: the next round of its group takes it along
-	suspect  int          // how far the search for a name that fails whole calls is
-	asked    clock.Moment // when it last left, or a probe that it waited for
-	probed   uint64       // seq of the last round that asked it alone for its group
-	probes   int          // of single names that failed since its last value
-	noticed  bool         // it was logged that callers wait for it
-	warned   string       // the last warning that was logged
-	thawed   bool         // an error across a freeze was dropped: the next one counts
-	region   string       // of the last generation, see generation
+	wanted   bool          // a warm did not get it: the next round of its group takes it along
+	took     time.Duration // that its last value came after, or a warm waited in vain
+	suspect  int           // how far the search for a name that fails whole calls is
+	asked    clock.Moment  // when it last left, or a probe that it waited for
+	probed   uint64        // seq of the last round that asked it alone for its group
+	probes   int           // of single names that failed since its last value
+	noticed  bool          // it was logged that callers wait for it
+	warned   string        // the last warning that was logged
+	thawed   bool          // an error across a freeze was dropped: the next one counts
+	region   string        // of the last generation, see generation
 	search   *search
 	kept     kept // its place among the references that were not declared
 }

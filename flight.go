@@ -20,6 +20,7 @@ const (
 	maxBackoff = 2 * time.Second  // between the tries of callers who wait
 	minAlong   = 50 * time.Millisecond
 	maxAlong   = time.Second
+	slowAnswer = maxAlong / 2 // who took longer delays those who do not
 
 	outageProbes = 2 // names that fail alone: an outage
 )
@@ -139,9 +140,11 @@ func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.M
 	leaving []*entry, along []*want,
 ) {
 	var failing *failure
+	var took time.Duration
 	known := false
 	for _, w := range wants {
 		leaving = append(leaving, w.entry)
+		took = max(took, w.entry.took)
 		if w.entry.failure != nil {
 			failing = w.entry.failure
 		}
@@ -163,7 +166,7 @@ func (c *Cache) departuresLocked(r *request, g group, wants []*want, now clock.M
 		case isIn[e] || e.try.runs(now):
 		case failing != nil && e.pausingCallers():
 			leaving = append(leaving, e)
-		case e.comesAlong(failing, now):
+		case e.keepsUp(took) && e.comesAlong(failing, now):
 			leaving = append(leaving, e)
 			along = append(along, r.takeAlongLocked(e))
 		}
@@ -203,6 +206,13 @@ func (e *entry) pausingCallers() bool {
 	return e.failure.isTransient() && slices.ContainsFunc(e.waiting, own)
 }
 
+// keepsUp reports whether e may be expected to come in the time that a caller waits for
+// what it takes along, if its own took so long last time. What hangs or is slow would
+// delay a good one, by as much as a provider takes that answers all at once.
+func (e *entry) keepsUp(took time.Duration) bool {
+	return e.took <= max(slowAnswer, 2*took)
+}
+
 // comesAlong reports whether a refresh of its neighbours takes e along: it is due, or
 // will be soon, and in use. What fails comes along only with what fails, so that it
 // delays no good one, and while its window is open only with what failed in the same call:
@@ -218,7 +228,7 @@ func (e *entry) comesAlong(failing *failure, now clock.Moment) bool {
 	}
 	g := e.gen.Load()
 	if g == nil {
-		return e.wanted
+		return e.wanted && e.suspect != apart
 	}
 	return g.used.Load() && !g.within(refreshAt(g.life(e.bounds.ttl)), now)
 }
@@ -632,6 +642,9 @@ func (c *Cache) installLocked(t *try, g *generation) (news bool) {
 		return false
 	}
 	g.seq = t.seq()
+	if e.took = time.Since(t.round.began); t.round.cancelled {
+		e.took = 0 // it may have waited for its neighbours in the call
+	}
 	c.setLocked(e, g, t.round.draw)
 	e.suspect = t.suspicionAfterValue()
 	if !g.slots[0].value.stale { // else another Cache could not refresh it

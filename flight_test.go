@@ -62,6 +62,62 @@ func TestFlight_SlowReferenceDelaysNoOther(t *testing.T) {
 	})
 }
 
+// What hung in a warm, or was slow, stays behind: it would delay each refresh of a good neighbour.
+func TestBatch_SlowNameStaysBehind(t *testing.T) {
+	t.Parallel()
+	for name, slow := range map[string]time.Duration{"hangs": time.Hour, "slow": 1500 * time.Millisecond} {
+		for _, whole := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, " whole=", whole), func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) { slowStaysBehind(t, slow, whole) })
+			})
+		}
+	}
+}
+
+// slowStaysBehind reads a good name after a warm beside a slow one, of a provider that returns all results together, or
+// each by itself.
+func slowStaysBehind(t *testing.T, slow time.Duration, whole bool) {
+	each := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+		wait := 5 * time.Millisecond
+		if ref.ID() == "slow" {
+			wait = slow
+		}
+		return secrets.NewValue(ref.ID(), ""), pause(ctx, wait)
+	})
+	var p secrets.Provider = each
+	if whole {
+		p = batch(each.Fetch)
+	}
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "SLOW": "sm://slow"}),
+		secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(10*time.Second))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	env.Warm(ctx)
+	delayed := 0
+	for range 8 {
+		for _, name := range []string{"A", "B"} {
+			began := time.Now()
+			env.Get(t.Context(), name)
+			if time.Since(began) > 5*time.Millisecond {
+				delayed++
+			}
+		}
+		env.Get(patient(t), "SLOW")
+		time.Sleep(7 * time.Second)
+	}
+	want := 0
+	if whole && slow < 3*time.Second {
+		want = 1 // all came when the slow one did: the next try tells which one that is
+	}
+	if delayed > want {
+		t.Errorf("%d reads were delayed, want %d", delayed, want)
+	}
+}
+
 // Promise 4: a caller that gives up leaves at once, and its error reaches no one else.
 func TestGet_CancelledCallerHarmsNobody(t *testing.T) {
 	t.Parallel()
