@@ -215,6 +215,20 @@ var localCauses = []localCause{
 				"<html>canary-page") + "/creds", "AWS_CONTAINER_AUTHORIZATION_TOKEN=canary-token"}, withoutKeys...)
 		},
 		named: []string{}, detail: []string{"asked for credentials: 127.0.0.1:PORT", "HTTP status 404"}},
+	{name: "AWS_CONTAINER_CREDENTIALS_FULL_URI answers half",
+		prepare: func(w *causeWorld) []string {
+			return append([]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI=" + w.serve(200, "application/json",
+				`{"AccessKeyId":"canary`) + "/creds"}, withoutKeys...)
+		},
+		named:  []string{},
+		detail: []string{"asked for credentials: 127.0.0.1:PORT", "the answer was cut short", "task (ECS)"}},
+	{name: "AWS_CONTAINER_CREDENTIALS_FULL_URI hangs",
+		prepare: func(w *causeWorld) []string {
+			return append([]string{"AWS_CONTAINER_CREDENTIALS_FULL_URI=http://" + w.raw(func(c net.Conn) {
+				io.Copy(io.Discard, c)
+			}) + "/creds"}, withoutKeys...)
+		},
+		named: []string{}, detail: []string{"asked for credentials: 127.0.0.1:PORT", "does not answer in time"}},
 	{name: "no credentials at all",
 		prepare: func(w *causeWorld) []string {
 			return append([]string{"AWS_EC2_METADATA_DISABLED=true"}, withoutKeys...)
@@ -235,6 +249,27 @@ var localCauses = []localCause{
 				"AWS_ENDPOINT_URL_STS="+w.serve(400, "text/xml", stsThrottled))...)
 		},
 		named: []string{"Rate exceeded"}, detail: []string{"throttled (sts:AssumeRole Throttling", "STS's own quota"}},
+	{name: "a role without credentials to assume it",
+		prepare: func(w *causeWorld) []string {
+			return w.profile("[profile app]\nrole_arn = arn:aws:iam::1:role/x\ncredential_source = Environment\n",
+				withoutKeys...)
+		},
+		named: []string{"static credentials are empty"}, detail: []string{"no credentials could be loaded"}},
+	{name: "the token of a web identity expired",
+		prepare: func(w *causeWorld) []string {
+			return append([]string{"AWS_WEB_IDENTITY_TOKEN_FILE=" + w.file("token", "canary-jwt"),
+				"AWS_ROLE_ARN=arn:aws:iam::123456789012:role/app", "AWS_ENDPOINT_URL_STS=" + w.serve(400, "text/xml",
+					strings.NewReplacer("Throttling", "ExpiredTokenException", "Rate exceeded",
+						"Token expired").Replace(stsThrottled))}, withoutKeys...)
+		},
+		named: []string{"Token expired"}, detail: []string{"next: see the role and the token"}},
+	{name: "sts answers with a page",
+		prepare: func(w *causeWorld) []string {
+			return w.profile(assumed, append(withoutKeys,
+				"AWS_ENDPOINT_URL_STS="+w.serve(503, "text/html", "<html>canary"))...)
+		},
+		named:  []string{"503"},
+		detail: []string{"sts:AssumeRole", "not from the service's API", "retried automatically"}},
 	{name: "sts answers half",
 		prepare: func(w *causeWorld) []string {
 			return w.profile(assumed, append(withoutKeys, "AWS_ENDPOINT_URL_STS="+w.serve(200, "text/xml",
@@ -271,6 +306,23 @@ var localCauses = []localCause{
 		},
 		named: []string{"certificate is valid for vpce.example, not localhost"}, detail: []string{"for another host"},
 		is: []string{"certificate", "host"}},
+	{name: "a server of TLS 1.1",
+		prepare: func(w *causeWorld) []string {
+			s := httptest.NewUnstartedServer(http.NotFoundHandler())
+			s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, 0)
+			s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
+			s.StartTLS()
+			w.t.Cleanup(s.Close)
+			return []string{"AWS_ENDPOINT_URL=" + s.URL}
+		},
+		named:  []string{"tls: protocol version not supported"},
+		detail: []string{"the TLS handshake failed", "TLS 1.2"}},
+	{name: "a server without TLS",
+		prepare: func(w *causeWorld) []string {
+			return []string{"AWS_ENDPOINT_URL=" + strings.Replace(w.serve(200, "", ""), "http:", "https:", 1)}
+		},
+		named:  []string{"server gave HTTP response to HTTPS client"},
+		detail: []string{"write http:// if it has no TLS"}},
 	// the resolver cannot read its configuration, and says "no such host"
 	{name: "too many open files before the first lookup",
 		prepare: func(w *causeWorld) []string { return []string{"CAUSE_FILES=32"} },
@@ -303,6 +355,32 @@ var localCauses = []localCause{
 		},
 		named:  []string{"Proxy Authentication Required"},
 		detail: []string{"the proxy refuses", "proxy 127.0.0.1:PORT"}},
+	{name: "HTTPS_PROXY answers in its own words",
+		prepare: func(w *causeWorld) []string {
+			return []string{"HTTPS_PROXY=http://user:canary-password@" + w.raw(func(c net.Conn) {
+				http.ReadRequest(bufio.NewReader(c))
+				io.WriteString(c, "HTTP/1.1 403 Blocked by policy 7\r\nContent-Length: 6\r\n\r\ncanary")
+				c.Close()
+			})}
+		},
+		named:  []string{"Blocked by policy 7"},
+		detail: []string{"the connection through the proxy failed", "proxy 127.0.0.1:PORT", "the proxy's log"}},
+	{name: "a SOCKS proxy denies",
+		prepare: func(w *causeWorld) []string {
+			return []string{"HTTPS_PROXY=socks5://" + w.raw(func(c net.Conn) {
+				request := make([]byte, 300)
+				c.Read(request)
+				c.Write([]byte{5, 0})
+				c.Read(request)
+				c.Write([]byte{5, 2, 0, 1, 0, 0, 0, 0, 0, 0})
+				c.Close()
+			})}
+		},
+		named:  []string{"connection not allowed by ruleset"},
+		detail: []string{"the proxy refuses", "proxy 127.0.0.1:PORT"}},
+	{name: "HTTPS_PROXY with a port too large",
+		prepare: func(w *causeWorld) []string { return []string{"HTTPS_PROXY=http://user:canary@127.0.0.1:99999"} },
+		named:   []string{}, detail: []string{"invalid configuration", "http://HOST:PORT"}},
 	{name: "HTTPS_PROXY does not resolve",
 		prepare: func(w *causeWorld) []string {
 			return []string{"HTTPS_PROXY=http://user:canary-password@proxy.corp.example:3128", "CAUSE_DNS=3"}
@@ -335,6 +413,19 @@ var localCauses = []localCause{
 	{name: "AWS_ENDPOINT_URL without a scheme",
 		prepare: func(w *causeWorld) []string { return []string{"AWS_ENDPOINT_URL=localhost:4566"} },
 		named:   []string{"localhost"}, detail: []string{"invalid configuration", "http://HOST:PORT"}},
+	{name: "AWS_ENDPOINT_URL with a port too large",
+		prepare: func(w *causeWorld) []string { return []string{"AWS_ENDPOINT_URL=https://localhost:70000"} },
+		named:   []string{"invalid port"}, detail: []string{"invalid configuration", "http://HOST:PORT"}},
+	{name: "FIPS and an endpoint of one's own",
+		prepare: func(w *causeWorld) []string {
+			return []string{"AWS_USE_FIPS_ENDPOINT=true", "AWS_ENDPOINT_URL=https://localhost:1"}
+		},
+		named:  []string{"FIPS and custom endpoint are not supported"},
+		detail: []string{"invalid configuration", "AWS_USE_FIPS_ENDPOINT"}},
+	{name: "FIPS where there is none",
+		prepare: func(w *causeWorld) []string { return []string{"AWS_USE_FIPS_ENDPOINT=true", "CAUSE_DNS=3"} },
+		named:   []string{"secretsmanager-fips.eu-west-1.amazonaws.com", "no such host"},
+		detail:  []string{"has a FIPS endpoint (AWS_USE_FIPS_ENDPOINT)"}, is: []string{"dns"}},
 	{name: "own endpoint is down",
 		prepare: func(w *causeWorld) []string { return []string{"AWS_ENDPOINT_URL=https://" + w.closed()} },
 		named:   []string{"connection refused"}, detail: []string{"whether it is up"}, is: []string{"ECONNREFUSED"}},

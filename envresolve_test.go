@@ -353,7 +353,8 @@ func FuzzNew(f *testing.F) {
 		}
 	}
 	declared := regexp.MustCompile(`WithVars\(secrets\.(KMS|SSM|SecretsManager), "X"\)`)
-	schemes := map[string]secrets.Scheme{"KMS": secrets.KMS, "SSM": secrets.SSM, "SecretsManager": secrets.SecretsManager}
+	schemes := map[string]secrets.Scheme{
+		"KMS": secrets.KMS, "SSM": secrets.SSM, "SecretsManager": secrets.SecretsManager}
 	reference := regexp.MustCompile(`(^|[^A-Za-z0-9+._/-])(ssm|sm|secretsmanager):/{2,3}[A-Za-z0-9]`)
 	f.Fuzz(func(t *testing.T, text string) {
 		environ := secrets.WithEnviron(map[string]string{"X": text})

@@ -34,6 +34,8 @@ func (c Case) Next() string {
 	switch {
 	case c.Step != "" && c.Code != "":
 		return c.step()
+	case c.Reason == NoCredentials:
+		return c.noCredentials()
 	case c.Reason != "":
 		return c.unanswered()
 	case Credentials(c.Code):

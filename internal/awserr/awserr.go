@@ -108,7 +108,7 @@ func Copy(operation, blob string, err error) *Error {
 // classify returns the class of e. A failed credential step says nothing of the value.
 func (e *Error) classify(operation string) Class {
 	switch e.Reason {
-	case NoRegion, BadRegion, NoEndpoint, ProxyURL: // until the configuration changes
+	case NoRegion, BadRegion, NoEndpoint, Endpoints, ProxyURL: // until the configuration changes
 		return Configuration
 	case "", Foreign:
 	default:

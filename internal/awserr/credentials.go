@@ -13,25 +13,25 @@ import (
 )
 
 // credentialError returns the part of err that is about getting the credentials, or nil
-// if the service itself was called. The SDK marks it by words alone; these are those of
-// all its versions.
-func credentialError(err error) error {
+// if the service itself was called: the innermost, for a role is assumed with credentials,
+// too. The SDK marks it by words alone; these are those of all its versions.
+func credentialError(err error) (found error) {
 	for ; err != nil; err = unwrap(err) {
 		for _, mark := range []string{
 			"get identity: ", "get credentials: ", "failed to retrieve credentials",
 		} {
 			if strings.HasPrefix(err.Error(), mark) {
-				return err
+				found = err
 			}
 		}
 	}
-	return nil
+	return found
 }
 
 // stepName returns the operation that failed in a credential step, such as
 // "sts:AssumeRole", or "" where no service was called.
 func stepName(err error) string {
-	name := "" // the innermost: roles may be chained
+	name := ""
 	for ; err != nil; err = unwrap(err) {
 		op, ok := err.(*smithy.OperationError)
 		if !ok {
@@ -66,15 +66,12 @@ func (e *Error) credentialStep(blob string, err error) {
 		e.Step = ""
 	case errors.As(err, &file):
 		e.Step, e.Reason, e.Words = "", CredentialsFile, words(err)
-	case e.Step == "" || e.Reason == Foreign:
-		e.Reason, e.Words = NoCredentials, said
-		if said == "" && e.Status == 0 {
-			e.Words = words(err)
-		}
+	case e.Step == "":
+		e.noCredentials(said, err)
 	}
 	var answer *smithyhttp.ResponseError
-	if e.Status != 0 && errors.As(err, &answer) && answer.Response != nil {
-		if r := answer.Response.Request; r != nil {
+	if errors.As(err, &answer) && answer.Response != nil {
+		if r := answer.Response.Request; r != nil && e.Status != 0 {
 			e.Host = Clip(r.URL.Host, 100)
 		}
 	}
@@ -84,6 +81,25 @@ func (e *Error) credentialStep(blob string, err error) {
 			e.Host = cmp.Or(e.Host, containerHost())
 		}
 	}
+}
+
+// noCredentials makes e tell that nobody gave credentials, with what who should have given
+// them said.
+func (e *Error) noCredentials(said string, err error) {
+	switch {
+	case said != "" || e.Status != 0:
+		e.Words = said
+	case e.Reason == Timeout, e.Reason == GivenUp:
+		e.Words = "a credential_process, or the endpoint that gives them to a container or an " +
+			"instance, does not answer in time"
+		e.Host = containerHost()
+	case e.Reason == Garbled:
+		e.Words = string(Garbled)
+		e.Host = containerHost()
+	default:
+		e.Words = words(err)
+	}
+	e.Reason = NoCredentials
 }
 
 // containerHost returns the host that gives a container its credentials. The SDK's

@@ -37,6 +37,7 @@ const (
 	OpenFiles   Reason = "this process has too many files and connections open"
 
 	Certificate     Reason = "the server's TLS certificate is not trusted"
+	Handshake       Reason = "the TLS handshake failed"
 	NoRoots         Reason = "there are no CA certificates to check the server's TLS certificate"
 	CertificateTime Reason = "the server's TLS certificate is not valid at this machine's time"
 	CertificateHost Reason = "the server's TLS certificate is for another host"
@@ -44,11 +45,13 @@ const (
 	ProxyFailed  Reason = "the proxy cannot be reached"
 	ProxyRefused Reason = "the proxy refuses to connect to AWS"
 	ProxyTimeout Reason = "no answer through the proxy in time"
+	ProxyBroken  Reason = "the connection through the proxy failed"
 	ProxyURL     Reason = "the proxy that is configured is not a URL"
 
 	NoRegion   Reason = "no Region is configured"
 	BadRegion  Reason = "the Region that is configured is malformed"
 	NoEndpoint Reason = "the endpoint that is configured is not a URL"
+	Endpoints  Reason = "the endpoint's settings do not fit together"
 	NotLoaded  Reason = "the SDK's configuration does not load"
 
 	NoCredentials   Reason = "no credentials could be loaded"
@@ -70,11 +73,13 @@ var phrases = [...]struct {
 	{"unable to read file", CredentialsFile},
 	{"failed to read authorization token", CredentialsFile},
 	{"issing Region", NoRegion},
+	{"endpoint rule error", Endpoints},
 	{"invalid input region", BadRegion},
 	{"valid host label", BadRegion},
 	{"unsupported protocol scheme", NoEndpoint},
 	{"Failed to parse uri", NoEndpoint},
 	{"no Host in request URL", NoEndpoint},
+	{"invalid endpoint host", NoEndpoint},
 	{"invalid proxy address", ProxyURL},
 	{"unknown proxy scheme", ProxyURL},
 	{"invalid proxy URL port", ProxyURL},
@@ -152,8 +157,26 @@ func (e *Error) network(err error) Reason {
 	case errors.Is(err, syscall.ENETUNREACH), errors.Is(err, syscall.EHOSTUNREACH):
 		return NoRoute
 	}
+	return connection(err)
+}
+
+// connection sorts what else a connection fails with.
+func connection(err error) Reason {
 	reason, _ := certificate(err)
+	switch {
+	case badAddress(err):
+		return NoEndpoint
+	case reason != Broken:
+	case strings.Contains(err.Error(), "tls: "), errors.Is(err, http.ErrSchemeMismatch):
+		return Handshake // what answers has no TLS, or another
+	}
 	return reason
+}
+
+// badAddress reports whether a host or a port is not one: port 99999.
+func badAddress(err error) bool {
+	var addr *net.AddrError
+	return errors.As(err, &addr)
 }
 
 // blindResolver reports whether the resolver says that there is no such host because
@@ -240,11 +263,15 @@ func (e *Error) fromProxy(err error) Reason {
 		switch {
 		case tooManyFiles(op) != 0:
 			return OpenFiles
+		case badAddress(op):
+			return ProxyURL
 		case errors.As(op, &dns):
 			if strings.TrimSuffix(dns.Name, "s") == "http" {
 				return ProxyURL // net/http takes a URL that does not parse for a host with a port
 			}
 			e.Host = Clip(dns.Name, 100)
+		case op.Op != "proxyconnect" && !errors.As(op.Err, new(net.Error)):
+			return ProxyRefused // in the words of the protocol
 		}
 		return ProxyFailed
 	}
@@ -267,8 +294,11 @@ func (e *Error) Through(proxy string) {
 	switch e.Reason {
 	case Timeout:
 		e.Reason = ProxyTimeout
+		e.Host = Clip(proxy, 200)
+	case Broken:
+		e.Reason = ProxyBroken
 		fallthrough
-	case GivenUp, Broken, ProxyFailed, ProxyRefused, Certificate, Refused, NoRoute:
+	case GivenUp, Handshake, ProxyFailed, ProxyRefused, Certificate, Refused, NoRoute:
 		e.Host = Clip(proxy, 200)
 	}
 }
@@ -282,8 +312,8 @@ func (e *Error) Regional() bool {
 		return false
 	}
 	switch e.Reason {
-	case UnknownHost, DNSTimeout, DNSFailed, Timeout, Refused, NoRoute, Broken,
-		Certificate, CertificateTime, CertificateHost, ProxyRefused, ProxyTimeout:
+	case UnknownHost, DNSTimeout, DNSFailed, Timeout, Refused, NoRoute, Broken, Handshake,
+		Certificate, CertificateTime, CertificateHost, ProxyRefused, ProxyTimeout, ProxyBroken:
 		return true
 	}
 	return e.Status >= http.StatusInternalServerError && e.Class != Throttled

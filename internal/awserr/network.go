@@ -3,6 +3,7 @@ package awserr
 import (
 	"cmp"
 	"net"
+	"net/http"
 	"strings"
 
 	"github.com/lambdasecrets/secrets/internal/arn"
@@ -25,13 +26,13 @@ var byReason = [...]struct {
 	{NoRegion, setRegion},
 	{BadRegion, "write AWS_REGION as in eu-west-1, without blanks or quotes; it is read as " +
 		"it stands"},
+	{Endpoints, "see AWS_USE_FIPS_ENDPOINT, AWS_USE_DUALSTACK_ENDPOINT, AWS_ENDPOINT_URL and " +
+		"AWS_REGION: leave out the one that the text names"},
 	{NoEndpoint, "write AWS_ENDPOINT_URL, or BaseEndpoint in the aws.Config, as " +
 		"http://HOST:PORT"},
 	{NotLoaded, "mend the file or the variable that is named; AWS_PROFILE names a profile " +
-		"in AWS_CONFIG_FILE (~/.aws/config), AWS_CA_BUNDLE a file of certificates; on " +
-		"Lambda leave them unset"},
-	{NoCredentials, "on Lambda the function's role provides them; elsewhere set " +
-		"AWS_PROFILE, or AWS_ACCESS_KEY_ID and its like"},
+		"in AWS_CONFIG_FILE (~/.aws/config), AWS_CA_BUNDLE a file of certificates, " +
+		"AWS_ROLE_ARN the role for AWS_WEB_IDENTITY_TOKEN_FILE; on Lambda leave them unset"},
 	{LoginExpired, login},
 	{CommandFailed, "run the credential_process of the profile by hand: it must print JSON " +
 		"and exit with 0; what it wrote to standard error is on this process's"},
@@ -47,8 +48,9 @@ var byReason = [...]struct {
 	{CertificateHost, "something else answers under that name: see the DNS, HTTPS_PROXY " +
 		"and AWS_ENDPOINT_URL; a VPC endpoint needs its own DNS name"},
 	{ProxyFailed, proxies + ", and whether the proxy is up"},
-	{ProxyRefused, proxies + "; 407 (authentication required) asks for " +
-		"http://USER:PASSWORD@HOST:PORT"},
+	{ProxyRefused, proxies + ", and whether the proxy lets this function through; 407 " +
+		"(authentication required) asks for http://USER:PASSWORD@HOST:PORT"},
+	{ProxyBroken, proxies + ", and what the proxy's log says; it is retried automatically"},
 	{ProxyTimeout, proxies + ", and whether the proxy lets this function through"},
 	{ProxyURL, "write HTTPS_PROXY as http://HOST:PORT; special characters in a password " +
 		"are percent-encoded"},
@@ -69,6 +71,9 @@ func (c Case) unanswered() string {
 		return c.ownEndpoint()
 	}
 	switch c.Reason {
+	case Handshake:
+		return "something between here and AWS does not speak TLS 1.2 or newer: see " +
+			"HTTPS_PROXY, and who answers there"
 	case Broken:
 		return retried + "; if it stays, see whether anything between here and AWS " +
 			"cuts connections, such as a NAT gateway or a proxy"
@@ -80,28 +85,56 @@ func (c Case) unanswered() string {
 			"endpoint " + c.vpcEndpoint() +
 			" with private DNS and a security group that lets in 443 from the function's"
 	case UnknownHost:
-		return "check that Region " + c.Region + " exists, and the VPC's DNS: " +
+		return "check that Region " + c.Region + " exists" + c.variant() + ", and the VPC's DNS: " +
 			"enableDnsSupport, and private DNS on the endpoint " + c.vpcEndpoint()
 	case Certificate:
 		return "something between here and AWS answers with a certificate of its " +
 			"own: name its CA in AWS_CA_BUNDLE, or keep the proxy out (NO_PROXY)"
 	case Foreign:
-		if c.Status >= 500 {
-			return retried + "; if it stays, " + elsewhere
+		if c.Status < http.StatusInternalServerError {
+			return elsewhere + ", and who answers there"
 		}
-		return elsewhere + ", and who answers there"
+		return retried + "; if it stays, " + elsewhere
 	}
 	return retried
+}
+
+// noCredentials is the advice where nobody gave credentials.
+func (c Case) noCredentials() string {
+	if c.Error.Host != "" {
+		return "see who answers there: the role of the task (ECS), the pod (EKS) or the " +
+			"instance (EC2), and the variables AWS_CONTAINER_…"
+	}
+	return "on Lambda the function's role provides them; elsewhere set AWS_PROFILE, or " +
+		"AWS_ACCESS_KEY_ID and its like"
 }
 
 // ownEndpoint is the advice where an endpoint was configured and it is not AWS's.
 func (c Case) ownEndpoint() string {
 	const own = "this is not AWS's own endpoint: see AWS_ENDPOINT_URL, or " +
 		"BaseEndpoint in the aws.Config, and "
-	if c.Reason == Certificate {
+	switch {
+	case c.Reason == Certificate:
 		return own + "name the CA of its certificate in AWS_CA_BUNDLE"
+	case c.Reason == Handshake:
+		return own + "write http:// if it has no TLS; else it has to speak TLS 1.2 or " +
+			"newer, without a client's certificate"
+	case c.Status != 0:
+		return own + "who answers there"
 	}
 	return own + "whether it is up"
+}
+
+// variant names the setting that asks for another host than the usual.
+func (c Case) variant() string {
+	host := c.hostname()
+	switch {
+	case strings.Contains(host, "-fips."):
+		return " and has a FIPS endpoint (AWS_USE_FIPS_ENDPOINT)"
+	case strings.Contains(host, ".api."):
+		return " and has a dual-stack endpoint (AWS_USE_DUALSTACK_ENDPOINT)"
+	}
+	return ""
 }
 
 // awsHost reports whether the host that was asked is AWS's, or not known.
@@ -139,7 +172,9 @@ func (c Case) step() string {
 		return login
 	case class == AccessDenied:
 		return c.assumeRole()
-	case Credentials(c.Code):
+	case c.Status >= http.StatusInternalServerError:
+		return retried
+	case Credentials(c.Code) && !strings.HasSuffix(c.Step, "Identity"): // no token's
 		return "the credentials to assume the role with: " + credentialAdvice(c.Code)
 	}
 	return "see the role and the token that the profile, or AWS_ROLE_ARN and " +
