@@ -130,7 +130,7 @@ func pick(refs []Ref, deliver func(i int, r Result), at []int) ([]Ref, func(i in
 
 // allBut picks every reference but one.
 func allBut(refs []Ref, deliver func(i int, r Result), but int) ([]Ref, func(i int, r Result)) {
-	at := make([]int, 0, len(refs))
+	var at []int
 	for i := range refs {
 		if i != but {
 			at = append(at, i)
