@@ -699,10 +699,8 @@ func (t *try) suspicionAfterValue() int {
 func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news bool) {
 	e := t.entry
 	switch {
-	case t.seq() <= e.booked:
-		return false // a later try knows better
-	case e.failure.spoken() && t.seq() < e.failure.seq:
-		return false // likewise; a caller who waited for a later one in vain does not
+	case t.outdated(e):
+		return false
 	case o.givenUp && t.round.cancelled:
 		c.bookUnansweredLocked(t, o)
 		return false
@@ -716,12 +714,18 @@ func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news boo
 	return true
 }
 
+// outdated reports whether a later try knows better than a failure of t. A caller who
+// waited for a later one in vain does not.
+func (t *try) outdated(e *entry) bool {
+	return t.seq() <= e.booked || e.failure.spoken() && t.seq() < e.failure.seq
+}
+
 // isLate reports whether nobody waits for t, nor for anything else of its round, so that
 // an error is no news.
 func (t *try) isLate() bool {
 	mine := func(w *want) bool { return w.try == t }
-	awaited := len(t.held) > 0 || slices.ContainsFunc(t.entry.waiting, mine)
-	return t.round.cancelled && !awaited
+	awaited := func(e *entry) bool { return slices.ContainsFunc(e.waiting, mine) }
+	return t.round.cancelled && !awaited(t.entry) && !slices.ContainsFunc(t.held, awaited)
 }
 
 // bookUnansweredLocked: t was cancelled, which says nothing of the source, but
@@ -880,7 +884,7 @@ func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
 // releaseHeldLocked tells the entries that waited for a probe its result: they may
 // leave together if it was answered, and share its failure if not.
 func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
-	answered := o.gen != nil || !o.transient
+	answered := !o.transient // by a value or a permanent failure
 	for _, e := range t.held {
 		if e.try == t {
 			e.try = nil
@@ -900,16 +904,15 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 
 // shareProbeLocked tells one entry that waited for the probe t what came of it.
 func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) {
-	answered := o.gen != nil || !o.transient
 	switch {
 	case e.suspect != probing: // an older try brought its value meanwhile
-	case answered && e.failedAsProbe():
+	case !o.transient && e.failedAsProbe():
 		e.suspect = apart
-	case answered:
+	case !o.transient:
 		e.suspect = cleared
 	case o.givenUp && t.round.cancelled:
 		e.outageProbed(o)
-	case len(e.waiting) > 0 && t.seq() > e.booked:
+	case !t.outdated(e) && !t.isLate():
 		c.recordLocked(e, t, o, now)
 		e.outageProbed(o)
 	}

@@ -1414,6 +1414,186 @@ func TestBatch_WhoFailedAloneLeavesAlone(t *testing.T) {
 	}
 }
 
+// However long ago that was, and though nobody has asked for it since: suspicion of a whole call ends with the outage,
+// that of a name with its success.
+func TestBatch_WhoFailedAloneStaysAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		p := &recording{fails: func(int, string) bool { return false }}
+		env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithEnviron(
+			map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{"A", "B", "C"}
+		for _, name := range names {
+			mustGet(t, env, name)
+		}
+		time.Sleep(5 * time.Minute)
+		p.fails = func(_ int, names string) bool {
+			if names == "a" {
+				time.AfterFunc(10*time.Millisecond, cancel) // its reader leaves before it tries again
+			}
+			return strings.Contains(names, "a")
+		}
+		env.Get(ctx, "A")
+		time.Sleep(5 * time.Second)
+		mustGet(t, env, "B") // it is the next probe, and clears the others
+		time.Sleep(10 * time.Minute)
+		env.Snapshot(t.Context())
+		synctest.Wait()
+		asked := p.asked[len(names):]
+		if want := []string{"a b c", "a b c", "a", "b", "a", "b c"}; !slices.Equal(asked[:min(6, len(asked))], want) {
+			t.Errorf("calls for %q, want %q", asked, want)
+		}
+	})
+}
+
+// A probe that was denied was answered: its neighbours are asked, and do not share the denial.
+func TestBatch_DeniedProbeIsAnswered(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(_ context.Context, call int, id string) (string, error) {
+			switch {
+			case call <= 2:
+				return "", errOdd
+			case call == 3:
+				return "", errDenied
+			}
+			return id, nil
+		})
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"})
+		s := env.Snapshot(t.Context())
+		if got := p.Asked(3); got != "a" {
+			t.Fatalf("the probe is for %s, want a", got)
+		}
+		if _, err := s.Get("A"); !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("the probe: %v", err)
+		}
+		for _, name := range []string{"B", "C"} {
+			if _, err := s.Get(name); err != nil {
+				t.Errorf("its neighbour: %v", err)
+			}
+		}
+	})
+}
+
+// A value that an older call brings while a probe runs ends the suspicion: the names are asked together, and after a
+// failure again.
+func TestBatch_OlderValueEndsSuspicion(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(_ context.Context, call int, id string) (string, error) {
+			switch call {
+			case 1:
+				time.Sleep(2 * time.Second / 3) // for each of three
+			case 4:
+				time.Sleep(3 * time.Second)
+			case 2, 3, 5:
+				return "", errOdd
+			}
+			return id, nil
+		})
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"})
+		go env.Snapshot(t.Context())
+		synctest.Wait()
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Error(err)
+		}
+		for i, want := range []string{"a b c", "a b c", "a b c", "a", "b c", "b c"} {
+			if got := p.Asked(i + 1); got != want {
+				t.Errorf("call %d is for %s, want %s", i+1, got, want)
+			}
+		}
+	})
+}
+
+// What a probe says when it is given up is told to all that waited for it, as far as anybody waits.
+func TestBatch_LastWordsOfProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		calls := 0
+		p := batch(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+			mu.Lock()
+			calls++
+			n := calls
+			mu.Unlock()
+			if n <= 2 {
+				return same(refs, errOdd)
+			}
+			<-ctx.Done()
+			return same(refs, fmt.Errorf("host db.example did not answer: %w", secrets.ErrUnavailable))
+		})
+		env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithEnviron(
+			map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		s := env.Snapshot(ctx)
+		for _, name := range []string{"A", "B", "C"} {
+			if _, err := s.Get(name); !strings.Contains(secrets.Detail(err), "db.example") ||
+				!errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s", secrets.Detail(err))
+			}
+		}
+	})
+}
+
+// A probe's error that comes when everybody has changed their minds is no news of anything.
+func TestBatch_LateErrorOfProbe(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
+			if call == 3 {
+				time.Sleep(10 * time.Second)
+			}
+			return "", errOdd
+		})
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"})
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		env.Snapshot(ctx)
+		before := env.Stats().Failures[secrets.ErrUnavailable.Error()]
+		time.Sleep(20 * time.Second)
+		if n := env.Stats().Failures[secrets.ErrUnavailable.Error()]; p.Count() != 3 || n != before {
+			t.Errorf("%d failures after %d calls, want %d after 3", n, p.Count(), before)
+		}
+	})
+}
+
+// Two probes that nobody has an answer to are an outage, whatever name they asked for: all names leave together again.
+func TestBatch_HangingProbesAreAnOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Hang()
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c", "D": "sm://d"})
+		for range 6 {
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+			s := env.Snapshot(ctx)
+			cancel()
+			for _, name := range []string{"A", "B", "C", "D"} {
+				if _, err := s.Get(name); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+					t.Errorf("%v, want that time was up, not that the call was cancelled", err)
+				}
+			}
+			time.Sleep(35 * time.Second)
+		}
+		for i, want := range []string{"a b c d", "a b c d", "a", "b", "a b c d", "a b c d"} {
+			if got := p.Asked(i + 1); got != want {
+				t.Errorf("call %d is for %s, want %s", i+1, got, want)
+			}
+		}
+	})
+}
+
 // What was taken along and is cancelled with its call is not waited for any longer.
 func TestBatch_CancelledWithWhatItTookAlong(t *testing.T) {
 	t.Parallel()
