@@ -11,7 +11,7 @@
 // loops, which would only hang, and definitions of several values by one call.
 //
 // A file lists the survivors that break no promise, one a line: the mutant as it is printed, without its line, and the
-// reason. A mutant that survives without a reason fails the run, and so does a reason whose mutant is gone.
+// reason. A mutant that survives without a reason fails the run, and so does a reason whose mutant is gone or killed.
 //
 // usage: go run ./mutants [-every N] [-only RE] [-run RE] [-v] FILE.go ... (in internal/tools)
 package main
@@ -83,16 +83,33 @@ func run(files []string) error {
 	}
 	survivors := survive(chosen, newCourt(tests))
 	report(chosen, survivors, accepted)
-	for _, m := range mutants {
-		delete(accepted, m.key())
+	needless := needless(accepted, files, mutants, chosen, survivors)
+	for _, line := range needless {
+		fmt.Println(line)
 	}
-	for key := range accepted {
-		fmt.Println("accepted, but gone:", key)
-	}
-	if len(accepted) > 0 || slices.ContainsFunc(survivors, func(m mutant) bool { return m.reason == "" }) {
+	if len(needless) > 0 || slices.ContainsFunc(survivors, func(m mutant) bool { return m.reason == "" }) {
 		return errors.New("mutants survive without a reason, or reasons without a mutant")
 	}
 	return nil
+}
+
+// needless returns a line for each reason whose mutant is gone, or is killed.
+func needless(accepted map[string]string, files []string, all, tried, survivors []mutant) (lines []string) {
+	known := func(of []mutant, key string) bool {
+		return slices.ContainsFunc(of, func(m mutant) bool { return m.key() == key })
+	}
+	for key := range accepted {
+		file, _, _ := strings.Cut(key, " ")
+		switch {
+		case !slices.Contains(files, file):
+		case !known(all, key):
+			lines = append(lines, "accepted, but gone: "+key)
+		case known(tried, key) && !known(survivors, key):
+			lines = append(lines, "accepted, but killed: "+key)
+		}
+	}
+	slices.Sort(lines)
+	return lines
 }
 
 // survive tries mutants, and returns those that no test kills.
