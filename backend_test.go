@@ -100,6 +100,29 @@ func TestBackend_HangNamesHost(t *testing.T) {
 	})
 }
 
+// A read whose time ends before the attempt's says which host it waited for, and that its time was up, not that the call
+// was cancelled for it.
+func TestGet_HangNamesHost(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s, cfg := twoRegions(t, nil)
+		s.Region(region).PutSecret("a", "s3cr3t")
+		s.Fault(endpoint.Fault{Do: endpoint.Hang})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithAWSConfig(cfg),
+			secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		_, err = env.Get(ctx, "A")
+		if text := secrets.Detail(err); !strings.Contains(text, "secretsmanager."+region) ||
+			!errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+			t.Errorf("%s", text)
+		}
+	})
+}
+
 // A user's own retryer may back off beyond any deadline. What it backed off from is told, not that the time was over.
 func TestBackend_ThrottleIsReportedAtDeadline(t *testing.T) {
 	t.Parallel()

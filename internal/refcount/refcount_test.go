@@ -298,3 +298,20 @@ func TestUse_SlowCloseKeepsReserve(t *testing.T) {
 		time.Sleep(time.Minute)
 	})
 }
+
+// Without a deadline the caller itself closes what it used last, whatever became of its context: a panic of the close
+// function shows where it comes from, and nothing goes on after the caller has returned.
+func TestUse_ClosesItselfWithoutDeadline(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := false
+		h := New(func(_ context.Context, v version) (version, error) { return v, nil },
+			func(version) { time.Sleep(time.Second); ended = true }, nil, version.before)
+		if _, err := h.Use(ctx, 1, false, func(version) error { h.Close(); cancel(); return nil }); err != nil {
+			t.Error(err)
+		}
+		if !ended {
+			t.Error("the caller has returned, and the close goes on")
+		}
+	})
+}
