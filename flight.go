@@ -493,11 +493,17 @@ type failureNature struct {
 	refused     bool // by an answer that an outage hardly gives
 	givenUp     bool // it says only that the call was cancelled
 	cancelled   bool // the same, and nothing else
+	text        int  // bytes of the provider's own error
 }
 
 // natureOf returns what a failure means.
 func natureOf(err *ResolveError) failureNature {
-	return failureNature{transient: err.transient(), interrupted: err.interrupted(),
+	text := 0
+	if err.cause != nil {
+		text = len(err.cause.Error())
+	}
+	return failureNature{text: text,
+		transient: err.transient(), interrupted: err.interrupted(),
 		whole: err.wholeCall, refused: err.blamesRequest(), givenUp: err.givenUp(),
 		cancelled: errors.Is(err, context.Canceled)}
 }

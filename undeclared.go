@@ -4,7 +4,7 @@ package secrets
 const (
 	maxUndeclared = 1000               // values of references that were not declared
 	maxAbsent     = 3000               // failures of others
-	maxKept       = maxValue + 512<<10 // bytes of the texts of both: values, names, ARNs
+	maxKept       = maxValue + 512<<10 // bytes of the texts of both: values, references, ARNs, causes
 )
 
 // kept is the place of an entry in a keptList.
@@ -75,7 +75,11 @@ func (l *keptList) remove(e *entry) {
 
 // size returns how many bytes of text e keeps.
 func (e *entry) size() int {
-	size := len(e.source.ID())
+	d := e.source.data()
+	size := len(d.ID) + len(d.Version) + len(d.Stage) + len(d.Context) + len(d.Key) + len(d.Role)
+	if f := e.failure; f != nil {
+		size += f.nature.text
+	}
 	if g := e.gen.Load(); g != nil {
 		v := g.slots[0].value
 		size += len(v.d.plain()) + len(v.Version()) + len(g.arn)

@@ -308,3 +308,41 @@ func TestUndeclared_JoinsWhatOthersLeft(t *testing.T) {
 		}
 	})
 }
+
+// What belongs to a reference or a failure counts against the bytes that are kept, as the values do.
+func TestUndeclared_TextsCount(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 8000)
+	for name, ref := range map[string]func(i int) secrets.Ref{
+		"error": func(i int) secrets.Ref { return secrets.Secret(fmt.Sprint("absent", i)) },
+		"encryption context": func(i int) secrets.Ref {
+			return secrets.Ciphertext(fmt.Append(nil, "ciphertext", i)).With("context.Tenant", fmt.Sprint(long, i))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				calls := 0
+				p := secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+					if calls++; ref.Scheme() == secrets.KMS {
+						return secrets.NewValue("v", ""), nil
+					}
+					return secrets.Value{}, fmt.Errorf("%w: %s %s", secrets.ErrNotFound, ref.ID(), long)
+				})
+				env, err := secrets.New(secrets.WithEnviron(nil), secrets.WithLogger(quiet()), secrets.WithProvider(p))
+				if err != nil {
+					t.Fatal(err)
+				}
+				for i := range 900 {
+					env.Resolve(t.Context(), ref(i))
+				}
+				for _, tc := range []struct{ i, calls int }{{899, 900}, {500, 900}, {200, 901}, {0, 902}} {
+					env.Resolve(t.Context(), ref(tc.i))
+					if calls != tc.calls {
+						t.Errorf("%d calls after number %d was asked for again, want %d", calls, tc.i, tc.calls)
+					}
+				}
+			})
+		})
+	}
+}
