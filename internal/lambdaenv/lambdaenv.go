@@ -38,7 +38,9 @@ const (
 // Deployed reports whether this is a function on Lambda, rather than a program elsewhere
 // or an emulator: sam local says so itself, others by [LocalName].
 func (env Env) Deployed() bool {
-	emulated := env["AWS_SAM_LOCAL"] == "true" || env[LocalName] == LocalWord
+	// Not compared where they are looked up: the compiler would look once for each byte.
+	sam, local := env["AWS_SAM_LOCAL"], env[LocalName]
+	emulated := sam == "true" || local == LocalWord
 	return env["AWS_LAMBDA_FUNCTION_NAME"] != "" && !emulated
 }
 
