@@ -15,9 +15,9 @@ import (
 // backendConfig is what the backends take besides an aws.Config.
 type backendConfig struct {
 	source   *awsclient.Source
-	function string   // AWS_LAMBDA_FUNCTION_NAME, for the console's encryption context
-	keys     []string // the key ARNs of WithKMSKeys
-	batch    bool     // WithBatchGetSecretValue
+	function string            // AWS_LAMBDA_FUNCTION_NAME, for the console's encryption context
+	keys     []string          // the key ARNs of WithKMSKeys
+	batch    func(*smProvider) // of WithBatchGetSecretValue, or nil
 	// hint says that so many secrets of a small function cost a call each, or is nil.
 	hint func(ctx context.Context, secrets int)
 }
@@ -37,25 +37,41 @@ func invoke[C, In, Out, Opt any](
 	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref, in *In,
 	call func(C, context.Context, *In, ...func(*Opt)) (*Out, error),
 ) (*Out, *ResolveError) {
-	if err := wrongProvider(operation, ref); err != nil {
+	var out *Out
+	err := attempt(ctx, clients, operation, ref, func(ctx context.Context, client C) (err error) {
+		out, err = call(client, ctx, in)
+		return err
+	})
+	if err != nil {
 		return nil, err
+	}
+	return out, nil
+}
+
+// attempt is invoke without what differs from operation to operation: there is one of it
+// in the program, and six of that.
+func attempt[C any](
+	ctx context.Context, clients *awsclient.Clients[C], operation string, ref Ref,
+	call func(context.Context, C) error,
+) *ResolveError {
+	if err := wrongProvider(operation, ref); err != nil {
+		return err
 	}
 	for again := false; ; again = true {
 		client, region, seq, err := clients.Get(ctx, ref.Region(), ref.data().Role)
 		if err != nil {
-			return nil, safeError("", ref, awserr.Config(err, awsclient.FilesRead(err)))
+			return safeError("", ref, awserr.Config(err, awsclient.FilesRead(err)))
 		}
 		watched, watch := awsclient.NewWatch(ctx)
-		var out *Out
-		awsclient.Erasing(func() { out, err = call(client, watched, in) })
+		awsclient.Erasing(func() { err = call(watched, client) })
 		if err == nil {
 			clients.Proven(seq)
-			return out, nil
+			return nil
 		}
 		e := callError(operation, ref, region, watch, err)
 		stale := !again && awserr.Credentials(e.Code)
 		if !stale || !clients.Renew(seq) {
-			return nil, e
+			return e
 		}
 	}
 }

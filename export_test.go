@@ -23,7 +23,11 @@ func StreamBatches(
 	ctx context.Context, refs []Ref, deliver func(i int, r Result), size int,
 	of func(Ref) (key, name string), fetch func(context.Context, []Ref, func(i int, r Result)),
 ) {
-	streamBatches(ctx, refs, deliver, size, of, fetch)
+	kinds := func(r Ref) (k together, name string) {
+		k.kind, name = of(r)
+		return k, name
+	}
+	streamBatches(ctx, refs, deliver, size, kinds, fetch)
 }
 
 // FailingOver is a provider whose second Region may be asked under WithFailover, and ResultRegion
@@ -52,7 +56,7 @@ func Warning(r Result) string  { return r.warning }
 
 // NewBatchingSecretsManager is what WithBatchGetSecretValue makes, without the cache that retries.
 func NewBatchingSecretsManager(cfg aws.Config) Provider {
-	return newSecretsManager(backendConfig{source: awsclient.Fixed(cfg), batch: true})
+	return newSecretsManager(backendConfig{source: awsclient.Fixed(cfg), batch: batching})
 }
 
 // LogText is what attributes of log lines are escaped by.

@@ -244,7 +244,7 @@ func WithProvider(p Provider, schemes ...Scheme) Option {
 // to a call each; where AWS throttles it, for a minute. The default is a call each, in
 // parallel.
 func WithBatchGetSecretValue() Option {
-	return option(func(c *config) { c.backend.batch = true })
+	return option(func(c *config) { c.backend.batch = batching })
 }
 
 // WithKMSKeys restricts the keys: a kms:// value is refused unless the key that KMS says

@@ -35,7 +35,7 @@ const (
 
 type smProvider struct {
 	clients *awsclient.Clients[*secretsmanager.Client]
-	batches bool // WithBatchGetSecretValue
+	batch   batchCall // of WithBatchGetSecretValue, or nil
 	hint    func(ctx context.Context, secrets int)
 	hinted  atomic.Bool
 
@@ -43,6 +43,15 @@ type smProvider struct {
 	// an endpoint that lacks the operation is mostly the only one that there is.
 	noBatch byRole[refusal]
 }
+
+type batchCall func(
+	*secretsmanager.Client, context.Context, *secretsmanager.BatchGetSecretValueInput,
+	...func(*secretsmanager.Options),
+) (*secretsmanager.BatchGetSecretValueOutput, error)
+
+// batching makes p use BatchGetSecretValue. Only the option refers to it: a program
+// without the option does not link the operation, which is 40 kB.
+func batching(p *smProvider) { p.batch = (*secretsmanager.Client).BatchGetSecretValue }
 
 // A refusal remembers until when an operation is not to be had. The time stands still
 // while the sandbox is frozen: the operation is then found out about a little later, and
@@ -74,7 +83,10 @@ func NewSecretsManager(cfg aws.Config, optFns ...func(*secretsmanager.Options)) 
 }
 
 func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options)) Provider {
-	p := &smProvider{batches: b.batch, hint: b.hint}
+	p := &smProvider{hint: b.hint}
+	if b.batch != nil {
+		b.batch(p)
+	}
 	p.clients = awsclient.NewClients(b.source, secretsmanager.NewFromConfig, optFns,
 		func(o *secretsmanager.Options) *aws.ClientLogMode { return &o.ClientLogMode })
 	return &streamer{p.stream}
@@ -84,20 +96,16 @@ func newSecretsManager(b backendConfig, optFns ...func(*secretsmanager.Options))
 // GetSecretValue is the action that every role has, and twenty calls at once take no
 // longer than one.
 func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
-	type together struct {
-		region, role string
-		arn          bool
-		alone        bool // in a batch of its own, see ref
-		ref          Ref
-	}
 	key := func(ref Ref) (together, string) {
 		d := ref.data()
 		// A list that names one secret twice is refused as a whole. Whether a name
 		// and an ARN are those of one secret cannot be told from here, so names and
 		// ARNs go apart.
 		k := together{region: d.Region, role: d.Role}
-		k.arn = strings.HasPrefix(d.ID, "arn:")
-		if batches := p.batches && batchable(ref); !batches || p.noBatch.of(ref).holds() {
+		if strings.HasPrefix(d.ID, "arn:") {
+			k.kind = "arn"
+		}
+		if batches := p.batch != nil && batchable(ref); !batches || p.noBatch.of(ref).holds() {
 			k.alone, k.ref = true, ref
 		}
 		return k, d.ID
@@ -109,7 +117,7 @@ func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int,
 // hintBatch says once how many secrets leave by a call each that could leave twenty to a
 // call: in a small function their TLS handshakes are most of what a warm costs.
 func (p *smProvider) hintBatch(ctx context.Context, refs []Ref) {
-	if p.hint == nil || p.batches || len(refs) < several {
+	if p.hint == nil || p.batch != nil || len(refs) < several {
 		return
 	}
 	alone := 0
@@ -152,8 +160,7 @@ func (p *smProvider) together(ctx context.Context, refs []Ref, deliver func(i in
 	// or is the last; a stand-in whose pages do not end is left, and the rest is
 	// asked for by single calls.
 	for range smBatch {
-		out, err := invoke(ctx, p.clients, batchGetSecretValue, refs[0], in,
-			(*secretsmanager.Client).BatchGetSecretValue)
+		out, err := invoke(ctx, p.clients, batchGetSecretValue, refs[0], in, p.batch)
 		if refused = err; err != nil {
 			break
 		}

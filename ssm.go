@@ -59,7 +59,6 @@ func newSSM(b backendConfig, optFns ...func(*ssm.Options)) Provider {
 }
 
 func (p *ssmProvider) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
-	type together struct{ scheme, region, role, tree string }
 	// Besides scheme and tree, which one call cannot mix: a Cache asks for one Region
 	// and one role at a time, who calls Fetch may not.
 	key := func(ref Ref) (together, string) {
@@ -67,7 +66,8 @@ func (p *ssmProvider) stream(ctx context.Context, refs []Ref, deliver func(i int
 		// The name without its selector. Answers are told apart by name, and not
 		// every endpoint repeats the selector: /a:3 and /a:blue in one call might
 		// change places.
-		return together{d.Scheme, d.Region, d.Role, d.Tree()}, refsyntax.BaseName(d.ID)
+		k := together{scheme: d.Scheme, region: d.Region, role: d.Role, kind: d.Tree()}
+		return k, refsyntax.BaseName(d.ID)
 	}
 	streamBatches(ctx, refs, deliver, ssmBatch, key, p.fetch)
 }

@@ -100,11 +100,12 @@ func deliverAll(results []Result, deliver func(i int, r Result)) {
 // streamBatches divides refs into batches of at most size, and fetches all of them at
 // once. In a batch all have the same key and no two the same name. Batches of several
 // share the width: each may have to be taken apart.
-func streamBatches[K comparable](
+func streamBatches(
 	ctx context.Context, refs []Ref, deliver func(i int, r Result),
-	size int, of func(Ref) (key K, name string), fetch streamFunc,
+	size int, of func(Ref) (key together, name string), fetch streamFunc,
 ) {
-	batches := parallel.Batches(len(refs), size, func(i int) (K, string) { return of(refs[i]) })
+	batches := parallel.Batches(len(refs), size,
+		func(i int) (together, string) { return of(refs[i]) })
 	several := 0
 	for _, batch := range batches {
 		if len(batch) > 1 {
@@ -116,6 +117,14 @@ func streamBatches[K comparable](
 		some, deliverSome := pick(refs, deliver, batches[k])
 		fetch(shared, some, deliverSome)
 	})
+}
+
+// together is what the references of one batch have in common.
+type together struct {
+	scheme, region, role string
+	kind                 string // of the names, see where it is set
+	alone                bool   // in a batch of its own, see ref
+	ref                  Ref
 }
 
 // pick returns the references at these indexes, and a deliver for them, so that who

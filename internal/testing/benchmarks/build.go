@@ -109,6 +109,7 @@ func (d *driver) handlers() []handler {
 		{name: "bare-sdk", pkg: "bare"},
 		{name: "hand-written", pkg: "sdk"},
 		{name: "secrets", pkg: "secrets"},
+		{name: "secrets-single", pkg: "secrets", tags: []string{"bench.single"}},
 		{name: "secrets-nokms", pkg: "secrets", tags: []string{"secrets.nokms"}},
 		{name: "secrets-nossm", pkg: "secrets", tags: []string{"secrets.nossm"}},
 		{name: "secrets-nosm", pkg: "secrets", tags: []string{"secrets.nosm"}},

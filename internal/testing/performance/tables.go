@@ -71,7 +71,8 @@ var (
 	}
 	sizeRows = []line{
 		{"none", "none"}, {"bare SDK clients", "bare-sdk"}, {"hand-written", "hand-written"},
-		{"library", "secrets"}, {"library at `c26e5a2`", "secrets@before"},
+		{"library", "secrets"}, {"library, without the option of the batch", "secrets-single"},
+		{"library at `c26e5a2`", "secrets@before"},
 		{"library, `secrets.nokms`", "secrets-nokms"}, {"library, `secrets.nossm`", "secrets-nossm"},
 		{"library, `secrets.nosm`", "secrets-nosm"}, {"library, all three", "secrets-no-backend"},
 	}

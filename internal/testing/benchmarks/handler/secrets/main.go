@@ -14,7 +14,7 @@ func main() {
 	app.Run(func(ctx context.Context) (int, error) {
 		var opts []secrets.Option
 		if os.Getenv("BENCH_HOW") == "secrets-batch" {
-			opts = append(opts, secrets.WithBatchGetSecretValue())
+			opts = batching()
 		}
 		env, err := secrets.New(opts...)
 		if err != nil {
