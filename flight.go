@@ -498,14 +498,20 @@ type failureNature struct {
 
 // natureOf returns what a failure means.
 func natureOf(err *ResolveError) failureNature {
-	text := 0
-	if err.cause != nil {
-		text = len(err.cause.Error())
-	}
-	return failureNature{text: text,
+	return failureNature{text: textOf(err.cause),
 		transient: err.transient(), interrupted: err.interrupted(),
 		whole: err.wholeCall, refused: err.blamesRequest(), givenUp: err.givenUp(),
 		cancelled: errors.Is(err, context.Canceled)}
+}
+
+// textOf returns the length of the text of a provider's own error, which may be nil, and 0
+// where asking for it panics.
+func textOf(err error) (n int) {
+	defer func() { _ = recover() }()
+	if err == nil {
+		return 0
+	}
+	return len(err.Error())
 }
 
 // outcomeOf returns what a result means for e. An error whose methods panic, as those
