@@ -302,6 +302,7 @@ type want struct {
 	persists   bool      // it tries again after a transient failure
 	try        *try      // the last one it waited for
 	waits      bool      // it counts among the waiters of try
+	joined     time.Time // when it began to wait for try
 	needs      bool      // and among those who have no old value
 	closing    bool      // its time ends in a moment: the try is told to say what it knows
 	answered   bool      // something was booked since it waits
@@ -494,12 +495,13 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 		timeouts = f.timeouts
 	}
 	w.staleUntil = r.began.Add(staleTimeout << min(timeouts, 2))
+	c.lookLocked(w, now)
 	_, state := w.entry.state(w.bounds, c.grace, now)
 	switch state {
 	case missing:
 		w.persists = true
 	case due:
-		w.persists = !f.recent(now) // else one try per window is enough
+		w.persists = !w.failing(now) // else one try per window is enough
 	}
 	w.persists = w.persists || r.mode >= renewing
 }
@@ -606,13 +608,13 @@ func (c *Cache) situationLocked(w *want, now clock.Moment) (*generation, situati
 	s := situation{
 		mode: r.mode, value: state,
 		running: w.running(now) != nil,
-		failing: e.failure.recent(now),
+		failing: w.failing(now),
 		pausing: w.pausing(),
 		joined:  w.waits, answered: w.answered, persists: w.persists,
 		over: w.over(),
 	}
 	if f := e.failure; f != nil {
-		s.turnedAway = f.turnsAway(r.arrived, r.until.Sub(r.began), w.holds, now)
+		s.turnedAway = f.turnsAway(r.arrived, r.patience(), w.holds, now)
 		news := w.answered
 		if r.mode >= renewing {
 			news = f.seq > r.after
@@ -623,6 +625,15 @@ func (c *Cache) situationLocked(w *want, now clock.Moment) (*generation, situati
 		s.renewed = g.fixed || e.answered > r.after
 	}
 	return g, s
+}
+
+// patience is how long r waits without an old value.
+func (r *request) patience() time.Duration { return r.until.Sub(r.began) }
+
+// failing reports whether w's source is known to fail, as far as w is concerned.
+func (w *want) failing(now clock.Moment) bool {
+	f := w.entry.failure
+	return f.recent(now) && f.concerns(w.request.patience(), w.holds)
 }
 
 // acceptable reports whether w takes the value that came while it waited, however
@@ -702,10 +713,13 @@ func (w *want) over() bool {
 	return !time.Now().Before(w.limit())
 }
 
-// lastWords is the moment before the end of a wait in which a provider is told to
-// stop: it may say what it was waiting for, or return what it has got.
-func (w *want) lastWords(limit time.Time) time.Duration {
-	return min(maxLastWords, limit.Sub(w.request.began)/10)
+// lastWords is the moment before the end of a wait in which a provider is told to stop: it
+// may say what it was waiting for, or return what it has got.
+func lastWords(wait time.Duration) time.Duration { return min(maxLastWords, wait/10) }
+
+// hurriesAt is when w, which waits until limit, begins to wait for last words.
+func (w *want) hurriesAt(limit time.Time) time.Time {
+	return limit.Add(-lastWords(limit.Sub(w.request.began)))
 }
 
 // lookLocked notes whether w has an old value to take, which its own bounds allow.
@@ -722,10 +736,10 @@ func (c *Cache) lookLocked(w *want, now clock.Moment) {
 // results at once hands over what it has. It reports whether w waits for those.
 func (c *Cache) closeLocked(w *want) (closing bool) {
 	limit := w.limit()
-	if w.waits && time.Until(limit) <= w.lastWords(limit) {
+	if w.waits && !time.Now().Before(w.hurriesAt(limit)) {
 		w.closing = true
 		c.leaveLocked(w)
-		if w.try.round.needed == 0 && !w.try.round.cancelled {
+		if w.try.round.needed == 0 && !w.try.round.cancelled() {
 			c.cancelLocked(w.try.round)
 		}
 	}
@@ -745,7 +759,7 @@ func (r *request) wakeAtLocked(w *want) {
 	case w.along:
 		limit = w.alongUntil
 	case w.waits:
-		limit = limit.Add(-w.lastWords(limit))
+		limit = w.hurriesAt(limit)
 	case w.pausing():
 		limit = earlier(limit, later(w.pauseUntil, w.retryAt()))
 	}
@@ -785,7 +799,7 @@ func (c *Cache) joinLocked(w *want, t *try) {
 	}
 	// First out, then in: the round that is left may be the last one's, and end.
 	c.leaveLocked(w)
-	w.try, w.waits, w.closing = t, true, false
+	w.try, w.waits, w.closing, w.joined = t, true, false, time.Now()
 	t.waiters++
 	if t.waiters == 1 {
 		t.round.waited++
@@ -969,7 +983,7 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 		tried:     w.try != nil,
 		frozen:    w.try != nil && now.Interrupted(w.try.round.at, maxTry),
 		known:     w.answered && e.failure.fresh(now),
-		waited:    time.Since(r.began),
+		waited:    time.Since(w.joined),
 	}
 	if r.mode == warming && !holds {
 		e.wanted = true
@@ -1004,12 +1018,9 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 	if w.try.seq() < e.answered {
 		return // a later try was answered
 	}
-	// The caller's own wait, not the age of the try: that is what the next caller's
-	// time is compared with.
-	waited := time.Since(w.request.began)
-	if w.along {
-		waited = time.Since(w.try.round.began) // its caller may have come long before
-	}
+	// The wait for this try, not its age: that is what the next caller's time is
+	// compared with. Earlier tries have said what they had to say.
+	waited := time.Since(w.joined)
 	if e.failure == nil {
 		e.failure = &failure{seq: w.try.seq()}
 	}
@@ -1030,10 +1041,12 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 }
 
 // outlasted reports whether w's patience was too short for its try: not the caller's own
-// deadline, nor what was left of the patience when the try began.
+// deadline, nor what was left of the patience when the try began, nor that of a probe.
 func (w *want) outlasted() bool {
-	ran := time.Since(w.try.round.began) >= staleTimeout-maxLastWords
-	return ran && !w.staleUntil.After(w.request.until)
+	if w.try.entry != w.entry || w.staleUntil.After(w.request.until) {
+		return false
+	}
+	return time.Since(w.try.round.began) >= staleTimeout-maxLastWords
 }
 
 // noAnswer returns the error of a caller who got none. It says how long that caller

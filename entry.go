@@ -245,7 +245,8 @@ type failure struct {
 	// Between the tries of callers who wait there is a pause, the same for all of
 	// them.
 	retryAt time.Time
-	tries   int // that failed one after the other
+	tries   int  // that failed one after the other
+	hurried bool // the last pause was cut short for a caller's last try
 
 	permanent bool         // some failure was; since is the first
 	since     clock.Moment // see permanent
@@ -293,18 +294,24 @@ func (f *failure) openWindow(number uint64, draw float64, now clock.Moment) {
 }
 
 // turnsAway reports whether an open window answers a caller who came when the window
-// with the number arrived was the last to have opened. Silence turns away only
-// callers who have no more time than was waited in vain: who has more may well be
-// answered.
+// with the number arrived was the last to have opened.
 func (f *failure) turnsAway(arrived uint64, has time.Duration, holds bool, now clock.Moment) bool {
 	if !f.open(now) || f.opened > arrived {
 		return false
 	}
+	return f.concerns(has, holds)
+}
+
+// concerns reports whether f says anything to a caller with so much time. Silence does
+// only to those who would wait no longer than was waited in vain: who waits longer may
+// well be answered.
+func (f *failure) concerns(has time.Duration, holds bool) bool {
 	switch {
-	case f.silence == 0: // a try has said what is wrong
+	case f.spoken(): // a try has said what is wrong
 		return true
-	case holds: // the old value is good enough
-		return true
+	case holds: // it leaves when its patience ends, a moment before its time does
+		has = min(has, staleTimeout)
+		has -= lastWords(has)
 	}
 	return has <= f.silence
 }

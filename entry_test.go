@@ -502,6 +502,10 @@ func TestTurnsAway_LessTimeOrOldValue(t *testing.T) {
 		{2 * time.Second, 2 * time.Second, false, false, true},
 		{2 * time.Second, 2*time.Second + 1, false, false, false},
 		{2 * time.Second, time.Hour, true, false, true},
+		{950 * time.Millisecond, time.Hour, true, false, true},
+		{75 * time.Millisecond, time.Hour, true, false, false},
+		{337500 * time.Microsecond, 375 * time.Millisecond, true, false, true},
+		{337500 * time.Microsecond, 376 * time.Millisecond, true, false, false},
 		{2 * time.Second, time.Hour, true, true, false},
 	} {
 		if got := secrets.TurnsAway(test.silence, test.has, test.holds, test.cameBefore); got != test.want {

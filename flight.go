@@ -48,10 +48,10 @@ type round struct {
 	cancel context.CancelFunc
 
 	// The rest is under Cache.mu.
-	waited    int       // tries that somebody waits for
-	needed    int       // callers who wait and have no old value
-	retryAt   time.Time // the next tries of what failed leave together, too
-	cancelled bool
+	waited      int       // tries that somebody waits for
+	needed      int       // callers who wait and have no old value
+	retryAt     time.Time // the next tries of what failed leave together, too
+	cancelledAt time.Time // zero before that
 }
 
 // A try is one attempt to fetch one source. It belongs to nobody: who began it may
@@ -460,7 +460,7 @@ func (r *round) nothingToServe(source Ref) bool {
 func (c *Cache) cancelLocked(r *round) {
 	// Nobody joins it from here on; its tries stay open until the provider has
 	// returned, since what it still brings counts.
-	r.cancelled = true
+	r.cancelledAt = time.Now()
 	r.cancel()
 	for _, t := range r.tries {
 		t.detachLocked(t.entry)
@@ -469,6 +469,8 @@ func (c *Cache) cancelLocked(r *round) {
 		}
 	}
 }
+
+func (r *round) cancelled() bool { return !r.cancelledAt.IsZero() }
 
 // detachLocked makes t no longer the try of e.
 func (t *try) detachLocked(e *entry) {
@@ -654,7 +656,7 @@ func (c *Cache) installLocked(t *try, g *generation) (news bool) {
 		return false
 	}
 	g.seq = t.seq()
-	if e.took = time.Since(t.round.began); t.round.cancelled {
+	if e.took = time.Since(t.round.began); t.round.cancelled() {
 		e.took = 0 // it may have waited for its neighbours in the call
 	}
 	c.setLocked(e, g, t.round.draw)
@@ -713,7 +715,7 @@ func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news boo
 	switch {
 	case t.outdated(e):
 		return false
-	case o.givenUp && t.round.cancelled:
+	case o.givenUp && t.round.cancelled():
 		c.bookUnansweredLocked(t, o)
 		return false
 	case now.Interrupted(t.round.at, maxTry) && !e.thawed:
@@ -729,15 +731,22 @@ func (c *Cache) bookFailureLocked(t *try, o outcome, now clock.Moment) (news boo
 // outdated reports whether a later try knows better than a failure of t. A caller who
 // waited for a later one in vain does not.
 func (t *try) outdated(e *entry) bool {
-	return t.seq() <= e.booked || e.failure.spoken() && t.seq() < e.failure.seq
+	if e.failure.spoken() && t.seq() < e.failure.seq {
+		return true
+	}
+	return t.seq() <= e.booked
 }
 
-// isLate reports whether nobody waits for t, nor for anything else of its round, so that
-// an error is no news.
+// isLate reports whether nobody waits for t and its round was cancelled a while ago, so
+// that an error is no news. What a provider says when it is cancelled is: it may return
+// what it has got.
 func (t *try) isLate() bool {
 	mine := func(w *want) bool { return w.try == t }
 	awaited := func(e *entry) bool { return slices.ContainsFunc(e.waiting, mine) }
-	return t.round.cancelled && !awaited(t.entry) && !slices.ContainsFunc(t.held, awaited)
+	if awaited(t.entry) || slices.ContainsFunc(t.held, awaited) {
+		return false
+	}
+	return t.round.cancelled() && time.Since(t.round.cancelledAt) > maxLastWords
 }
 
 // bookUnansweredLocked: t was cancelled, which says nothing of the source, but
@@ -873,19 +882,31 @@ func (c *Cache) retryAtLocked(e *entry, r *round, atOnce bool) time.Time {
 	if now.Before(r.retryAt) {
 		return r.retryAt
 	}
-	longest := min(maxBackoff, 100*time.Millisecond<<min(e.failure.tries-1, 5))
+	f := e.failure
+	longest := min(maxBackoff, 100*time.Millisecond<<min(f.tries-1, 5))
 	backoff := jitter.LessBy(longest, 0.5, r.draw)
-	// The source's time moves, not each caller's: 64 callers would make 64 last
-	// tries.
-	for _, w := range e.waiting {
-		left := w.request.until.Sub(now) - deadline.Reserve
-		last := backoff > left && left > deadline.Reserve
-		if w.persists && last {
-			backoff = jitter.LessBy(left, 0.2, r.draw)
-		}
+	// The source's time moves, not each caller's: 64 callers would make 64 last tries.
+	// Nor does it move twice in a row, for callers who leave one after the other.
+	left := e.shortestLeft(now)
+	f.hurried = left < backoff && !f.hurried
+	if f.hurried {
+		backoff = jitter.LessBy(left, 0.2, r.draw)
 	}
 	r.retryAt = now.Add(backoff)
 	return r.retryAt
+}
+
+// shortestLeft returns the least time that one of those who wait for e has for a last
+// try, if it is less than a backoff.
+func (e *entry) shortestLeft(now time.Time) time.Duration {
+	least := maxBackoff
+	for _, w := range e.waiting {
+		left := w.request.until.Sub(now) - deadline.Reserve
+		if w.persists && left > deadline.Reserve {
+			least = min(least, left)
+		}
+	}
+	return least
 }
 
 // A probe stands for all that wait for it. If it is answered, the backend is well,
@@ -922,7 +943,7 @@ func (c *Cache) shareProbeLocked(e *entry, t *try, o outcome, now clock.Moment) 
 		e.suspect = apart
 	case !o.transient:
 		e.suspect = cleared
-	case o.givenUp && t.round.cancelled:
+	case o.givenUp && t.round.cancelled():
 		e.outageProbed(o)
 	case !t.outdated(e) && !t.isLate():
 		c.recordLocked(e, t, o, now)

@@ -1937,3 +1937,50 @@ func TestBatch_RetryTakesAlongWhatFailedAsOne(t *testing.T) {
 		})
 	}
 }
+
+// Callers whose deadlines end one after the other do not turn the backoff into a try for each of them.
+func TestFlight_LastTriesAreFew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Fail(errThrottled)
+		env := p.One(t)
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second+time.Duration(i)*100*time.Millisecond)
+				defer cancel()
+				env.Get(ctx, "A")
+			})
+		}
+		time.Sleep(19 * time.Second)
+		before := p.Count()
+		wg.Wait()
+		if n := p.Count() - before; n > 15 { // one each second at most
+			t.Errorf("%d calls in the last ten seconds", n)
+		}
+	})
+}
+
+// A caller in a hurry takes a neighbour along and leaves: the neighbour's readers, who have more time, get its value.
+func TestBatch_HurriedCallerHarmsNoNeighbour(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		mustGet(t, env, "B")
+		time.Sleep(ttl)
+		p.Set(200*time.Millisecond, nil)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		hurried, patient := read(ctx, env, "A"), read(t.Context(), env, "B")
+		if g := <-hurried; !g.Stale {
+			t.Errorf("%+v, want the old value", g)
+		}
+		late := read(t.Context(), env, "B")
+		if a, b := <-patient, <-late; a.Stale || b.Stale {
+			t.Errorf("%+v and %+v, want new values", a, b)
+		}
+	})
+}

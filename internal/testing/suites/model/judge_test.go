@@ -211,7 +211,7 @@ func (v *verdict) failure(o *outcome, s *source, err error) {
 	if len(had) > 0 && o.took() >= patience-lastWords {
 		return // it had a value, which outgrew its bounds in the second for which it waits then
 	}
-	brought := v.of(s, func(q *question) bool { return q.ok() && q.asked.at >= o.began.at && q.ended.at <= o.end.at })
+	brought := v.of(s, func(q *question) bool { return q.ok() && q.ended.at >= o.began.at && q.ended.at <= o.end.at })
 	outgrown := o.several() && len(brought) > 0 && o.took() > s.bound() // while others were fetched
 	if v.probed(o, s) || outgrown {
 		return
