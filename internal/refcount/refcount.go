@@ -178,13 +178,9 @@ func (h *Holder[V, T]) wait(limited context.Context, running *building[V, T]) (
 	case <-limited.Done():
 	}
 	h.mu.Lock()
+	defer h.mu.Unlock()
 	running.waiters--
-	b := running.b // it was finished at the same moment
-	h.mu.Unlock()
-	if b != nil {
-		return b, nil
-	}
-	return nil, limited.Err()
+	return running.b, limited.Err() // it may have been finished at the same moment
 }
 
 // within returns ctx with its deadline less the reserve.

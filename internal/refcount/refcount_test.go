@@ -315,3 +315,107 @@ func TestUse_ClosesItselfWithoutDeadline(t *testing.T) {
 		}
 	})
 }
+
+// What is built first is all that its caller waits for, so that the build has all of its time. A rebuild leaves the
+// reserve for the old one.
+func TestUse_TimeOfBuild(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var has time.Duration
+		h := New(func(ctx context.Context, v version) (version, error) {
+			end, _ := ctx.Deadline()
+			has = time.Until(end)
+			return v, nil
+		}, func(version) {}, nil, version.before)
+		for v, want := range map[version]time.Duration{1: time.Second, 2: time.Second - deadline.Reserve} {
+			if v == 2 {
+				h.Use(t.Context(), 1, false, func(version) error { return nil })
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			h.Use(ctx, v, false, func(version) error { return nil })
+			cancel()
+			if has != want {
+				t.Errorf("the build of %d has %v, want %v", v, has, want)
+			}
+			h.Close()
+		}
+	})
+}
+
+// What was closed is never used again, nor closed twice.
+func TestClose_LaterUseBuildsAnew(t *testing.T) {
+	builds, open := 0, 0
+	h := New(func(_ context.Context, v version) (version, error) { builds++; open++; return v, nil },
+		func(version) { open-- }, nil, version.before)
+	for n := 1; n <= 2; n++ {
+		if _, err := h.Use(t.Context(), 1, false, func(version) error { return nil }); err != nil || builds != n || open != 1 {
+			t.Errorf("use %d: %v, %d builds, %d open", n, err, builds, open)
+		}
+		h.Close()
+		h.Close()
+		if open != 0 {
+			t.Errorf("%d are open after Close", open)
+		}
+	}
+}
+
+// A builder whose time is up says nothing of the value, in whatever words: who waited with more time builds for itself.
+func TestUse_TimeOutOfBuilderIsItsOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		builds := 0
+		h := New(func(ctx context.Context, v version) (version, error) {
+			if builds++; builds == 1 {
+				<-ctx.Done()
+				return 0, errors.New("the server did not answer")
+			}
+			return v, nil
+		}, func(version) {}, nil, version.before)
+		short, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		f := func(version) error { return nil }
+		go h.Use(short, 1, false, f)
+		synctest.Wait()
+		if _, err := h.Use(t.Context(), 1, false, f); err != nil || builds != 2 {
+			t.Errorf("%v after %d builds, want a build of its own", err, builds)
+		}
+	})
+}
+
+// Who waits for one build after the other, because each is of another value than it needs, keeps the reserve that it
+// began with, and leaves nothing open of what it did not use.
+func TestUse_WaitsForSeveralBuilds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		built, ended := 0, 0
+		count := func(n *int) {
+			mu.Lock()
+			defer mu.Unlock()
+			*n++
+		}
+		h := New(func(_ context.Context, v version) (version, error) {
+			time.Sleep(250 * time.Millisecond)
+			count(&built)
+			return v, nil
+		}, func(version) { count(&ended) }, nil, version.before)
+		var wg sync.WaitGroup
+		late := 0
+		for v := range version(20) {
+			wg.Go(func() {
+				ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+				defer cancel()
+				began := time.Now()
+				_, err := h.Use(ctx, v, true, func(version) error { return nil })
+				if took := time.Since(began); err != nil && took != 300*time.Millisecond {
+					t.Errorf("%v after %v, want the deadline less a quarter", err, took)
+				} else if err == nil {
+					count(&late)
+				}
+			})
+		}
+		wg.Wait()
+		h.Close()
+		synctest.Wait() // one is closed for a caller whose time is up
+		if late != 2 || built != 2 || ended != built {
+			t.Errorf("%d built and %d closed for %d users, want 2", built, ended, late)
+		}
+	})
+}
