@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
-	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
 const (
@@ -90,16 +89,15 @@ func (e *Env) do(ctx context.Context, name string,
 		t.accepted(nil)
 	}
 	for e.config.isRejected(err) && runs < maxRuns {
-		t.refused(value, used)
+		t.tried = append(t.tried, value, used)
 		if ctx.Err() != nil || !t.find(ctx) {
 			break
 		}
 		value = t.found()
 		var more int
 		used, more, err = f(value, true)
-		if runs += more; !e.config.isRejected(err) {
-			t.accepted(err)
-		}
+		runs += more
+		t.accepted(err)
 	}
 	if mark, ok := err.(*rejected); ok {
 		return mark.error
@@ -112,20 +110,11 @@ func (e *Env) do(ctx context.Context, name string,
 type trial struct {
 	env      *Env
 	variable *variable
-	tried    []Value
+	tried    []Value     // and refused
 	seen     uint64      // number of the newest own generation that was tried
 	gen      *generation // what was found, or read at first
 	from     *entry      // and where: the variable's own entry, or that of the pending version
 	stale    bool        // it has outlived its TTL
-}
-
-// refused remembers values that were refused.
-func (t *trial) refused(values ...Value) {
-	for _, v := range values {
-		if !slices.ContainsFunc(t.tried, v.same) {
-			t.tried = append(t.tried, v)
-		}
-	}
 }
 
 // found returns the value that was found.
@@ -203,11 +192,8 @@ func (t *trial) find(ctx context.Context) bool {
 	if t.takesInHand(own) {
 		return true // another search has brought it since the first look
 	}
-	ctx = parallel.WithWidth(ctx, t.env.config.environ().Width(false))
 	found, err := t.lookBoth(ctx, s)
-	switch {
-	case found:
-	case err == nil, !err.transient(): // else the next caller looks again
+	if !found && err == nil { // else the next caller looks again
 		c.endSearch(s)
 	}
 	return found

@@ -123,6 +123,9 @@ func TestDo_ReturnsErrorOfF(t *testing.T) {
 		runs != 1 {
 		t.Errorf("an error that is no rejection: %v after %d runs", err, runs)
 	}
+	if n := v.calls(); n != 1 {
+		t.Errorf("%d fetches for an error that is no rejection", n-1)
+	}
 	v.set("a", "", "z")
 	runs = 0
 	if err := env.Do(t.Context(), "DB_PASSWORD", func(p secrets.Value) error {
@@ -141,6 +144,9 @@ func TestDo_ReturnsErrorOfF(t *testing.T) {
 	}
 	if secrets.Rejected(nil) != nil {
 		t.Error("Rejected(nil) is not nil")
+	}
+	if _, err := secrets.New(secrets.WithEnviron(nil), secrets.WithRejected(nil)); err == nil {
+		t.Error("New takes WithRejected(nil)")
 	}
 }
 
@@ -242,6 +248,197 @@ func TestDo_Throttled(t *testing.T) {
 		time.Sleep(time.Second)
 		if err := do(); err != nil {
 			t.Errorf("afterwards: %v", err)
+		}
+	})
+}
+
+// parameter is a Parameter Store with one parameter, which has no pending version, and a variable P for it.
+type parameter struct {
+	text  string
+	calls int
+}
+
+func (p *parameter) env(t testing.TB, opts ...secrets.Option) *secrets.Env {
+	t.Helper()
+	env, err := secrets.New(append([]secrets.Option{secrets.WithEnviron(map[string]string{"P": "ssm:///p"}),
+		secrets.WithLogger(quiet()), secrets.WithTTL(time.Hour), secrets.WithProvider(secrets.ProviderFunc(
+			func(context.Context, secrets.Ref) (secrets.Value, error) {
+				p.calls++
+				return secrets.NewValue(p.text, ""), nil
+			}))}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return env
+}
+
+// What one search has fetched need not be fetched again by the next one, which begins because that was refused, too.
+func TestDo_RefusedTwiceFetchesOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &parameter{text: "a"}
+		env := p.env(t)
+		mustGet(t, env, "P")
+		p.text = "b"
+		var tried []string
+		err := env.Do(t.Context(), "P", func(v secrets.Value) error {
+			tried = append(tried, v.Reveal())
+			return secrets.Rejected(errDatabase)
+		})
+		if got := strings.Join(tried, " "); err != errDatabase || got != "a b" || p.calls != 2 {
+			t.Errorf("%v after %s and %d fetches, want the database's after a b and 2", err, got, p.calls)
+		}
+	})
+}
+
+// A value that a search has brought works as soon as one Do says so, be it the next one: a rotation that follows is
+// looked for at once.
+func TestDo_AcceptedByTheNextOne(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &parameter{text: "a"}
+		env := p.env(t)
+		mustGet(t, env, "P")
+		accepts, broken := "b", errors.New("no such table")
+		connect := func(v secrets.Value) error {
+			switch {
+			case !v.EqualString(accepts):
+				return secrets.Rejected(errDatabase)
+			case broken != nil:
+				return broken
+			}
+			return nil
+		}
+		p.text = "b"
+		if err := env.Do(t.Context(), "P", connect); err != broken {
+			t.Errorf("%v, want what f says of another matter", err)
+		}
+		broken = nil
+		if err := env.Do(t.Context(), "P", connect); err != nil {
+			t.Error(err)
+		}
+		p.text, accepts = "c", "c"
+		if err := env.Do(t.Context(), "P", connect); err != nil {
+			t.Errorf("after the next rotation: %v", err)
+		}
+	})
+}
+
+// Nor is a search over because somebody still works with the value that it is to replace.
+func TestDo_OldValueAcceptsNoSearch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &parameter{text: "a"}
+		env := p.env(t)
+		refuse := func(secrets.Value) error { return secrets.Rejected(errDatabase) }
+		env.Do(t.Context(), "P", refuse)
+		calls := p.calls
+		if err := env.Do(t.Context(), "P", func(secrets.Value) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		if env.Do(t.Context(), "P", refuse); p.calls != calls {
+			t.Errorf("%d fetches for the same value within 10 s", p.calls-calls)
+		}
+	})
+}
+
+// Credentials that are always new and never right cost four searches in a row, and no more before 20 seconds are over.
+// What somebody else has brought by then is tried all the same.
+func TestDo_AlwaysNew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"X": "sm://x"}), secrets.WithLogger(quiet()),
+			secrets.WithProvider(secrets.ProviderFunc(func(context.Context, secrets.Ref) (secrets.Value, error) {
+				calls++
+				return secrets.NewValue(fmt.Sprint(calls), ""), nil
+			})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		do := func(meanwhile func()) (tried string) {
+			if err := env.Do(t.Context(), "X", func(v secrets.Value) error {
+				tried += v.Reveal() + " "
+				if meanwhile != nil {
+					meanwhile()
+				}
+				return secrets.Rejected(errDatabase)
+			}); err != errDatabase {
+				t.Error(err)
+			}
+			return tried
+		}
+		// Each search brings a pending value and a current one, and the last one of a Do half of that.
+		for i, want := range []string{"1 2 3 4 ", "3 4 5 6 ", "5 6 7 8 ", "7 8 9 ", "9 "} {
+			if got := do(nil); got != want {
+				t.Errorf("Do %d tries %s, want %s", i+1, got, want)
+			}
+		}
+		refreshed := false
+		if got := do(func() {
+			if !refreshed {
+				refreshed = true
+				env.Refresh(t.Context())
+			}
+		}); got != "9 10 " || calls != 10 {
+			t.Errorf("Do tries %s after %d fetches, want 9, and 10 that a Refresh has brought", got, calls)
+		}
+		time.Sleep(20 * time.Second)
+		if got := do(nil); got != "10 11 12 " {
+			t.Errorf("20 s later Do tries %s", got)
+		}
+	})
+}
+
+// What Do finds is as old as it is.
+func TestDo_FoundIsMarkedStale(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &parameter{text: "a"}
+		env := p.env(t)
+		var marks []bool
+		if err := env.Do(t.Context(), "P", func(v secrets.Value) error {
+			if marks = append(marks, v.Stale()); len(marks) > 1 {
+				return nil
+			}
+			p.text = "b"
+			if err := env.Refresh(t.Context()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(2 * time.Hour)
+			return secrets.Rejected(errDatabase)
+		}); err != nil || len(marks) != 2 || marks[0] || !marks[1] || p.calls != 2 {
+			t.Errorf("%v, marked %v after %d fetches; want that the second is, and no third fetch", err, marks, p.calls)
+		}
+	})
+}
+
+// A pending value that works ends the failure of its secret.
+func TestDo_PendingEndsFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "a", accepted: "a"}
+		ill := false
+		env := v.env(t, secrets.WithProvider(secrets.ProviderFunc(
+			func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+				if ill && ref.Stage() == "" {
+					return secrets.Value{}, errDenied
+				}
+				return v.fetch(ctx, ref)
+			})))
+		ill = true
+		if err := env.Refresh(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("Refresh: %v", err)
+		}
+		v.set("a", "b", "b")
+		if err := env.Do(t.Context(), "DB_PASSWORD",
+			func(p secrets.Value) error { return secrets.Rejected(v.connect(p)) }); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(10 * time.Minute) // the grace of the old value is over
+		if got, err := env.Get(t.Context(), "DB_PASSWORD"); err != nil || got.Reveal() != "b" ||
+			failureOf(env, "DB_PASSWORD") != nil {
+			t.Errorf("%q, %v; remembered %v", got.Reveal(), err, failureOf(env, "DB_PASSWORD"))
 		}
 	})
 }
