@@ -47,20 +47,12 @@ type Cache struct {
 	mu      sync.Mutex         // no I/O, and no code of others but the clock, runs under it
 	entries map[Ref]*entry     // source → entry
 	groups  map[group][]*entry // the declared entries, by what leaves in one round
-	places  map[placed]int     // of declared parts, in generation.slots
 	seq     uint64             // of the newest round
 	windows uint64             // number of the newest window
 	kept    keptList           // the entries that were not declared
 	stats   Stats              // see Env.Stats
 	journal journal            // log lines that are to be written
 	others  undeclaredFailures // of references that were not declared, for the log
-}
-
-// placed is a declared part of a source. With thousands of fields of one secret, a
-// search through entry.parts for each would cost the square of their number.
-type placed struct {
-	entry *entry
-	part  part
 }
 
 // NewCache returns a Cache in front of next, with the defaults of its options. Read it
@@ -81,8 +73,7 @@ func NewCache(next Provider, opts ...CacheOption) (*Cache, error) {
 
 func newCache(next Provider, cfg cacheConfig) *Cache {
 	return &Cache{next: next, cacheConfig: cfg, entries: map[Ref]*entry{},
-		groups: map[group][]*entry{}, places: map[placed]int{},
-		stats: Stats{Failures: map[string]uint64{}}}
+		groups: map[group][]*entry{}, stats: Stats{Failures: map[string]uint64{}}}
 }
 
 var _ Provider = (*Cache)(nil)
@@ -108,7 +99,7 @@ func (c *Cache) Fetch(ctx context.Context, refs []Ref) []Result {
 func (c *Cache) stream(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 	r, wants, results := c.fetchRequest(ctx, refs)
 	// Fields of one secret share a want, and each has a place of its own in refs: what
-	// one want brings is delivered as often as it was asked for.
+	// one want brings is delivered as often as it was asked for, which may be never.
 	places := map[*want][]int{}
 	for i, w := range wants {
 		if w == nil {
@@ -239,13 +230,8 @@ func (c *Cache) declare(name string, d *refData) (e *entry, place int) {
 	e.optional = d.Optional && (e.optional || len(e.names) == 0)
 	e.names = append(e.names, name)
 	if p := d.Part; p != (part{}) {
-		// Variables of the same field share a slot, so that each is parsed once; place 0
-		// is the whole value's.
-		if place = c.places[placed{e, p}]; place == 0 {
-			e.parts = append(e.parts, p)
-			place = len(e.parts)
-			c.places[placed{e, p}] = place
-		}
+		e.parts = append(e.parts, p)
+		place = len(e.parts) // 0 is the whole value's
 	}
 	if d.literal != nil {
 		e.gen.Store(&generation{number: 1, fixed: true, refreshAfter: forever, at: c.now(),
@@ -409,13 +395,8 @@ func (c *Cache) resolve(r *request) {
 // before the whole. It runs without the lock: who gets a result books it under the
 // lock of another Cache.
 func (r *request) deliverSettled() {
-	if r.deliver == nil {
-		return
-	}
 	for _, w := range r.settled {
-		if !w.along {
-			r.deliver(w)
-		}
+		r.deliver(w)
 	}
 	r.settled = r.settled[:0]
 }

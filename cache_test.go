@@ -336,6 +336,37 @@ func TestFetch_NeighboursByTheirOwnTTL(t *testing.T) {
 	})
 }
 
+// A Cache without options has the defaults: a TTL of 5 minutes, and old values for a day.
+func TestNewCache_Defaults(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		cache, err := secrets.NewCache(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fetch := func() string {
+			r := cache.Fetch(t.Context(), parseRefs(t, "sm://a"))[0]
+			if r.Err != nil {
+				return r.Err.Error()
+			}
+			return r.Value.Reveal() + map[bool]string{true: "*"}[r.Value.Stale()]
+		}
+		for _, step := range []struct {
+			after time.Duration
+			err   error
+			want  string
+		}{{0, nil, "a-1"}, {5 * time.Minute, nil, "a-2"}, {4 * time.Minute, errThrottled, "a-2"},
+			{time.Minute, errThrottled, "a-2*"}, {23 * time.Hour, errThrottled, "a-2*"}} {
+			time.Sleep(step.after)
+			p.Fail(step.err)
+			if got := fetch(); got != step.want {
+				t.Errorf("after %v more: %s, want %s", step.after, got, step.want)
+			}
+		}
+	})
+}
+
 // parseRefs returns the references of texts.
 func parseRefs(t testing.TB, texts ...string) (refs []secrets.Ref) {
 	t.Helper()
@@ -362,13 +393,16 @@ func TestCache_BehindCacheKeepsAge(t *testing.T) {
 		}
 		inner.Fetch(t.Context(), parseRefs(t, "sm://a"))
 		time.Sleep(time.Minute)
-		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(inner))
-		if err != nil {
-			t.Fatal(err)
-		}
-		mustGet(t, env, "A")
-		if r := env.Refs()[0]; r.ARN != arn || r.Age != time.Minute {
-			t.Errorf("ARN %q, age %v", r.ARN, r.Age)
+		wrapped := fetcher(func(refs []secrets.Ref) []secrets.Result { return inner.Fetch(t.Context(), refs) })
+		for _, p := range []secrets.Provider{inner, wrapped} {
+			env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p))
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustGet(t, env, "A")
+			if r := env.Refs()[0]; r.ARN != arn || r.Age != time.Minute {
+				t.Errorf("ARN %q, age %v", r.ARN, r.Age)
+			}
 		}
 		if r := inner.Fetch(t.Context(), []secrets.Ref{{}})[0]; r.Err == nil || r.ARN != "" {
 			t.Errorf("of an invalid reference: %+v", r)

@@ -237,3 +237,49 @@ func TestSnapshot_CuredMeanwhile(t *testing.T) {
 		}
 	})
 }
+
+// The same for an old value, which is new and unmarked then.
+func TestSnapshot_RefreshedMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "SLOW": "ssm:///slow"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		time.Sleep(ttl)
+		p.Fail(errThrottled)
+		expect(t, env, "a-1*")
+		p.Set(time.Second, nil)
+		taken := make(chan secrets.Snapshot)
+		go func() { taken <- env.Snapshot(t.Context()) }()
+		synctest.Wait()
+		p.Set(0, func(context.Context, int, string) (string, error) { return "new", nil })
+		if err := env.Refresh(t.Context(), "A"); err != nil {
+			t.Fatal(err)
+		}
+		if v, err := (<-taken).Get("A"); err != nil || v.Reveal() != "new" || v.Stale() {
+			t.Errorf("%v, stale %t", err, v.Stale())
+		}
+	})
+}
+
+// What was in hand before a Snapshot waited for others is judged at its end: it is marked once it has outlived its TTL,
+// and asked for again beyond its stale bound.
+func TestSnapshot_InHandBefore(t *testing.T) {
+	t.Parallel()
+	for ref, want := range map[string]string{"sm://a?ttl=1s": "a-1*", "sm://a?ttl=1s&stale=1s": "a-3",
+		"sm://a?ttl=1m": "a-1"} {
+		t.Run(ref, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.Env(t, map[string]string{"A": ref, "SLOW": "ssm:///slow"})
+				mustGet(t, env, "A")
+				p.Set(3*time.Second, nil)
+				v, err := env.Snapshot(t.Context()).Get("A")
+				if got := v.Reveal() + map[bool]string{true: "*"}[v.Stale()]; err != nil || got != want {
+					t.Errorf("%s, %v, want %s", got, err, want)
+				}
+			})
+		})
+	}
+}
