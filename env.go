@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/lambdasecrets/secrets/internal/clock"
 	"github.com/lambdasecrets/secrets/internal/parallel"
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
@@ -139,11 +140,13 @@ func (e *Env) Get(ctx context.Context, name string) (Value, error) {
 	if v == nil {
 		return Value{}, e.unknown(name)
 	}
-	now := e.cache.now() // before the loads, which then overlap with what comes after
-	if g := v.entry.fresh(now); g != nil {
-		g.use()
-		if s := &g.slots[v.slot]; s.err == nil {
-			return s.value, nil
+	if e.cache.clock == nil {
+		now := time.Now() // before the loads, which then overlap with what comes after
+		if g := v.entry.fresh(clock.At(now, clock.Mono(now))); g != nil {
+			g.use()
+			if s := &g.slots[v.slot]; s.err == nil {
+				return s.value, nil
+			}
 		}
 	}
 	_, value, err := e.read(ctx, v)

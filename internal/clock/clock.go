@@ -20,12 +20,15 @@ func System() (wall time.Time, mono time.Duration) {
 	return now.Round(0), now.Sub(base)
 }
 
-// Now is At of System, for each cached read: it takes no detour over a function value,
-// nor over a time without its monotonic reading.
+// Now is At of System, without a detour over a time that lost its monotonic reading.
 func Now() Moment {
 	now := time.Now()
-	return Moment{now.UnixNano(), int64(now.Sub(base))}
+	return At(now, Mono(now))
 }
+
+// Mono returns the monotonic reading of a time that time.Now returned. For each cached
+// read the compiler puts it and At into the caller, which would be too much with Now.
+func Mono(now time.Time) time.Duration { return now.Sub(base) }
 
 // Since returns the time from at to m by the clock that went further.
 func (m Moment) Since(at Moment) time.Duration {
