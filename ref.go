@@ -2,6 +2,7 @@ package secrets
 
 import (
 	"errors"
+	"fmt"
 	"unique"
 
 	"github.com/lambdasecrets/secrets/internal/refsyntax"
@@ -34,8 +35,8 @@ type Ref struct {
 	// from that.
 	scheme Scheme
 
-	// A handle rather than the struct: comparing is cheap, and fmt and encoders see an
-	// address where a ciphertext is. A walker that follows pointers sees the ciphertext.
+	// A handle rather than the struct: comparing is cheap, and encoders see an address
+	// where a ciphertext is. A walker that follows pointers sees the ciphertext.
 	handle unique.Handle[refData]
 }
 
@@ -239,6 +240,15 @@ func (r Ref) String() string {
 		return d.written
 	}
 	return d.Shown()
+}
+
+// Format prints what String returns, quoted for %q. For verbs that fit no string fmt itself
+// would print what is inside.
+func (r Ref) Format(f fmt.State, verb rune) {
+	if verb != 'q' {
+		verb = 's'
+	}
+	fmt.Fprintf(f, fmt.FormatString(f, verb), r.String())
 }
 
 // MarshalText returns what String returns: JSON and logs show no ciphertext.

@@ -134,3 +134,35 @@ func TestRef_SourceOfSource(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 }
+
+// A Ref prints as its String for every verb, and what a text is composed of besides its parts is out of reach of
+// fmt, wherever the Ref stands.
+func TestRef_Format(t *testing.T) {
+	t.Parallel()
+	parse := func(password string) Ref {
+		ref, err := ParseRef("postgres://app:" + password + "@h/{{sm://prod/db#password}}")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return ref
+	}
+	ref, again := parse("hunter2"), parse("hunter2")
+	if ref != again || ref == parse("hunter3") {
+		t.Error("equal texts are not one, or different ones are")
+	}
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d", "%e", "%x", "%t", "%U", "%20v"} {
+		if got := strings.TrimSpace(fmt.Sprintf(verb, ref)); got != "…{{sm://prod/db#password}}" {
+			t.Errorf("%s prints %s", verb, got)
+		}
+		inside := struct{ ref any }{ref}
+		if got := fmt.Sprintf(verb, inside) + fmt.Sprintf(verb, &inside); strings.Contains(got, "hunter2") {
+			t.Errorf("%s of what holds it prints %s", verb, got)
+		}
+	}
+	if got := fmt.Sprintf("%q", ref); got != `"…{{sm://prod/db#password}}"` {
+		t.Errorf("quoted: %s", got)
+	}
+	if ref.Text() != "postgres://app:hunter2@h/{{sm://prod/db#password}}" {
+		t.Errorf("%s", ref.Text())
+	}
+}

@@ -125,7 +125,7 @@ func (v Value) forVariable(name string) Value {
 // part returns what p takes of v, of the same version and age. Errors name source, and
 // never quote v.
 func (v Value) part(source Ref, p part) (Value, *ResolveError) {
-	if p.Template != "" {
+	if p.Template != nil {
 		return v.composed(source, p)
 	}
 	if p.Field != "" {

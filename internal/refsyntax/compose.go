@@ -16,9 +16,10 @@ type Part struct {
 	Field  string // of a JSON value, see package jsonfield; empty: all of it
 	Base64 bool   // what stands there is base64 of the part
 
-	// Template is a text made of parts, or empty: then Field and Base64 are. The parts
+	// Template is a text made of parts, or nil: then Field and Base64 are empty. What it
+	// holds besides may be a plaintext, such as the password of a user's URL. The parts
 	// stand between two NUL bytes each, as template writes them.
-	Template string
+	Template *Hidden
 }
 
 const mark = "\x00"
@@ -37,7 +38,7 @@ func (p Part) template() string {
 
 // expand returns the template with its texts and its parts replaced, in their order.
 func (p Part) expand(text func(string) string, part func(Part) string) string {
-	pieces := strings.Split(p.Template, mark)
+	pieces := strings.Split(p.Template.text(), mark)
 	for i, piece := range pieces {
 		if i%2 == 0 {
 			pieces[i] = text(piece)
@@ -56,7 +57,7 @@ func asItIs(text string) string { return text }
 // stays one; elsewhere they are inserted as they are. It returns the first error of value.
 func (p Part) Fill(value func(Part) (string, error)) (string, error) {
 	encode := asItIs
-	if isURL(p.Template) {
+	if isURL(p.Template.text()) {
 		encode = percentEncode
 	}
 	var failed error
@@ -106,7 +107,7 @@ var plainBase64 = strings.NewReplacer(
 
 // setField sets the field. What would keep the text of r from parsing back is refused.
 func setField(r *Ref, _, value string) error {
-	r.Field, r.Template = value, ""
+	r.Field, r.Template = value, nil
 	return checkField(value)
 }
 
@@ -178,7 +179,7 @@ func setTemplate(r *Ref, _, text string) error {
 	if err == nil && !strings.Contains(template, mark) {
 		err = fail("the text holds no part", bracesHint)
 	}
-	r.Part = Part{Template: template}
+	r.Part = Part{Template: hide(template)}
 	return err
 }
 
@@ -289,7 +290,7 @@ func parseComposed(text string, quote bool) (r Ref, err error) {
 		const problem = "spaces or quotes stand around the reference"
 		err = suggest(problem, "remove them", quote, r.Text())
 	default: // more than a reference in braces
-		r.Part = Part{Template: template}
+		r.Part = Part{Template: hide(template)}
 	}
 	return r, err
 }

@@ -84,7 +84,7 @@ func TestCompose_Fill(t *testing.T) {
 			continue
 		}
 		checkRoundTrip(t, r)
-		if r.Template == "" {
+		if r.Template == nil {
 			continue
 		}
 		got, err := r.Fill(func(p Part) (string, error) { return "<" + strings.Trim(p.template(), mark) + ">", nil })

@@ -243,7 +243,7 @@ func (m mention) braced(text, problem string, quote bool) error {
 		at = m.end
 	}
 	fixed.WriteString(text[at:])
-	if r, err := parse(fixed.String(), false); err != nil || r.Template == "" {
+	if r, err := parse(fixed.String(), false); err != nil || r.Template == nil {
 		return fail(problem, severalHint)
 	}
 	hint := "write {{" + first + place

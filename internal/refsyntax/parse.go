@@ -154,7 +154,7 @@ func fits(r Ref, err error) (Ref, error) {
 	case r.Failover != "" && inOneRegion(r.Key):
 		err = fail("the key exists in one Region",
 			"only a multi-Region key, mrk-…, is in two: leave the second Region out")
-	case parted && r.Template != "":
+	case parted && r.Template != nil:
 		err = fail("a composed text takes no field and no decoding", "state them inside the braces")
 	case r.tooLong():
 		err = errLong
@@ -170,7 +170,7 @@ func fits(r Ref, err error) (Ref, error) {
 func (r Ref) tooLong() bool {
 	stated := len(r.ID) + len(r.Version) + len(r.Stage) + len(r.Region) + len(r.Failover) +
 		len(r.Role) + len(r.Key) + len(r.Context) + len(r.Field)
-	if r.Template == "" && stated < maxText/4 {
+	if r.Template == nil && stated < maxText/4 {
 		return false
 	}
 	return len(r.Text()) > maxText

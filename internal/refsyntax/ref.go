@@ -81,7 +81,7 @@ type Ref struct {
 // literal, so it is not for logs.
 func (r Ref) Text() string {
 	switch {
-	case r.Template != "":
+	case r.Template != nil:
 		return r.composed(asItIs, Ref.Text)
 	case r.Scheme == Literal:
 		return literalPrefix + r.ID
@@ -99,7 +99,7 @@ func (r Ref) Shown() string {
 	switch {
 	case r.Scheme == Literal:
 		return ShownLiteral(len(r.ID))
-	case r.Template != "":
+	case r.Template != nil:
 		// What stands between the parts may be a plaintext.
 		hidden := func(text string) string { return strings.Repeat("…", min(len(text), 1)) }
 		return r.composed(hidden, Ref.Shown)
@@ -127,7 +127,7 @@ func prefix(scheme string) string {
 // hide some.
 func (r Ref) Written(text string) string {
 	switch {
-	case !r.byName(), r.Template != "", r.Unquoted, text == r.Text():
+	case !r.byName(), r.Template != nil, r.Unquoted, text == r.Text():
 		return ""
 	}
 	return text

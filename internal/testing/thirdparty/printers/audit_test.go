@@ -18,6 +18,8 @@ import (
 	"github.com/lambdasecrets/secrets"
 )
 
+type hidden struct{ thing any }
+
 // What an audit prints (references, an Env, a Snapshot, errors) shows no plaintext either: not that of a literal,
 // of a local value, nor of what was fetched.
 func TestAudit(t *testing.T) {
@@ -31,7 +33,8 @@ func TestAudit(t *testing.T) {
 	})
 	quiet := secrets.WithLogger(slog.New(slog.DiscardHandler))
 	env, err := secrets.New(quiet, secrets.WithProvider(provider), secrets.WithVars(secrets.Literal, "LITERAL"),
-		secrets.WithEnviron(map[string]string{"DB": "sm://db#password", "BAD": "sm://denied", "LITERAL": canary}))
+		secrets.WithEnviron(map[string]string{"DB": "sm://db#password", "BAD": "sm://denied", "LITERAL": canary,
+			"COMPOSED": "postgres://app:" + canary + "@h/{{sm://db#password}}"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +67,13 @@ func TestAudit(t *testing.T) {
 	}
 	for name, thing := range things {
 		for library, print := range map[string]func() string{
-			"fmt":           func() string { return fmt.Sprintf("%v %+v %#v %s", thing, thing, thing, thing) },
+			"fmt": func() string {
+				return fmt.Sprintf("%v %+v %#v %s %d %e %x", thing, thing, thing, thing, thing, thing, thing)
+			},
+			"fmt, unexported": func() string {
+				x := hidden{thing}
+				return fmt.Sprintf("%v %+v %#v %s %d", x, x, x, x, x)
+			},
 			"spew":          func() string { return spew.Sdump(thing) + spew.Sprintf("%#+v", thing) },
 			"pp":            func() string { return printer.Sprint(thing) },
 			"kr/pretty":     func() string { return pretty.Sprint(thing) },
