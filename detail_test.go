@@ -33,6 +33,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -769,6 +770,30 @@ func TestDetail_SharedCause(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Credentials that are still being loaded when the time is up do not hide why they could not be loaded before.
+func TestDetail_CredentialsCutOff(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int32
+	cfg := aws.Config{Region: region, Credentials: aws.CredentialsProviderFunc(
+		func(ctx context.Context) (aws.Credentials, error) {
+			if calls.Add(1) == 1 {
+				return aws.Credentials{}, errors.New("the vault is sealed")
+			}
+			<-ctx.Done()
+			return aws.Credentials{}, fmt.Errorf("asking the vault: %w", ctx.Err())
+		})}
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithAWSConfig(cfg),
+		secrets.WithLogger(quiet()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if err := env.Warm(ctx); !strings.Contains(secrets.Detail(err), "the vault is sealed") || calls.Load() < 2 {
+		t.Errorf("%s, after %d calls", secrets.Detail(err), calls.Load())
 	}
 }
 

@@ -177,10 +177,11 @@ func (e *ResolveError) interrupted() bool {
 // reference states, which comes before any call.
 func (e *ResolveError) denied() bool { return e.kind == ErrAccessDenied && !e.interrupted() }
 
-// givenUp reports whether e says only that the call was cancelled.
+// givenUp reports whether e says only that the call was cancelled, or what came before it,
+// such as loading credentials.
 func (e *ResolveError) givenUp() bool {
 	if apiErr := e.api(); apiErr != nil {
-		return apiErr.Reason == awserr.GivenUp
+		return apiErr.Cancelled
 	}
 	return errors.Is(e.cause, context.Canceled)
 }

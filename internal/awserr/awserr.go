@@ -51,6 +51,8 @@ type Error struct {
 	// Host is the host that failed where it is not the service's: a proxy, or who
 	// should have given the credentials.
 	Host string
+	// Cancelled says that the caller cancelled the call, or what came before it.
+	Cancelled bool
 
 	local error // the errno, DNS error or certificate error behind it, for errors.Is and errors.As
 }

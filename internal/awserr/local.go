@@ -105,6 +105,7 @@ func Config(err error, files string) *Error {
 
 // locally says why err is no answer of the API, and keeps its words.
 func (e *Error) locally(err error) {
+	e.Cancelled = errors.Is(err, context.Canceled)
 	text := err.Error()
 	for _, p := range phrases {
 		if e.Reason == "" && strings.Contains(text, p.words) {
@@ -140,7 +141,7 @@ func (e *Error) network(err error) Reason {
 	var dns *net.DNSError
 	var netErr net.Error
 	switch {
-	case errors.Is(err, context.Canceled):
+	case e.Cancelled:
 		return GivenUp
 	case tooManyFiles(err) != 0, errors.As(err, &dns) && blindResolver(dns):
 		return OpenFiles
