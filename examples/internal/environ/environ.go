@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"regexp"
 	"strings"
 
 	"github.com/lambdasecrets/secrets"
@@ -127,10 +126,6 @@ func (e Environment) one(v Variable, scheme secrets.Scheme) ([]Reference, *LeftO
 	return refs, nil
 }
 
-// elsewhere finds a reference in the words of another tool: ${ssm:/a}, ref+awsssm://a, aws-ssm:///a.
-var elsewhere = regexp.MustCompile(`(?i)^\W*(?:ref\+)?(?:aws[-:]?)?(ssm|secretsmanager|secrets|sm|kms)` +
-	`(?:\([^)]*\))?:/*([^}"'\s]+)`)
-
 // undeclared says what a variable that is no reference seems to hold, or nil where it seems to hold no secret.
 func undeclared(v Variable) *LeftOut {
 	declare := func(problem, otherwise string, schemes ...string) *LeftOut {
@@ -143,7 +138,7 @@ func undeclared(v Variable) *LeftOut {
 	literal := "-vars literal:" + v.Name + ", if it is no secret"
 	isARN := strings.HasPrefix(v.Text, "arn:")
 	_, inSSM := iam.ReferenceSecret(v.Text)
-	switch m := elsewhere.FindStringSubmatch(v.Text); {
+	switch {
 	case v.Injected:
 		return &LeftOut{v.Name, "ECS injects its plaintext (valueFrom), so the library resolves nothing",
 			"move it to environment as a reference, or " + literal, false}
@@ -163,25 +158,8 @@ func undeclared(v Variable) *LeftOut {
 		return declare("it holds a parameter's name without a scheme", "write ssm:// before it", "ssm")
 	case isCiphertext(v.Text):
 		return declare("it holds a KMS ciphertext without a scheme", "write kms:// before it", "kms")
-	case m != nil:
-		return &LeftOut{v.Name, "it holds a reference in another tool's words", "write " + rewritten(m[1], m[2]), false}
 	}
 	return nil
-}
-
-// rewritten says how the library writes what another tool calls name.
-func rewritten(service, name string) string {
-	switch strings.ToLower(service) {
-	case "kms":
-		return "kms:// and the base64 of the ciphertext"
-	case "ssm":
-		name, _, _ = strings.Cut(name, "~") // Serverless: ~true asked for decryption
-		if strings.Contains(name, "/") {
-			return "ssm:///" + name
-		}
-		return "ssm://" + name + " (ssm:///" + name + " if the name begins with a slash)"
-	}
-	return "sm://" + name
 }
 
 // isCiphertext reports whether text begins as what KMS's Encrypt returns does. AWS does not publish the form, so this

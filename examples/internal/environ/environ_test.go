@@ -46,6 +46,8 @@ func TestRead(t *testing.T) {
 		{"comments", "\ufeffA=sm://a#b # the field\r\nexport\tB='sm://b#c'\t# quoted\nC=\"a # b\"\nD=\"open\n" +
 			"E=#\nexporter=1\n",
 			`(A=sm://a#b B=sm://b#c C=a # b D="open E=# exporter=1)`},
+		{"shells", "declare -x A=\"1\"\nset B=2\n$env:C=\"3\"\n  D = 4\n", "(A=1 B=2 C=3 D=4)"},
+		{"several lines", "A=\"x\n# y=1\n z\" # note\nB='u\r\nv'\r\nC=3\n", "(A=x\n# y=1\n z B=u\nv C=3)"},
 		{"UTF-16", utf16Text("A=sm://a\r\nB=é\r\n", true, false), "(A=sm://a B=é)"},
 		{"UTF-16, big endian", utf16Text("A=sm://a\n", true, true), "(A=sm://a)"},
 		{"UTF-16, no mark", utf16Text(`{"A":"sm://a"}`, false, false), "(A=sm://a)"},
@@ -82,6 +84,9 @@ func TestRead(t *testing.T) {
 			`{"Resources":{"T":{"Properties":{"ContainerDefinitions":[{"Environment":[{"Name":"A",` +
 				`"Value":{"Fn::Sub":"sm://${Db}"}}]}]}}}}`,
 			"ContainerDefinitions(A=sm://REF_Db)"},
+		{"Kubernetes", `{"containers":[{"name":"c","env":[{"name":"A","value":"1"},{"name":"B","valueFrom":{"x":{}}}]}]}`,
+			"containers(A=1)"},
+		{"Docker", `[{"Config":{"Env":["A=1","B=x=y"]}}]`, "Config(A=1 B=x=y)"},
 		{"compose", `{"services":{"f":{"environment":["A=1","B=x=y"]},"g":{"environment":{"C":"3"}}}}`,
 			"f(A=1 B=x=y) g(C=3)"},
 		{"expression in a flat object", `{"R":{"Ref":"X"},"S":"1"}`, "(R=REF_X S=1)"},

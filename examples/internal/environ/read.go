@@ -80,17 +80,17 @@ func utf8Text(text []byte) []byte {
 }
 
 var (
-	exported = regexp.MustCompile(`^export[ \t]+`)
+	// What a shell, or PowerShell, writes before a name.
+	exported = regexp.MustCompile(`(?i)^((export|declare -x|set)[ \t]+|\$env:)`)
 	yamlLine = regexp.MustCompile(`^(---|- |["']?[\w.:/-]+["']?:( |$))`)
 )
 
 // readLines reads what env prints and what .env files hold.
 func readLines(text string) ([]Variable, error) {
 	var vars []Variable
-	n := 0
-	for line := range strings.Lines(text) {
-		n++
-		line = exported.ReplaceAllString(strings.TrimSpace(line), "")
+	lines := strings.Split(strings.ReplaceAll(text, "\r\n", "\n"), "\n")
+	for n := 0; n < len(lines); n++ {
+		line := exported.ReplaceAllString(strings.TrimSpace(lines[n]), "")
 		if line == "" || line[0] == '#' {
 			continue
 		}
@@ -100,12 +100,36 @@ func readLines(text string) ([]Variable, error) {
 				"or aws lambda get-function-configuration")
 		}
 		name, value, ok := strings.Cut(line, "=")
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
 		if !ok || strings.ContainsAny(name, " \t\"'") || name == "" { // the line may be a secret: it is not quoted
-			return nil, fmt.Errorf("line %d is not NAME=value; a value of several lines can be read from JSON only", n)
+			return nil, fmt.Errorf("line %d is not NAME=value; a value of several lines stands in quotes", n+1)
+		}
+		if more := unclosed(value, lines[n+1:]); more > 0 {
+			value += "\n" + strings.Join(lines[n+1:n+1+more], "\n")
+			n += more
 		}
 		vars = append(vars, Variable{Name: name, Text: unquoted(value)})
 	}
 	return vars, nil
+}
+
+// unclosed returns how many of the next lines belong to a value whose quote is not closed: up to the one that closes
+// it at its end, or none.
+func unclosed(value string, next []string) int {
+	quote := value[:min(1, len(value))]
+	if (quote != `"` && quote != "'") || strings.Count(value, quote) > 1 {
+		return 0
+	}
+	for i, line := range next {
+		_, after, closed := strings.Cut(line, quote)
+		if after = strings.TrimSpace(after); closed && (after == "" || after[0] == '#') {
+			return i + 1
+		}
+		if closed {
+			break
+		}
+	}
+	return 0
 }
 
 // unquoted takes the quotes and the comment off a value. No reference holds a blank before a #, and the text of what
@@ -163,6 +187,12 @@ func (r *reader) search(name string, v any) {
 			switch strings.ToLower(key) {
 			case "environment":
 				around.Vars = append(around.Vars, r.variables("", v[key])...)
+			case "env": // of Kubernetes and Docker
+				if list, ok := v[key].([]any); ok {
+					around.Vars = append(around.Vars, r.variables("", list)...)
+				} else {
+					r.search(key, v[key])
+				}
 			case "secrets": // of a task definition
 				around.Vars = append(around.Vars, injected(v[key])...)
 				r.search(key, v[key])
@@ -222,6 +252,9 @@ func (r *reader) variables(name string, v any) (vars []Variable) {
 			return r.template.evaluate(name, v)
 		}
 		if pair := text(v, "name", "Name"); pair != "" {
+			if v["valueFrom"] != nil {
+				return nil // Kubernetes injects it
+			}
 			for _, key := range []string{"value", "Value"} {
 				if value, ok := v[key]; ok {
 					return r.variables(pair, value)
