@@ -125,8 +125,8 @@ type entry struct {
 	// answered is the seq of the newest try that brought a value, taken or not: a
 	// Refresh is content with it, even if a pending value was adopted meanwhile.
 	answered uint64
-	content  uint64 // number of the last generation
-	version  string // of the last generation
+	content  uint64     // number of the last generation
+	version  *versionOf // of the last generation
 	last     clock.Moment
 	wanted   bool          // a warm did not get it: the next round of its group takes it along
 	took     time.Duration // that its last value came after, or a warm waited in vain

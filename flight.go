@@ -629,7 +629,7 @@ func (e *entry) generation(res Result, at clock.Moment) *generation {
 	g := &generation{arn: res.ARN, at: at, warning: res.warning, region: res.region,
 		fixed: e.source.data().Fixed(),
 		slots: make([]slot, 1, 1+len(e.parts))}
-	g.slots[0].value = res.Value.stamped(at).withoutVersionOfItself()
+	g.slots[0].value = res.Value.stamped(at)
 	for _, p := range e.parts {
 		v, err := g.slots[0].value.part(e.source, p)
 		g.slots = append(g.slots, slot{v, err})

@@ -62,12 +62,12 @@ func (c *Cache) noteDroppedLocked(e *entry, g *generation, why string, now clock
 
 // noteVersionLocked logs that a source has another version than before.
 func (c *Cache) noteVersionLocked(e *entry, g *generation) {
-	v := g.slots[0].value.Version()
-	if v == e.version {
+	v := g.slots[0].value.d.version
+	if v.raw() == e.version.raw() {
 		return
 	}
 	if e.content > 1 {
-		c.noteLocked(slog.LevelInfo, "secrets.version", e, nil, "old", e.version, "new", v)
+		c.noteLocked(slog.LevelInfo, "secrets.version", e, nil, "old", e.version.String(), "new", v.String())
 	}
 	e.version = v
 }

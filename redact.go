@@ -9,7 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+	"sync"
 
 	"github.com/lambdasecrets/secrets/internal/awserr"
 )
@@ -130,10 +130,7 @@ func quotedForms(plain string) []string {
 	return forms
 }
 
-const (
-	minScrubbed = 8  // bytes of a plaintext that is taken out of what AWS says: names are shorter
-	maxForm     = 64 // bytes of a form of it that is taken out as a whole
-)
+const minScrubbed = 8 // bytes of a plaintext that is taken out of what AWS says: names are shorter
 
 // withoutValues returns err without the declared values in hand, and own's. Who
 // answers in AWS's place can put one that it gave out before into a message, a code
@@ -151,7 +148,7 @@ func (c *Cache) withoutValues(err *ResolveError, own *entry) *ResolveError {
 	e, said := *err, *apiErr
 	e.cause = &said
 	for _, v := range c.inHand(own) {
-		for _, plain := range v.secrets() {
+		for _, plain := range secretsIn(v.d.plain()) {
 			if len(plain) < minScrubbed || scrub(all, plain) == all {
 				continue
 			}
@@ -168,75 +165,55 @@ func (c *Cache) withoutValues(err *ResolveError, own *entry) *ResolveError {
 	return &e
 }
 
-// secrets returns the plaintext of v, or its strings and numbers if it is JSON.
-func (v Value) secrets() []string {
-	if all := jsonLeaves(v.d.plain()); all != nil {
+// secretsIn returns a plaintext, or its strings and numbers if it is JSON.
+func secretsIn(plain string) []string {
+	if all := jsonLeaves(plain); all != nil {
 		return all
 	}
-	return []string{v.d.plain()}
+	return []string{plain}
 }
 
-// withoutVersionOfItself returns v, whose data nobody else has yet, without a version
-// that holds its plaintext: versions are logged.
-func (v Value) withoutVersionOfItself() Value {
-	if len(v.d.version) < minScrubbed || holdsNothingOf(v.d.version, v.d.plain()) {
-		return v // a number of Parameter Store: the plaintext need not be parsed for it
-	}
-	for _, plain := range v.secrets() {
-		if len(plain) >= minScrubbed && scrub(v.d.version, plain) != v.d.version {
-			v.d.version = ""
-		}
-	}
-	return v
+// A versionOf is what a backend calls the content of a value. Who answers in AWS's place
+// may put a plaintext there, and versions are logged, so one that holds a string or a
+// number of its value is shown as "". That is found out when somebody asks: to take the
+// JSON of each value apart would cost a warm more than all the rest of it.
+type versionOf struct {
+	text  func() string // for walkers, as valueData.plain
+	plain func() string // of the value
+	once  sync.Once
+	shown string
 }
 
-// holdsNothingOf reports whether version surely holds no string and no number of text,
-// found without taking its JSON apart, which costs a warm more than the rest of a value.
-// Where text has escapes or more than ASCII, and where scrub might see a space in the
-// place of a line's end, it says nothing.
-func holdsNothingOf(version, text string) bool {
-	for i := range len(text) {
-		if text[i] == '\\' || text[i] >= utf8.RuneSelf {
-			return false
-		}
+func newVersion(text string, plain func() string) *versionOf {
+	if text == "" {
+		return nil
 	}
-	if strings.Contains(version, " ") || mayHold(version, text) {
-		return false
-	}
-	// Without escapes a string is what stands between two quotes, and JSON within it has
-	// numbers only.
-	for quoted := range strings.SplitSeq(text, `"`) {
-		if len(quoted) < minScrubbed {
-			continue
-		}
-		parts := []string{quoted}
-		if strings.ContainsAny(quoted, besideNumber) {
-			parts = append(parts, strings.FieldsFunc(quoted, isBesideNumber)...)
-		}
-		for _, part := range parts {
-			if mayHold(version, part) {
-				return false
-			}
-		}
-	}
-	return true
+	return &versionOf{text: func() string { return text }, plain: plain}
 }
 
-const besideNumber = "[]{}:, \t\r\n"
-
-func isBesideNumber(r rune) bool { return strings.ContainsRune(besideNumber, r) }
-
-// mayHold reports whether scrub finds plain in version.
-func mayHold(version, plain string) bool {
-	whole := base64.RawStdEncoding.EncodedLen(len(plain)) <= maxForm
-	switch {
-	case len(plain) < minScrubbed, whole && len(plain) > len(version):
-		return false
-	case !whole:
-		return scrub(version, plain) != version
+// String returns v as it may be shown.
+func (v *versionOf) String() string {
+	if v == nil {
+		return ""
 	}
-	form := base64.RawStdEncoding.AppendEncode(make([]byte, 0, maxForm), []byte(plain))
-	return strings.Contains(version, plain) || strings.Contains(version, string(form))
+	v.once.Do(func() {
+		text := v.text()
+		holds := func(plain string) bool {
+			return len(plain) >= minScrubbed && scrub(text, plain) != text
+		}
+		if !slices.ContainsFunc(secretsIn(v.plain()), holds) {
+			v.shown = text
+		}
+	})
+	return v.shown
+}
+
+// raw returns v as the backend has it, which nobody else may see.
+func (v *versionOf) raw() string {
+	if v == nil {
+		return ""
+	}
+	return v.text()
 }
 
 // inHand returns the declared values that c holds, and own's.
@@ -261,7 +238,7 @@ func scrub(text, plain string) string {
 	encoded := base64.RawStdEncoding.EncodeToString([]byte(plain))
 	for _, form := range []string{clip(plain, len(plain)), encoded} {
 		text = strings.ReplaceAll(text, form, redacted)
-		for ; len(form) > maxForm; form = form[32:] {
+		for ; len(form) > 64; form = form[32:] {
 			if strings.Contains(text, form[:32]) {
 				return redacted
 			}

@@ -82,7 +82,7 @@ func (e *entry) size() int {
 	}
 	if g := e.gen.Load(); g != nil {
 		v := g.slots[0].value
-		size += len(v.d.plain()) + len(v.Version()) + len(g.arn)
+		size += len(v.d.plain()) + len(v.d.version.raw()) + len(g.arn)
 	}
 	return size
 }

@@ -47,7 +47,7 @@ type valueData struct {
 	// captured variable.
 	plain   func() string
 	index   func() (*jsonfield.Document, error) // of plain, made on first need; nil for a field
-	version string
+	version *versionOf
 	at      clock.Moment // just before the request was sent, or zero
 
 	variable string // the one that Derive builds from, for errors of Field; else ""
@@ -57,12 +57,13 @@ type valueData struct {
 // is the backend's own name of this content: a version number or id, or "" where the
 // backend has none.
 func NewValue(plaintext, version string) Value {
+	plain := func() string { return plaintext }
 	return Value{d: &valueData{
-		plain: func() string { return plaintext },
+		plain: plain,
 		index: sync.OnceValues(func() (*jsonfield.Document, error) {
 			return jsonfield.Index(plaintext)
 		}),
-		version: version,
+		version: newVersion(version, plain),
 	}}
 }
 
@@ -203,10 +204,10 @@ func (v Value) holds(s string) bool {
 
 // same reports whether v and w are the same content of one source.
 func (v Value) same(w Value) bool {
-	if w.d == nil {
+	if v.d == nil || w.d == nil {
 		return false
 	}
-	return v.Version() == w.Version() && v.holds(w.d.plain())
+	return v.d.version.raw() == w.d.version.raw() && v.holds(w.d.plain())
 }
 
 // IsZero reports whether v is the zero Value. A Value that holds the empty string is not
@@ -220,7 +221,7 @@ func (v Value) Version() string {
 	if v.d == nil {
 		return ""
 	}
-	return v.d.version
+	return v.d.version.String()
 }
 
 // FetchedAt returns the wall-clock time just before the request for this Value was sent:
