@@ -67,7 +67,8 @@ func (c *Cache) noteVersionLocked(e *entry, g *generation) {
 		return
 	}
 	if e.content > 1 {
-		c.noteLocked(slog.LevelInfo, "secrets.version", e, nil, "old", e.version.String(), "new", v.String())
+		c.noteLocked(slog.LevelInfo, "secrets.version", e, nil,
+			"old", e.version.String(), "new", v.String())
 	}
 	e.version = v
 }

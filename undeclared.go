@@ -4,7 +4,7 @@ package secrets
 const (
 	maxUndeclared = 1000               // values of references that were not declared
 	maxAbsent     = 3000               // failures of others
-	maxKept       = maxValue + 512<<10 // bytes of the texts of both: values, references, ARNs, causes
+	maxKept       = maxValue + 512<<10 // bytes of the texts of both
 )
 
 // kept is the place of an entry in a keptList.
