@@ -100,8 +100,8 @@ func TestBackend_HangNamesHost(t *testing.T) {
 	})
 }
 
-// A read whose time ends before the attempt's says which host it waited for, and that its time was up, not that the call
-// was cancelled for it.
+// A read whose time ends before the attempt's says which host it waited for, and that its time was up, not that the
+// call was cancelled for it.
 func TestGet_HangNamesHost(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -316,7 +316,8 @@ func TestUndeclared_TextsCount(t *testing.T) {
 	for name, ref := range map[string]func(i int) secrets.Ref{
 		"error": func(i int) secrets.Ref { return secrets.Secret(fmt.Sprint("absent", i)) },
 		"encryption context": func(i int) secrets.Ref {
-			return secrets.Ciphertext(fmt.Append(nil, strings.Repeat("c", 100), i)).With("context.Tenant", fmt.Sprint(long, i))
+			ref := secrets.Ciphertext(fmt.Append(nil, strings.Repeat("c", 100), i))
+			return ref.With("context.Tenant", fmt.Sprint(long, i))
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

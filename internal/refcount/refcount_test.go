@@ -347,7 +347,8 @@ func TestClose_LaterUseBuildsAnew(t *testing.T) {
 	h := New(func(_ context.Context, v version) (version, error) { builds++; open++; return v, nil },
 		func(version) { open-- }, nil, version.before)
 	for n := 1; n <= 2; n++ {
-		if _, err := h.Use(t.Context(), 1, false, func(version) error { return nil }); err != nil || builds != n || open != 1 {
+		_, err := h.Use(t.Context(), 1, false, func(version) error { return nil })
+		if err != nil || builds != n || open != 1 {
 			t.Errorf("use %d: %v, %d builds, %d open", n, err, builds, open)
 		}
 		h.Close()
