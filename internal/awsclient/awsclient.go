@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/config"
+	smithymiddleware "github.com/aws/smithy-go/middleware"
 
 	"github.com/lambdasecrets/secrets/internal/parallel"
 )
@@ -77,7 +78,10 @@ func Fixed(cfg aws.Config) *Source {
 // empty. Loading reads the environment and the shared files; it makes no call.
 func Default(region string) *Source {
 	return &Source{load: func(ctx context.Context) (aws.Config, error) {
-		var opts []func(*config.LoadOptions) error
+		// The calls of STS that the configuration itself makes, for a role of a profile.
+		opts := []func(*config.LoadOptions) error{
+			config.WithAPIOptions([]func(*smithymiddleware.Stack) error{addCredentialsCheck}),
+		}
 		if region != "" {
 			opts = append(opts, config.WithRegion(region))
 		}
@@ -136,6 +140,7 @@ func (s *Source) prepare(cfg aws.Config) aws.Config {
 		cfg.RetryMaxAttempts, cfg.RetryMode = 0, ""
 	}
 	cfg.APIOptions = append(cfg.APIOptions[:len(cfg.APIOptions):len(cfg.APIOptions)],
-		middleware.AddUserAgentKeyValue(UserAgent, Version), s.addAttempt, addAnswer)
+		middleware.AddUserAgentKeyValue(UserAgent, Version), s.addAttempt, addAnswer,
+		addCredentialsCheck)
 	return cfg
 }

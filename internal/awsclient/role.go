@@ -1,12 +1,17 @@
 package awsclient
 
 import (
+	"context"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"github.com/aws/aws-sdk-go-v2/service/sts/types"
+	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/middleware"
 )
 
 const (
@@ -44,4 +49,40 @@ func (s *Source) assume(cfg aws.Config, seq int, role string) aws.CredentialsPro
 		})
 	}
 	return s.roles[role]
+}
+
+// addCredentialsCheck makes an answer of STS without credentials an error. The SDK reads what is
+// not there, on a goroutine of its own, which ends the process.
+func addCredentialsCheck(stack *middleware.Stack) error {
+	const id = "lambdasecrets.Credentials"
+	if _, has := stack.Initialize.Get(id); has {
+		return nil
+	}
+	return stack.Initialize.Add(middleware.InitializeMiddlewareFunc(id, checkCredentials),
+		middleware.After)
+}
+
+func checkCredentials(
+	ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler,
+) (middleware.InitializeOutput, middleware.Metadata, error) {
+	out, md, err := next.HandleInitialize(ctx, in)
+	if err != nil {
+		return out, md, err
+	}
+	whole := true
+	switch r := out.Result.(type) {
+	case *sts.AssumeRoleOutput:
+		whole = complete(r.Credentials)
+	case *sts.AssumeRoleWithWebIdentityOutput:
+		whole = complete(r.Credentials)
+	}
+	if !whole {
+		err = &smithy.DeserializationError{Err: errors.New("no credentials in the answer of STS")}
+	}
+	return out, md, err
+}
+
+func complete(c *types.Credentials) bool {
+	return c != nil && aws.ToString(c.AccessKeyId) != "" && aws.ToString(c.SecretAccessKey) != "" &&
+		c.SessionToken != nil && c.Expiration != nil
 }
