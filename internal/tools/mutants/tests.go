@@ -34,6 +34,7 @@ type suite struct {
 type test struct {
 	suite   *suite
 	name    string
+	steady  bool          // it runs in a bubble, where a busy machine makes nothing late
 	takes   time.Duration // of CPU
 	reaches map[int]bool
 }
@@ -61,11 +62,35 @@ func prepare(dir string, overlay map[string]string) (tests []*test, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s does not list its tests: %w", s.pkg, err)
 		}
+		steady, err := s.inBubbles()
+		if err != nil {
+			return nil, err
+		}
 		for _, name := range strings.Fields(string(names)) {
-			all = append(all, &test{suite: s, name: name})
+			all = append(all, &test{suite: s, name: name, steady: steady[name]})
 		}
 	}
 	return learn(all, dir), nil
+}
+
+// inBubbles returns the tests of a suite that run in a bubble of package synctest.
+func (s *suite) inBubbles() (names map[string]bool, err error) {
+	files, err := filepath.Glob(filepath.Join(*root, s.pkg, "*_test.go"))
+	if err != nil {
+		return nil, err
+	}
+	names = map[string]bool{}
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			return nil, err
+		}
+		for _, function := range strings.Split(string(text), "\nfunc ") {
+			name, body, _ := strings.Cut(function, "(")
+			names[name] = strings.Contains(body, "synctest.Test(")
+		}
+	}
+	return names, nil
 }
 
 // learn returns those of tests that are of use.
@@ -183,10 +208,12 @@ func (c *court) praise(name string) {
 // kill tries mutant n by those of tests that are of s.
 func (s *suite) kill(n int, tests []*test) (by string) {
 	var names []string
+	steady := map[string]bool{}
 	limit := 2 * time.Second
 	for _, t := range tests {
 		if t.suite == s {
 			names = append(names, t.name)
+			steady[t.name] = t.steady
 			limit += 3 * t.takes
 		}
 	}
@@ -203,7 +230,7 @@ func (s *suite) kill(n int, tests []*test) (by string) {
 		if failed == nil {
 			return s.pkg + " (crash)"
 		}
-		if bytes.Contains(out, []byte("\npanic: ")) {
+		if steady[string(failed[1])] || bytes.Contains(out, []byte("\npanic: ")) {
 			return string(failed[1])
 		}
 		// A test that fails for another reason, as by a busy machine, fails hardly twice.
