@@ -3,7 +3,6 @@ package secrets
 import (
 	"context"
 	"errors"
-	"math"
 	"slices"
 	"sync"
 	"time"
@@ -26,8 +25,6 @@ const (
 	// freeze. Under a clock that jumps on and on every try seems to, and callers
 	// would cancel each other's for ever.
 	maxThaws = 2
-
-	forever = time.Duration(math.MaxInt64)
 
 	// maxLastWords is the moment that a provider gets to say what it knows when
 	// nobody can wait longer.
@@ -234,7 +231,7 @@ func (c *Cache) declare(name string, d *refData) (e *entry, place int) {
 		place = len(e.parts) // 0 is the whole value's
 	}
 	if d.literal != nil {
-		e.gen.Store(&generation{number: 1, fixed: true, refreshAfter: forever, at: c.now(),
+		e.gen.Store(&generation{number: 1, fixed: true, at: c.now(),
 			slots: []slot{{value: Value{d: d.literal}}}})
 	}
 	return e, place

@@ -506,13 +506,10 @@ func natureOf(err *ResolveError) failureNature {
 		cancelled: errors.Is(err, context.Canceled)}
 }
 
-// textOf returns the length of the text of a provider's own error, which may be nil, and 0
-// where asking for it panics.
+// textOf returns the length of the text of a provider's own error, and 0 where there is
+// none, or where asking for it panics.
 func textOf(err error) (n int) {
-	defer func() { _ = recover() }()
-	if err == nil {
-		return 0
-	}
+	defer func() { _ = recover() }() // from nil, too
 	return len(err.Error())
 }
 
@@ -573,10 +570,7 @@ func (c *Cache) deliver(t *try, res Result) {
 	}
 	// The order matters: results first, then who waits, and the round last, because
 	// it may be over now.
-	t.done = true
-	if t.entry.try == t {
-		t.entry.try = nil
-	}
+	t.done = true // nobody joins it any more
 	var news bool
 	if o.gen != nil {
 		news = c.installLocked(t, o.gen)
@@ -662,7 +656,7 @@ func (c *Cache) installLocked(t *try, g *generation) (news bool) {
 	c.setLocked(e, g, t.round.draw)
 	e.suspect = t.suspicionAfterValue()
 	if !g.slots[0].value.stale { // else another Cache could not refresh it
-		e.failure, e.probes, e.wanted = nil, 0, false
+		e.failure, e.probes, e.wanted, e.thawed = nil, 0, false, false
 		c.stats.Values++
 	}
 	for _, w := range e.waiting {
@@ -680,9 +674,6 @@ func (c *Cache) setLocked(e *entry, g *generation, draw float64) {
 	together := e.content == 0 || g.at.Parted(e.last) > e.bounds.ttl
 	g.share = drawLife(draw, together)
 	g.refreshAfter = refreshAt(g.life(e.bounds.ttl))
-	if g.fixed {
-		g.refreshAfter = forever
-	}
 	if g.warning != "" && g.warning != e.warned {
 		c.noteLocked(slog.LevelWarn, "secrets.tree", e, nil, "warning", g.warning)
 	}
@@ -919,9 +910,6 @@ func (e *entry) shortestLeft(now time.Time) time.Duration {
 func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 	answered := !o.transient // by a value or a permanent failure
 	for _, e := range t.held {
-		if e.try == t {
-			e.try = nil
-		}
 		c.shareProbeLocked(e, t, o, now)
 		if answered && e.failure != nil {
 			e.failure.retryAt, e.failure.window = time.Time{}, 0

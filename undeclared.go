@@ -112,7 +112,7 @@ func (c *Cache) evictLocked() {
 	l := &c.kept
 	for e := l.oldest; e != nil && l.isFull(); {
 		newer := e.kept.newer
-		if len(e.waiting) == 0 && e.try == nil {
+		if e.isIdle() {
 			l.remove(e)
 			delete(c.entries, e.source)
 		}
@@ -126,7 +126,12 @@ func (c *Cache) forgetLocked(e *entry) {
 	if e.declared || e.isKnown() || c.entries[e.source] != e {
 		return
 	}
-	if len(e.waiting) == 0 && e.try == nil {
+	if e.isIdle() {
 		delete(c.entries, e.source)
 	}
+}
+
+// isIdle reports whether nobody waits for e, and no try of it may bring anything.
+func (e *entry) isIdle() bool {
+	return len(e.waiting) == 0 && (e.try == nil || e.try.done)
 }
