@@ -476,6 +476,9 @@ func TestCache_BehindCache(t *testing.T) {
 		if v := mustGet(t, env, "A"); !v.Stale() || !v.FetchedAt().Equal(began) {
 			t.Errorf("stale %v, fetched %v after it was", v.Stale(), v.FetchedAt().Sub(began))
 		}
+		if n := env.Stats().Values; n != 1 {
+			t.Errorf("%d values are counted, want 1: the other Cache could not refresh it", n)
+		}
 	})
 }
 

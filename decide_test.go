@@ -981,6 +981,27 @@ func TestNext_EveryCombination(t *testing.T) {
 	}
 }
 
+// A failure in an open window, which a Refresh meets, makes the window begin anew: it says that nothing has changed.
+func TestBackoff_BeginsAnew(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.Fail(errDenied)
+		expect(t, env, "a-2*")
+		time.Sleep(700 * time.Millisecond)
+		if err := env.Refresh(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("Refresh: %v", err)
+		}
+		time.Sleep(500 * time.Millisecond) // the first window, of a second at most, would be over
+		calls := p.Count()
+		if expect(t, env, "a-2*"); p.Count() != calls {
+			t.Error("a reader tries again half a second after a failure")
+		}
+	})
+}
+
 // What a caller who leaves says of its source.
 func TestParting_Says(t *testing.T) {
 	t.Parallel()

@@ -44,9 +44,12 @@ func ResultRegion(r Result) string { return r.region }
 // ResultWhole reports whether r belongs to a call that failed as a whole.
 func ResultWhole(r Result) bool { return r.whole }
 
-// RegionalError is an error after which the second Region is asked.
-func RegionalError(ref Ref) error {
-	return &ResolveError{Ref: ref, kind: ErrUnavailable, cause: &awserr.Error{Status: 503}}
+// RegionalError is an error after which the second Region is asked, and OddRefusal one that an outage hardly gives.
+func RegionalError(ref Ref) error { return statusError(ref, 503) }
+func OddRefusal(ref Ref) error    { return statusError(ref, 400) }
+
+func statusError(ref Ref, status int) error {
+	return &ResolveError{Ref: ref, kind: ErrUnavailable, cause: &awserr.Error{Status: status}}
 }
 
 // WholeCall and Outgrown report what the cache reads of an error, and Warning of a result.

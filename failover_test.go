@@ -679,6 +679,46 @@ func TestFailover_Refused(t *testing.T) {
 	})
 }
 
+// In one round with an old value, only what has none is asked of the second Region.
+func TestFailover_OnlyWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var down atomic.Bool
+		var mu sync.Mutex
+		var second []string
+		p := secrets.ProviderFunc(func(_ context.Context, ref secrets.Ref) (secrets.Value, error) {
+			switch {
+			case ref.Region() == otherRegion:
+				mu.Lock()
+				defer mu.Unlock()
+				second = append(second, ref.ID())
+			case down.Load():
+				return secrets.Value{}, secrets.RegionalError(ref)
+			}
+			return secrets.NewValue(ref.Region(), ""), nil
+		})
+		const both = "?region=" + region + "," + otherRegion
+		env, err := secrets.New(secrets.WithLogger(quiet()), secrets.WithProvider(secrets.FailingOver(p)),
+			secrets.WithEnviron(map[string]string{"A": "sm://a" + both, "B": "sm://b" + both, "C": "sm://c" + both}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, env, "A")
+		mustGet(t, env, "C")
+		time.Sleep(5 * time.Minute)
+		down.Store(true)
+		s := env.Snapshot(t.Context())
+		for name, want := range map[string]string{"A": region, "B": otherRegion, "C": region} {
+			if v, err := s.Get(name); err != nil || v.Reveal() != want {
+				t.Errorf("%s: %v, %v, want it from %s", name, v, err, want)
+			}
+		}
+		if !slices.Equal(second, []string{"b"}) {
+			t.Errorf("the second Region is asked for %q, want b", second)
+		}
+	})
+}
+
 // Refresh, Do and the pending version of a rotation are the first Region's business.
 func TestFailover_FirstOnly(t *testing.T) {
 	t.Parallel()

@@ -118,6 +118,348 @@ func slowStaysBehind(t *testing.T, slow time.Duration, whole bool) {
 	}
 }
 
+// Who is slow delays only those who are not half as slow: half a second is never too slow.
+func TestBatch_SlowOnesKeepUp(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		first, second time.Duration // what the names take
+		want          string        // a read of the first one calls for
+	}{
+		"both quick":         {0, 0, "a b"},
+		"half a second":      {0, 500 * time.Millisecond, "a b"},
+		"more":               {0, 501 * time.Millisecond, "a"},
+		"both slow":          {time.Second, 2 * time.Second, "a b"},
+		"one is much slower": {time.Second, 2001 * time.Millisecond, "a"},
+		"the other is quick": {time.Second, 0, "a b"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+				p.Set(test.first, nil)
+				mustGet(t, env, "A")
+				p.Set(test.second, nil)
+				mustGet(t, env, "B")
+				p.Set(0, nil)
+				time.Sleep(ttl)
+				mustGet(t, env, "A")
+				if got := p.Asked(3); got != test.want {
+					t.Errorf("a read of A calls for %s, want %s", got, test.want)
+				}
+			})
+		})
+	}
+}
+
+// A declared name takes along declared ones alone, one that was built in code the others too. A new name takes along
+// nothing: who asks for it pays for no others.
+func TestBatch_WhoTakesWhomAlong(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{"sm://a": "a b", "sm://x": "a b x y", "sm://new": "new"} {
+		t.Run(text, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+				for _, ref := range parseRefs(t, "sm://a", "sm://b", "sm://x", "sm://y") {
+					resolve(t, env, ref)
+				}
+				time.Sleep(ttl)
+				resolve(t, env, parseRefs(t, text)[0])
+				if got := p.Asked(5); got != want {
+					t.Errorf("it calls for %s, want %s", got, want)
+				}
+			})
+		})
+	}
+}
+
+// A caller of two names takes along those whose callers pause, if one of the two has failed like them.
+func TestBatch_OneOfTwoFailed(t *testing.T) {
+	t.Parallel()
+	for _, names := range [][]string{{"sm://a", "sm://good"}, {"sm://good", "sm://a"}} {
+		t.Run(fmt.Sprint(names), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				cache, err := secrets.NewCache(p, secrets.WithTTL(ttl), secrets.WithLogger(quiet()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				cache.Fetch(t.Context(), parseRefs(t, "sm://good"))
+				time.Sleep(ttl)
+				p.Fail(errThrottled)
+				short, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+				defer cancel()
+				cache.Fetch(short, parseRefs(t, "sm://a"))
+				go cache.Fetch(t.Context(), parseRefs(t, "sm://pauses"))
+				time.Sleep(4 * time.Second)
+				for before := p.Count(); p.Count() == before; time.Sleep(time.Millisecond) {
+					continue // until a pause of a second begins
+				}
+				p.Fail(nil)
+				before := p.Count()
+				for i, r := range cache.Fetch(t.Context(), parseRefs(t, names...)) {
+					if r.Err != nil {
+						t.Errorf("%s: %v", names[i], r.Err)
+					}
+				}
+				if got := p.Asked(before + 1); got != "a good pauses" {
+					t.Errorf("it calls for %s, want a good pauses", got)
+				}
+			})
+		})
+	}
+}
+
+// A caller who has waited for a second does not wait for what its last try took along.
+func TestBatch_NoMoreWaitAfterRetries(t *testing.T) {
+	t.Parallel()
+	for range 20 { // pauses are drawn, and B has to become due in one of them
+		synctest.Test(t, noMoreWait)
+	}
+}
+
+func noMoreWait(t *testing.T) {
+	began := time.Now()
+	var left time.Time // when the last call for a left
+	p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+		switch {
+		case ref.ID() == "b" && time.Since(began) > time.Second:
+			return secrets.NewValue("b", ""), pause(ctx, 300*time.Millisecond)
+		case ref.ID() == "b":
+			return secrets.NewValue("b", ""), nil
+		case time.Since(began) < 5*time.Second:
+			return secrets.Value{}, errThrottled
+		}
+		left = time.Now()
+		return secrets.NewValue("a", ""), pause(ctx, 200*time.Millisecond)
+	})
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+		secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(5400*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustGet(t, env, "B")
+	if err := env.Refresh(t.Context(), "B"); err != nil { // it lives nine tenths of the TTL at least
+		t.Fatal(err)
+	}
+	mustGet(t, env, "B")
+	mustGet(t, env, "A")
+	if took := time.Since(left); took != 200*time.Millisecond {
+		t.Errorf("A came %v after it was asked for, want 200ms", took)
+	}
+}
+
+// A partner is a provider of two names, of which B hangs if it is told to. It notes what it was asked for.
+type partner struct {
+	*secrets.Env
+	clock *secretstest.Clock
+	hangs atomic.Bool
+	mu    sync.Mutex
+	asked []string
+}
+
+func newPartner(t *testing.T) *partner {
+	p := &partner{clock: secretstest.NewClock()}
+	var err error
+	p.Env, err = secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+		secrets.WithTTL(ttl), secrets.WithLogger(quiet()), secrets.WithClock(p.clock.Now),
+		secrets.WithProvider(secrets.ProviderFunc(
+			func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+				p.mu.Lock()
+				p.asked = append(p.asked, ref.ID())
+				p.mu.Unlock()
+				if p.hangs.Load() && ref.ID() == "b" {
+					<-ctx.Done()
+				}
+				return secrets.NewValue("v", ""), cmp.Or(ctx.Err(), pause(ctx, time.Millisecond))
+			})))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// names returns what was asked for since the last time, sorted.
+func (p *partner) names() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	asked := p.asked
+	p.asked = nil
+	slices.Sort(asked)
+	return strings.Join(asked, " ")
+}
+
+// What was taken along and does not come in time is left behind, which turns its own readers away from nothing.
+func TestBatch_LeftBehindIsTried(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		mustGet(t, p.Env, "A")
+		mustGet(t, p.Env, "B")
+		time.Sleep(ttl)
+		p.hangs.Store(true)
+		took(t, "a read of A", 50*time.Millisecond, 50*time.Millisecond, func() { mustGet(t, p.Env, "A") })
+		p.hangs.Store(false)
+		if g := <-read(t.Context(), p.Env, "B"); g.Stale || g.Took != time.Millisecond {
+			t.Errorf("B: %+v, want a new value", g)
+		}
+	})
+}
+
+// It is not taken along again before somebody reads it, be it that a warm did not get it.
+func TestBatch_LeftBehindStays(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		mustGet(t, p.Env, "A")
+		p.hangs.Store(true)
+		ctx, cancel := context.WithTimeout(t.Context(), 400*time.Millisecond)
+		defer cancel()
+		p.Warm(ctx) // it asks for B alone
+		for _, want := range []string{"a b", "a", "a"} {
+			p.names()
+			time.Sleep(ttl)
+			mustGet(t, p.Env, "A")
+			if got := p.names(); got != want {
+				t.Errorf("a read of A calls for %s, want %s", got, want)
+			}
+		}
+	})
+}
+
+// A value that came when its call was given up, because a neighbour hung, is not slow: others take it along.
+func TestBatch_HeldUpIsNotSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var last string
+		p := batch(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+			results, ids := same(refs, nil), []string{}
+			for _, ref := range refs {
+				ids = append(ids, ref.ID())
+			}
+			if i := slices.Index(ids, "hangs"); i >= 0 {
+				<-ctx.Done()
+				results[i] = secrets.Result{Err: ctx.Err()}
+			}
+			slices.Sort(ids)
+			last = strings.Join(ids, " ")
+			return results
+		})
+		env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(ttl),
+			secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "HANGS": "sm://hangs"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, env, "B")
+		env.Warm(t.Context())
+		if mustGet(t, env, "A"); last != "a hangs" {
+			t.Fatalf("the warm called for %s, want a hangs", last)
+		}
+		time.Sleep(ttl)
+		if mustGet(t, env, "B"); last != "a b" {
+			t.Errorf("a read of B calls for %s, want a b", last)
+		}
+	})
+}
+
+// A freeze says nothing of what was waited for: it is taken along again.
+func TestBatch_LeftBehindByFreeze(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPartner(t)
+		mustGet(t, p.Env, "A")
+		mustGet(t, p.Env, "B")
+		time.Sleep(ttl)
+		p.hangs.Store(true)
+		reader := read(t.Context(), p.Env, "A")
+		time.Sleep(20 * time.Millisecond)
+		kit.Shift(p.clock, time.Hour, 0)
+		<-reader
+		time.Sleep(time.Minute)
+		p.names()
+		p.hangs.Store(false)
+		kit.Shift(p.clock, time.Hour, 0)
+		if mustGet(t, p.Env, "A"); p.names() != "a b" {
+			t.Error("a read of A does not call for B")
+		}
+	})
+}
+
+// A caller whose time is nearly up, and who hears the last words of its try, waits for nothing that others begin then.
+func TestFlight_LastWordsEndTheWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(ctx context.Context, call int, _ string) (string, error) {
+			<-ctx.Done()
+			time.Sleep(20 * time.Millisecond)
+			return "", ctx.Err()
+		})
+		env := p.One(t)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		reader := read(ctx, env, "A")
+		time.Sleep(710 * time.Millisecond) // it was told to stop after 700 ms
+		go env.Refresh(ctx)
+		if g := <-reader; g.Err == nil || g.Took != 720*time.Millisecond {
+			t.Errorf("%+v, want an error after 720ms", g)
+		}
+		time.Sleep(time.Second) // until the other call has ended, too
+	})
+}
+
+// A provider's error that panics is garbled, and no reason to give up.
+func TestFlight_PanickingErrorIsTransient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
+			if call == 1 {
+				return "", errorTree{}
+			}
+			return "v", nil
+		})
+		if v, err := p.One(t).Get(t.Context(), "A"); err != nil || v.Reveal() != "v" {
+			t.Errorf("%v, want the value of the second call", err)
+		}
+	})
+}
+
+// What was taken along is waited for as long as the caller waits for its own, whatever wakes the caller meanwhile: its
+// own readers join the try.
+func TestBatch_TakenAlongIsNotGivenUp(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			takes := map[string]time.Duration{"a": 1500 * time.Millisecond, "b": 1300 * time.Millisecond}[ref.ID()]
+			if !slow.Load() {
+				return secrets.NewValue("old", ""), nil
+			}
+			return secrets.NewValue("new", ""), pause(ctx, takes)
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+			secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(ttl))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, env, "B")
+		time.Sleep(ttl)
+		slow.Store(true)
+		own := read(t.Context(), env, "A")
+		time.Sleep(1100 * time.Millisecond) // after a second it has logged what it waits for
+		if g := <-read(t.Context(), env, "B"); g.Text != "new" || g.Took != 200*time.Millisecond {
+			t.Errorf("a reader of what was taken along: %+v, want the new value after 200ms", g)
+		}
+		if g := <-own; g.Text != "new" || g.Took != 1500*time.Millisecond {
+			t.Errorf("who took it along: %+v", g)
+		}
+	})
+}
+
 // Promise 4: a caller that gives up leaves at once, and its error reaches no one else.
 func TestGet_CancelledCallerHarmsNobody(t *testing.T) {
 	t.Parallel()
@@ -980,6 +1322,66 @@ func TestClock_Panics(t *testing.T) {
 	}
 }
 
+// Nor is a denial lost by that: it is news as of the moment that its question left.
+func TestClock_PanicsAtDenial(t *testing.T) {
+	t.Parallel()
+	for reading := int32(1); reading <= 6; reading++ {
+		synctest.Test(t, func(t *testing.T) {
+			var readings atomic.Int32
+			p := &script{}
+			p.Fail(errDenied)
+			base := time.Now()
+			env := p.One(t, secrets.WithClock(func() (time.Time, time.Duration) {
+				if readings.Add(1) == reading {
+					panic("the clock is broken")
+				}
+				now := time.Now()
+				return now, now.Sub(base)
+			}))
+			for range 2 {
+				func() {
+					defer func() { recover() }()
+					env.Get(t.Context(), "A")
+				}()
+			}
+			if g := <-read(t.Context(), env, "A"); !errors.Is(g.Err, secrets.ErrAccessDenied) || p.Count() != 1 {
+				t.Errorf("a panic at reading %d: %+v after %d calls", reading, g, p.Count())
+			}
+		})
+	}
+}
+
+// What failed one after the other in one round is asked for again at one moment, so that it shares calls.
+func TestRefresh_RetriesTogether(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		asked := map[string][]time.Time{}
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			mu.Lock()
+			asked[ref.ID()] = append(asked[ref.ID()], time.Now())
+			first := len(asked[ref.ID()]) == 1
+			mu.Unlock()
+			if first {
+				pause(ctx, map[string]time.Duration{"a": 10 * time.Millisecond, "b": 40 * time.Millisecond}[ref.ID()])
+				return secrets.Value{}, errThrottled
+			}
+			return secrets.NewValue("v", ""), nil
+		})
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+			secrets.WithProvider(p), secrets.WithLogger(quiet()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if a, b := asked["a"], asked["b"]; len(a) != 2 || len(b) != 2 || !a[1].Equal(b[1]) {
+			t.Errorf("a is asked for at %v, b at %v, want both together the second time", a, b)
+		}
+	})
+}
+
 // A Refresh has its last try shortly before its time is up, as a read has that holds nothing, although the
 // old value is good.
 func TestRefresh_LastTryBeforeDeadline(t *testing.T) {
@@ -1288,6 +1690,34 @@ func TestFlight_ErrorAcrossFreeze(t *testing.T) {
 	}
 }
 
+// Each freeze is one: an error across it is dropped, though there was an earlier one, once something else came since.
+func TestFlight_ErrorsAcrossFreezes(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		clock, p := secretstest.NewClock(), &script{}
+		p.Set(0, func(_ context.Context, call int, _ string) (string, error) {
+			switch call {
+			case 1, 3, 5: // after nothing, an error and a value
+				kit.Shift(clock, time.Hour, 0)
+				return "", errDenied
+			case 2:
+				return "", errThrottled
+			}
+			return fmt.Sprint("a-", call), nil
+		})
+		env := p.One(t, secrets.WithClock(clock.Now))
+		for _, want := range []string{"a-4", "a-6"} {
+			if v, err := env.Get(t.Context(), "A"); err != nil || v.Reveal() != want {
+				t.Errorf("%q, %v, want %s", v.Reveal(), err, want)
+			}
+			time.Sleep(5 * time.Minute)
+		}
+		if n := env.Stats().Failures[secrets.ErrAccessDenied.Error()]; n != 0 {
+			t.Errorf("%d denials are counted, want none", n)
+		}
+	})
+}
+
 // Once those without an old value are gone, the others give up together, however they came.
 func TestFlight_EndsWithLastInNeed(t *testing.T) {
 	t.Parallel()
@@ -1450,6 +1880,44 @@ func TestBatch_WhoFailedAloneStaysAlone(t *testing.T) {
 	})
 }
 
+// Names that were answered alone, as a probe or because they were under suspicion, are asked together again. After the
+// first failure of that they are alone at once.
+func TestBatch_ClearedOnesPartAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ill := false
+		p := &recording{fails: func(_ int, names string) bool {
+			return ill && len(names) > 1 && strings.Contains(names, "c")
+		}}
+		env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithEnviron(
+			map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}), secrets.WithTTL(40*time.Second))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{"A", "B", "C"}
+		readAll := func() {
+			for _, name := range names {
+				mustGet(t, env, name)
+			}
+		}
+		readAll()
+		ill = true
+		time.Sleep(40 * time.Second)
+		readAll() // a is the probe that is answered, b and c part after that
+		readAll()
+		for _, first := range names {
+			time.Sleep(40 * time.Second)
+			before := len(p.asked)
+			g := <-read(t.Context(), env, first)
+			if asked := p.asked[before:]; g.Stale || g.Took > 20*time.Millisecond || len(asked) > 4 {
+				t.Errorf("%s: %+v after calls for %q, want one for all and then one for each, at once", first, g, asked)
+			}
+			readAll()
+			readAll()
+		}
+	})
+}
+
 // A probe that was denied was answered: its neighbours are asked, and do not share the denial.
 func TestBatch_DeniedProbeIsAnswered(t *testing.T) {
 	t.Parallel()
@@ -1475,6 +1943,42 @@ func TestBatch_DeniedProbeIsAnswered(t *testing.T) {
 		for _, name := range []string{"B", "C"} {
 			if _, err := s.Get(name); err != nil {
 				t.Errorf("its neighbour: %v", err)
+			}
+		}
+	})
+}
+
+// A denial of the probe opens a window as any denial does, though the step before it opened none.
+func TestBatch_DeniedProbeOpensWindow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		calls, ill := 0, false
+		p := batch(func(_ context.Context, refs []secrets.Ref) []secrets.Result {
+			calls++
+			switch {
+			case ill && len(refs) > 1:
+				results := same(refs, nil)
+				for i, ref := range refs {
+					results[i] = secrets.Result{Err: secrets.OddRefusal(ref)}
+				}
+				return results
+			case ill:
+				return same(refs, errDenied)
+			}
+			return same(refs, nil)
+		})
+		env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(ttl),
+			secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, env, "A")
+		mustGet(t, env, "B")
+		time.Sleep(ttl)
+		ill, calls = true, 0
+		for range 10 {
+			if g := <-read(t.Context(), env, "A"); !g.Stale || g.Took != 0 || calls != 2 {
+				t.Errorf("%+v after %d calls, want the old value after one for both and a probe", g, calls)
 			}
 		}
 	})
@@ -1690,32 +2194,39 @@ func TestFlight_LateErrorIsNoNews(t *testing.T) {
 // is (promise 4).
 func TestBatch_HangingNameIsFound(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		environ := map[string]string{}
-		for i := range 10 {
-			environ[fmt.Sprint("S", i)] = fmt.Sprint("sm://s", i)
-		}
-		env, _ := secrets.New(secrets.WithEnviron(environ), secrets.WithLogger(quiet()), secrets.WithProvider(
-			batch(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
-				for _, ref := range refs {
-					if ref.ID() == "s0" {
-						<-ctx.Done() // as one HTTP call for all of them
-						return same(refs, ctx.Err())
-					}
+	for _, n := range []int{2, 3, 10} {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) { hangingNameIsFound(t, n) })
+		})
+	}
+}
+
+func hangingNameIsFound(t *testing.T, n int) {
+	environ := map[string]string{}
+	for i := range n {
+		environ[fmt.Sprint("S", i)] = fmt.Sprint("sm://s", i)
+	}
+	env, _ := secrets.New(secrets.WithEnviron(environ), secrets.WithLogger(quiet()), secrets.WithProvider(
+		batch(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+			for _, ref := range refs {
+				if ref.ID() == "s0" {
+					<-ctx.Done() // as one HTTP call for all of them
+					return same(refs, ctx.Err())
 				}
-				return same(refs, nil)
-			})))
-		for range 20 {
-			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-			s := env.Snapshot(ctx)
-			cancel()
-			if _, err := s.Get("S1"); err == nil {
-				return
 			}
-			time.Sleep(time.Second)
+			return same(refs, nil)
+		})))
+	for range 20 {
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		s := env.Snapshot(ctx)
+		cancel()
+		if _, err := s.Get("S1"); err == nil {
+			return
 		}
-		t.Error("a good secret never came in 20 invocations")
-	})
+		time.Sleep(time.Second)
+	}
+	t.Error("a good secret never came in 20 invocations")
 }
 
 // Callers with an old value who give up leave the call to those who need it.
