@@ -15,19 +15,20 @@ import (
 func Explain(name, doc, path string, err error) (problem, hint string) {
 	switch err {
 	case ErrNotJSON:
-		what, hint := notJSON(doc)
+		what, hint := notJSON(doc, path)
 		return what + ", so it has no field " + name, hint
 	case ErrNull:
 		return "field " + name + " is null", "store a value in it"
 	case ErrMissing:
 		return missing(name, doc, path)
 	case ErrPath:
-		return "field " + name + ": " + err.Error(),
-			"write name, a.b.0 or /a/b, with ~0 for ~ and ~1 for / in a key of the latter"
+		return "field " + name + ": " + err.Error(), pathHint
 	}
 	return "field " + name + ": " + err.Error(),
 		"store JSON without duplicate keys, at most 64 levels deep"
 }
+
+const pathHint = "write name, a.b.0 or /a/b, with ~0 for ~ and ~1 for / in a key of the latter"
 
 // missing tells why a valid document has no such field.
 func missing(name, doc, path string) (problem, hint string) {
@@ -35,6 +36,9 @@ func missing(name, doc, path string) (problem, hint string) {
 	none := "the JSON value has no field " + name
 	if strings.Contains(path, "?") {
 		return none, "options stand before the field: ?name=value#field"
+	}
+	if strings.HasPrefix(path, ".") || strings.ContainsAny(path, "$[") { // of JSONPath and jq
+		return none, pathHint
 	}
 	d, err := Index(doc)
 	if err != nil {
@@ -111,8 +115,9 @@ func begins(text string) bool {
 }
 
 // notJSON tells the usual faults of a text that is no JSON apart.
-func notJSON(doc string) (problem, hint string) {
-	decoded, err := base64.StdEncoding.DecodeString(strings.TrimSpace(doc))
+func notJSON(doc, path string) (problem, hint string) {
+	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(doc, "= \t\r\n"))
+	key := path[strings.LastIndexAny(path, "./")+1:]
 	switch {
 	case doc == "":
 		return "the value is empty", "store a JSON object"
@@ -123,7 +128,11 @@ func notJSON(doc string) (problem, hint string) {
 		return "the value is UTF-16", "store the JSON as UTF-8"
 	case err == nil && begins(string(decoded)):
 		return "the value is base64 text that holds JSON", "store the JSON itself"
-	case !begins(doc) && !strings.HasPrefix(strings.TrimSpace(doc), `"`):
+	case begins(doc), strings.HasPrefix(strings.TrimSpace(doc), `"`):
+	case labels(doc, key): // the whole of it is no password
+		return "the value is not JSON, though that name stands in it",
+			"store a JSON object: not YAML, XML or NAME=value, with no quotes around it"
+	default:
 		return "the value is not JSON", "drop the #field, or store a JSON object"
 	}
 	for i, c := range doc {
@@ -133,6 +142,14 @@ func notJSON(doc string) (problem, hint string) {
 		}
 	}
 	return syntax(doc)
+}
+
+// labels reports whether key stands in doc as the name of something: password=x, password: x,
+// <password>, 'password'.
+func labels(doc, key string) bool {
+	_, after, found := strings.Cut(doc, key)
+	after = strings.TrimLeft(after, " ")
+	return found && after != "" && strings.IndexByte(":=>'\"%", after[0]) >= 0
 }
 
 // syntax tells where a text that begins like JSON stops being it.
