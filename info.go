@@ -1,12 +1,15 @@
 package secrets
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/lambdasecrets/secrets/internal/arn"
 	"github.com/lambdasecrets/secrets/internal/clock"
+	"github.com/lambdasecrets/secrets/internal/refsyntax"
 )
 
 // RefInfo tells an audit where a variable's value came from. The Ref of a variable that
@@ -31,6 +34,7 @@ func (e *Env) Refs() []RefInfo {
 	defer c.mu.Unlock()
 	now := c.now()
 	infos := make([]RefInfo, 0, len(e.order))
+	shown := c.namesLocked()
 	for _, v := range e.order {
 		infos = append(infos, v.entry.info(v.name, v.ref(), now))
 	}
@@ -43,6 +47,16 @@ func (e *Env) Refs() []RefInfo {
 	})
 	for _, other := range others {
 		infos = append(infos, other.info("", other.shown, now))
+	}
+	for i := range infos {
+		r := &infos[i]
+		r.Version = shown(r.Version)
+		a, _ := arn.Parse(r.ARN)
+		name := refsyntax.BaseName(r.Ref.ID()) // is no secret
+		own := strings.NewReplacer(":"+name, "", "/"+name, "")
+		if rest := own.Replace(cmp.Or(a.Resource, r.ARN)); shown(rest) != rest {
+			r.ARN = redacted
+		}
 	}
 	return infos
 }

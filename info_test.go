@@ -1,7 +1,9 @@
 package secrets_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strings"
@@ -144,5 +146,55 @@ func TestRefs_SameSource(t *testing.T) {
 	if text := secrets.Detail(r.Err) + log.String(); !strings.Contains(text, "secrets.undeclared") ||
 		strings.Contains(text, "app-name") {
 		t.Error(text)
+	}
+}
+
+// naming answers each reference with the result that it has for it.
+type naming map[string]secrets.Result
+
+func (n naming) Fetch(_ context.Context, refs []secrets.Ref) (results []secrets.Result) {
+	for _, ref := range refs {
+		results = append(results, n[ref.ID()])
+	}
+	return results
+}
+
+// Who answers in AWS's place may call a content, or a source, by a plaintext that it was told before: neither the
+// log nor Refs shows it.
+func TestRefs_NamesThatArePlaintexts(t *testing.T) {
+	t.Parallel()
+	const arn, plain = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:", "Canary4711Canary4711Canary4711Canary"
+	result := func(value, version, arn string) secrets.Result {
+		return secrets.Result{Value: secrets.NewValue(`{"password":"`+value+`"}`, version), ARN: arn}
+	}
+	p := naming{"a": result("first-one", "version-1", arn+"a-AbCdEf"), "b": result(plain, "version-1", arn+"b-AbCdEf"),
+		"account": result("123456789012", "version-1", arn+"account-AbCdEf")}
+	var log bytes.Buffer
+	env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(textLog(&log)), secrets.WithEnviron(
+		map[string]string{"A": "sm://a#password", "B": "sm://b#password", "C": "sm://account#password"}))
+	if err == nil {
+		err = env.Warm(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r := env.Refs()[0]; r.Version != "version-1" || r.ARN != arn+"a-AbCdEf" {
+		t.Errorf("usual names are shown as %q, %q", r.Version, r.ARN)
+	}
+	encoded := base64.RawStdEncoding.EncodeToString([]byte(plain))
+	for _, version := range []string{plain, plain[:32], encoded} {
+		p["a"] = result("second-one"+version[:3], version, arn+plain)
+		if err := env.Refresh(t.Context(), "A"); err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range env.Refs() {
+			if strings.Contains(r.Version+r.ARN, version[:32]) || strings.Contains(r.ARN, plain) {
+				t.Errorf("Refs shows %q, %q", r.Version, r.ARN)
+			}
+		}
+	}
+	if text := log.String(); strings.Contains(text, plain[:32]) || strings.Contains(text, encoded) ||
+		!strings.Contains(text, "secrets.version") {
+		t.Errorf("the log is %s", text)
 	}
 }

@@ -67,8 +67,9 @@ func (c *Cache) noteVersionLocked(e *entry, g *generation) {
 		return
 	}
 	if e.content > 1 {
+		shown := c.namesLocked()
 		c.noteLocked(slog.LevelInfo, "secrets.version", e, nil,
-			"old", e.version.String(), "new", v.String())
+			"old", shown(e.version.String()), "new", shown(v.String()))
 	}
 	e.version = v
 }

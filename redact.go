@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -216,15 +217,51 @@ func (v *versionOf) raw() string {
 	return v.text()
 }
 
+// namesLocked returns what prints the names that an answer gave, in the log and in an audit:
+// without one that holds a declared value, or is a part of one. Who answers in AWS's place
+// may call a content by what it was told before.
+func (c *Cache) namesLocked() func(name string) string {
+	var plains []string
+	for _, v := range c.inHandLocked(nil) {
+		for _, plain := range secretsIn(v.d.plain()) {
+			if !strings.HasPrefix(plain, "arn:") { // which is no secret
+				plains = append(plains, plain, base64.RawStdEncoding.EncodeToString([]byte(plain)))
+			}
+		}
+	}
+	known := map[string]string{} // many variables may be of one source
+	return func(name string) string {
+		shown, ok := known[name]
+		if ok || len(name) < minScrubbed {
+			return cmp.Or(shown, name)
+		}
+		known[name] = name
+		for _, plain := range plains {
+			whole := len(plain) >= minScrubbed && strings.Contains(name, plain)
+			if whole || strings.Contains(plain, name) {
+				known[name] = redacted
+			}
+		}
+		return known[name]
+	}
+}
+
 // inHand returns the declared values that c holds, and own's.
-func (c *Cache) inHand(own *entry) (values []Value) {
+func (c *Cache) inHand(own *entry) []Value {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	return c.inHandLocked(own)
+}
+
+func (c *Cache) inHandLocked(own *entry) (values []Value) {
 	entries := []*entry{own}
 	for _, declared := range c.groups {
 		entries = append(entries, declared...)
 	}
 	for _, e := range entries {
+		if e == nil {
+			continue
+		}
 		if g := e.gen.Load(); g != nil {
 			values = append(values, g.slots[0].value)
 		}

@@ -147,9 +147,8 @@ func notJSON(doc, path string) (problem, hint string) {
 // labels reports whether key stands in doc as the name of something: password=x, password: x,
 // <password>, 'password'.
 func labels(doc, key string) bool {
-	_, after, found := strings.Cut(doc, key)
-	after = strings.TrimLeft(after, " ")
-	return found && after != "" && strings.IndexByte(":=>'\"%", after[0]) >= 0
+	_, after, _ := strings.Cut(doc, key)
+	return strings.IndexAny(strings.TrimLeft(after, " "), ":=>'\"%") == 0
 }
 
 // syntax tells where a text that begins like JSON stops being it.

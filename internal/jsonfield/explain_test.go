@@ -33,7 +33,7 @@ func TestExplain_EveryFault(t *testing.T) {
 		{"YAML", "user: app\npassword: hunter2\n", "password", "not JSON, though that name stands in it", "not YAML"},
 		{"NAME=value", "db_password=hunter2", "/db_password", "not JSON, though that name", "a JSON object"},
 		{"in quotes", `'{"password":"hunter2"}'`, "a.password", "not JSON, though that name", "no quotes around"},
-		{"a name in a plain text", "my password is hunter2", "password", "the value is not JSON, so", "drop the #field"},
+		{"a name in a plain text", "my password hunter2", "password", "the value is not JSON, so", "drop the #field"},
 		{"JSONPath", `{"password":"hunter2"}`, "$.password", "the JSON value has no field", "write name, a.b.0 or"},
 		{"jq", `{"users":["hunter2"]}`, ".users[0]", "the JSON value has no field", "write name, a.b.0 or"},
 		{"base64 without padding", "eyJwYXNzd29yZCI6Imh1bnRlcjIifQ", "password", "base64 text that holds JSON",

@@ -84,7 +84,7 @@ func TestRead(t *testing.T) {
 			`{"Resources":{"T":{"Properties":{"ContainerDefinitions":[{"Environment":[{"Name":"A",` +
 				`"Value":{"Fn::Sub":"sm://${Db}"}}]}]}}}}`,
 			"ContainerDefinitions(A=sm://REF_Db)"},
-		{"Kubernetes", `{"containers":[{"name":"c","env":[{"name":"A","value":"1"},{"name":"B","valueFrom":{"x":{}}}]}]}`,
+		{"Kubernetes", `{"containers":[{"env":[{"name":"A","value":"1"},{"name":"B","valueFrom":{"x":{}}}]}]}`,
 			"containers(A=1)"},
 		{"Docker", `[{"Config":{"Env":["A=1","B=x=y"]}}]`, "Config(A=1 B=x=y)"},
 		{"compose", `{"services":{"f":{"environment":["A=1","B=x=y"]},"g":{"environment":{"C":"3"}}}}`,
