@@ -330,6 +330,45 @@ func TestBatch_LeftBehindStays(t *testing.T) {
 	})
 }
 
+// What a warm was told of again and again is not slow, though the warm ended long after the last time. Nor is anything
+// known of what a warm did not even ask for.
+func TestBatch_FailedInWarmIsNotSlow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		p.Fail(errThrottled)
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := env.Warm(ctx); !errors.Is(err, context.Canceled) || p.Count() != 1 {
+			t.Errorf("a warm whose context is over: %v after %d calls", err, p.Count())
+		}
+		ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		warm := make(chan error)
+		go func() { warm <- env.Warm(ctx) }()
+		time.Sleep(5 * time.Second)
+		for before := p.Count(); p.Count() == before; time.Sleep(time.Millisecond) {
+			continue // until a pause of a second begins
+		}
+		time.Sleep(900 * time.Millisecond)
+		cancel()
+		<-warm
+		time.Sleep(ttl)
+		before := p.Count()
+		p.Set(0, func(_ context.Context, call int, id string) (string, error) {
+			if call == before+1 {
+				return "", errThrottled
+			}
+			return id, nil
+		})
+		mustGet(t, env, "A")
+		if one, other := p.Asked(before+1), p.Asked(before+2); one != "a" || other != "a b" {
+			t.Errorf("a read of A calls for %s, and after a failure for %s, want a, and a b", one, other)
+		}
+	})
+}
+
 // A value that came when its call was given up, because a neighbour hung, is not slow: others take it along.
 func TestBatch_HeldUpIsNotSlow(t *testing.T) {
 	t.Parallel()
