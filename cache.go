@@ -433,7 +433,7 @@ func (c *Cache) leaveAll(r *request) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, w := range r.wants {
-		if !w.settled && r.open > 0 {
+		if !w.settled {
 			c.settleLocked(w)
 		}
 	}

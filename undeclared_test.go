@@ -347,3 +347,33 @@ func TestUndeclared_TextsCount(t *testing.T) {
 		})
 	}
 }
+
+// A clock that panics leaves nothing behind of a name that was never asked for.
+func TestResolve_ClockPanics(t *testing.T) {
+	t.Parallel()
+	broken := false
+	base := time.Now()
+	p := &script{}
+	env := p.One(t, secrets.WithClock(func() (time.Time, time.Duration) {
+		if broken {
+			panic("the clock is broken")
+		}
+		now := time.Now()
+		return now, now.Sub(base)
+	}))
+	before := secrets.Sources(env)
+	broken = true
+	for i := range 10 {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("no panic: this test proves nothing")
+				}
+			}()
+			env.Resolve(t.Context(), secrets.Secret(fmt.Sprint("new", i)))
+		}()
+	}
+	if n := secrets.Sources(env); n != before || p.Count() != 0 {
+		t.Errorf("%d sources are known after %d calls, want %d", n, p.Count(), before)
+	}
+}
