@@ -226,6 +226,13 @@ func TestClassify_OtherForms(t *testing.T) {
 		"ref+awssecrets://db#/user+":                            "write sm://db#user",
 		"postgres://app:ref+awssecrets://db#/pw+@h/x":           "write {{sm://db#pw}}",
 		"«kms://x":                                              "kms://AQIC…",
+		"${account1:ssm:/a/b}":                                  "write ssm:///a/b",
+		"${aws(eu-west-1):ssm:/a}":                              "write ssm:///a",
+		"${env:ssm:///a}":                                       "write ssm:///a",
+		"x ${account1:ssm:/a/b}":                                "write {{ssm:///a/b}}",
+		`x://a:{{"sm://prod/db#password"}}@h`:                   "write {{sm://prod/db#password}} in its place",
+		"ref+awsssm://a/b?mode=x and so on":                     "write {{ssm:///a/b}}",
+		"SM://prod/db # the db":                                 "write sm://prod/db",
 		"ssm=x ssm::///a":                                       "write {{ssm:///a}}",
 		"ssm::///a":                                             "not followed by ://: write ssm:///a",
 		"ssm-secure:///a": "" +

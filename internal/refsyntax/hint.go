@@ -168,8 +168,9 @@ func (m mention) replaced(problem, general string, quote bool) error {
 func (m mention) candidates() []string {
 	rest := strings.ReplaceAll(strings.TrimFunc(m.rest, around), `\/`, "/")
 	rest = strings.ReplaceAll(rest, `\`, "/")
-	if i := strings.IndexFunc(rest, blank); i >= 0 && m.opener != "" {
-		rest = rest[:i] // ${ssm:/a, 'default'}
+	more := m.opener != "" || commentAt(rest) >= 0 // ${ssm:/a, 'default'}
+	if i := strings.IndexFunc(rest, blank); i >= 0 && more {
+		rest = rest[:i]
 	}
 	signs := "})>]%,"
 	if !m.ours {

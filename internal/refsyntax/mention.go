@@ -156,7 +156,16 @@ func (m *mention) readLead(lead string) {
 		}
 	}
 	m.inPath = strings.HasSuffix(lead, "/") && !strings.HasSuffix(lead, "://")
+	// Serverless names who resolves: ${account:ssm:/path}, ${aws(eu-west-1):ssm:/path}.
+	if i := strings.LastIndex(lead, "${") + len("${"); i > 1 {
+		if who, named := strings.CutSuffix(lead[i:], ":"); named && stray(who, "-_(), ") < 0 {
+			lead = lead[:i]
+		}
+	}
 	lead = strings.TrimRight(lead, " \t")
+	if bare := strings.TrimRightFunc(lead, around); closerOf(bare[max(len(bare)-2, 0):]) != "" {
+		lead = bare // {{"ssm:///a"}}
+	}
 	if n := len(lead) - 2; n >= 0 && closerOf(lead[n:]) != "" {
 		m.opener, m.start = lead[n:], n
 	}
@@ -185,7 +194,9 @@ func (m *mention) readEnd(text string) {
 	switch end := stray(m.rest, "/_+=.!-:#?&%*\\"); {
 	case m.opener != "" && closed:
 		m.rest, m.end = inside, begin+len(inside)+len(closerOf(m.opener))
-	case m.alone, m.opener != "":
+	case m.opener != "":
+	case m.alone:
+		m.cutAlone(begin)
 	case end >= 0:
 		m.rest = m.rest[:end]
 		fallthrough
@@ -195,6 +206,18 @@ func (m *mention) readEnd(text string) {
 		}
 		m.rest = strings.TrimRight(m.rest, ".:!?&\\")
 		m.end = begin + len(m.rest)
+	}
+}
+
+// cutAlone cuts rest, which begins at byte begin of the text, where a text goes on behind it.
+func (m *mention) cutAlone(begin int) {
+	if m.slashes < 2 || commentAt(m.rest) >= 0 {
+		return
+	}
+	name := strings.TrimFunc(m.rest, around)
+	if at := strings.IndexFunc(name, blank); at > 0 {
+		m.end = begin + strings.Index(m.rest, name) + at
+		m.rest = name[:at]
 	}
 }
 
