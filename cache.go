@@ -1003,7 +1003,8 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 		e.failure = &failure{seq: w.try.seq()}
 	}
 	f := e.failure
-	if f.silence < waited || !f.open(now) {
+	longer := !f.spoken() && f.silence < waited // what a try has said is more than silence
+	if longer || !f.open(now) {
 		f.err, f.silence = w.withTimeout(nil), waited
 		f.nature = failureNature{transient: true, interrupted: true}
 	}
