@@ -1,6 +1,7 @@
 package model
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -494,8 +495,11 @@ func (v *verdict) flood(s *source, q *question) bool {
 	minute := v.of(s, func(p *question) bool { return p.asked.at > from && p.asked.at <= q.asked.at })
 	most := 60
 	for _, o := range v.outcomes {
-		if again(o) && o.began.at <= q.asked.at && o.end.at >= from {
+		switch meanwhile := o.began.at <= q.asked.at && o.end.at >= from; {
+		case meanwhile && again(o):
 			most += 12 // each begins with a try of its own
+		case meanwhile && min(o.budget(), cmp.Or(o.op.cancel, o.budget())) < patience-lastWords:
+			most++ // its wait was too short to say anything to those who come after it
 		}
 	}
 	for _, j := range v.world.jumps {
