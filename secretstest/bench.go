@@ -105,8 +105,10 @@ type drill struct {
 }
 
 func (b *bench) newDrill(t *testing.T) *drill {
-	return &drill{bench: b, t: t, fake: NewFake(t, nil), clock: &drillClock{Clock: NewClock()},
+	d := &drill{bench: b, t: t, fake: NewFake(t, nil), clock: &drillClock{Clock: NewClock()},
 		known: map[*variable][]string{}, told: map[fault]bool{}}
+	d.fake.pause = d.clock.pause
+	return d
 }
 
 // rotate gives variables a new value; none means all.

@@ -256,6 +256,15 @@ func (c *drillClock) now() (wall time.Time, mono time.Duration) {
 	return c.Now()
 }
 
+// pause is what each fetch takes for a handler that refreshes without a pause: those readings of
+// the clock are of the Cache.
+func (c *drillClock) pause() time.Duration {
+	if c.reads.Load() > maxReads {
+		return time.Millisecond
+	}
+	return 0
+}
+
 // calledByEnv reports whether a method of Env reads the clock, rather than one of Cache, which may
 // hold its lock.
 func calledByEnv() bool {

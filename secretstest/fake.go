@@ -39,6 +39,8 @@ type Fake struct {
 	failures []*failure
 	delay    time.Duration
 	held     chan struct{} // closed by release; nil if answers are not held
+
+	pause func() time.Duration // before each answer, or nil: see drillClock
 }
 
 type source struct {
@@ -246,6 +248,9 @@ func (f *Fake) Fetch(ctx context.Context, refs []secrets.Ref) []secrets.Result {
 	}
 	held, delay := f.held, f.delay
 	f.mu.Unlock()
+	if f.pause != nil {
+		delay += f.pause()
+	}
 	if err := wait(ctx, held, delay); err != nil {
 		for i := range results {
 			results[i] = secrets.Result{Err: err}

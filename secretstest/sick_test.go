@@ -199,6 +199,11 @@ var sick = map[string]sickHandler{
 		}
 		return good(ctx, in)
 	}), "asks without end"),
+	"refreshes without a pause": named(each(func(ctx context.Context, in *instance) (any, error) {
+		for in.Env.Refresh(ctx) != nil && ctx.Err() == nil {
+		}
+		return good(ctx, in)
+	}), "asks without end", "fetches in every invocation"),
 	"refreshes in every invocation": found(each(func(ctx context.Context, in *instance) (any, error) {
 		in.Env.Refresh(ctx)
 		return good(ctx, in)
