@@ -536,6 +536,42 @@ func TestEndpoint_OutsideABubble(t *testing.T) {
 	}
 }
 
+// What is not there ends the test, rather than all tests by a panic, or none.
+func TestEndpoint_Misused(t *testing.T) {
+	t.Parallel()
+	const none, absent = "the Endpoint has no such operation", "ResourceNotFoundException"
+	for name, c := range map[string]struct {
+		do   func(*secretstest.Endpoint)
+		want string
+	}{
+		"Calls of a typo":           {func(e *secretstest.Endpoint) { e.Calls("ssm:GetParamters") }, none},
+		"Calls of another service":  {func(e *secretstest.Endpoint) { e.Calls("sm:*") }, none},
+		"Calls without the service": {func(e *secretstest.Endpoint) { e.Calls("Decrypt") }, none},
+		"Fail of a typo": {func(e *secretstest.Endpoint) {
+			e.Fail("kms:Decript", secrets.ErrAccessDenied)
+		}, none},
+		"Fail of another kind": {func(e *secretstest.Endpoint) {
+			e.Fail("*", secrets.ErrNotFound)
+		}, "the kind is none of"},
+		"an absent secret":           {func(e *secretstest.Endpoint) { e.DeleteSecret("a") }, absent},
+		"the rotation of an absent":  {func(e *secretstest.Endpoint) { e.FinishRotation("a") }, absent},
+		"an absent parameter":        {func(e *secretstest.Endpoint) { e.DeleteParameter("/a") }, "ParameterNotFound"},
+		"a parameter without a name": {func(e *secretstest.Endpoint) { e.PutParameter("", "x") }, "secretstest: "},
+		"a secret without a name":    {func(e *secretstest.Endpoint) { e.PutSecret("", "x") }, "secretstest: "},
+	} {
+		tb := &fatalTB{TB: t}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			c.do(secretstest.StartEndpoint(tb))
+		}()
+		<-done
+		if !strings.Contains(tb.said, c.want) {
+			t.Errorf("%s: it ends the test with %q, want %q", name, tb.said, c.want)
+		}
+	}
+}
+
 func TestFake_Misused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {

@@ -200,7 +200,7 @@ var sick = map[string]sickHandler{
 		return good(ctx, in)
 	}), "asks without end"),
 	"refreshes without a pause": named(each(func(ctx context.Context, in *instance) (any, error) {
-		for in.Env.Refresh(ctx) != nil && ctx.Err() == nil {
+		for ctx.Err() == nil && errors.Is(in.Env.Refresh(ctx), secrets.ErrAccessDenied) {
 		}
 		return good(ctx, in)
 	}), "asks without end", "fetches in every invocation"),

@@ -62,3 +62,13 @@ func (s *Server) Count(operation string) int {
 	}
 	return n
 }
+
+// Answers reports whether there is an operation that matches the glob, so that a test does not count what never comes.
+func Answers(operation string) bool {
+	for known := range operations {
+		if glob(operation, known) {
+			return true
+		}
+	}
+	return false
+}
