@@ -62,11 +62,11 @@ func drive() error {
 	flag.IntVar(&d.rounds, "rounds", 0, "samples of each (default 15, or 7 with -quick)")
 	latency := flag.Duration("latency", 20*time.Millisecond, "of each call")
 	flag.Parse()
-	*only = cmp.Or(*only, "cold,cached,refresh,size,instructions,growth,start,first,width")
 	if d.quick {
-		*only = "cold,cached,first,size,instructions,growth"
+		*only = cmp.Or(*only, "cold,cached,first,size,instructions,growth")
 		d.rounds, d.effort = cmp.Or(d.rounds, 7), cmp.Or(d.effort, 200*time.Millisecond)
 	}
+	*only = cmp.Or(*only, "cold,cached,refresh,size,instructions,growth,start,first,width")
 	d.rounds, d.effort = cmp.Or(d.rounds, 15), cmp.Or(d.effort, time.Second)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
