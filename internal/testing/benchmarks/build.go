@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 )
 
@@ -118,6 +119,10 @@ func (d *driver) handlers() []handler {
 	}
 	if d.before != "" {
 		all = append(all, handler{name: "secrets@before", pkg: "secrets", before: true})
+	}
+	if d.quick { // to link each takes seconds
+		tagged := func(h handler) bool { return strings.HasPrefix(h.name, "secrets-no") }
+		all = slices.DeleteFunc(all, tagged)
 	}
 	return all
 }

@@ -55,7 +55,7 @@ func (d *driver) instructions(ctx context.Context) error {
 	}
 	rounds := d.rounds
 	defer func() { d.rounds = rounds }()
-	d.rounds = min(rounds, 5) // each takes some seconds, and they differ by the connections alone
+	d.rounds = min(rounds, 3) // each takes some seconds, and they differ by the connections alone
 	return d.table(ctx, rows,
 		figure{"instructions", func(m measured) float64 { return m.Instructions }}, coldFigures[3])
 }

@@ -58,13 +58,13 @@ func drive() error {
 	flag.StringVar(&d.filter, "how", "", "only these contenders, separated by commas")
 	only := flag.String("only", "", "what to measure")
 	flag.BoolVar(&d.quick, "quick", false, "measure the most telling part, in some five minutes")
-	flag.DurationVar(&d.effort, "effort", 0, "of each sample of cached reads, twice (default 1s, or 200ms with -quick)")
-	flag.IntVar(&d.rounds, "rounds", 0, "samples of each (default 15, or 7 with -quick)")
+	flag.DurationVar(&d.effort, "effort", 0, "of each sample of cached reads, twice (default 1s, or 100ms with -quick)")
+	flag.IntVar(&d.rounds, "rounds", 0, "samples of each (default 15, or 5 with -quick)")
 	latency := flag.Duration("latency", 20*time.Millisecond, "of each call")
 	flag.Parse()
 	if d.quick {
 		*only = cmp.Or(*only, "cold,cached,first,size,instructions,growth")
-		d.rounds, d.effort = cmp.Or(d.rounds, 7), cmp.Or(d.effort, 200*time.Millisecond)
+		d.rounds, d.effort = cmp.Or(d.rounds, 5), cmp.Or(d.effort, 100*time.Millisecond)
 	}
 	*only = cmp.Or(*only, "cold,cached,refresh,size,instructions,growth,start,first,width")
 	d.rounds, d.effort = cmp.Or(d.rounds, 15), cmp.Or(d.effort, time.Second)
