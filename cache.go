@@ -49,7 +49,9 @@ type Cache struct {
 	kept    keptList           // the entries that were not declared
 	stats   Stats              // see Env.Stats
 	journal journal            // log lines that are to be written
-	others  undeclaredFailures // of references that were not declared, for the log
+	// badConfig is the cause of the last failed configuration that was logged.
+	badConfig string
+	others    undeclaredFailures // of references that were not declared, for the log
 }
 
 // NewCache returns a Cache in front of next, with the defaults of its options. Read it

@@ -769,6 +769,10 @@ func TestDetail_SharedCause(t *testing.T) {
 					t.Errorf("a log line of %d bytes", len(line))
 				}
 			}
+			configured := strings.Count(log.String(), "invalid configuration")
+			if lines := strings.Count(log.String(), "secrets.denied"); configured > 0 && lines != 1 {
+				t.Errorf("%d lines of a configuration", lines)
+			}
 		})
 	}
 }

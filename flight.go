@@ -816,12 +816,27 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	}
 }
 
+// knownConfigLocked reports whether err is of a configuration that was logged already: it
+// takes every source down alike, and one line tells it.
+func (c *Cache) knownConfigLocked(err *ResolveError) bool {
+	if err.kind != ErrConfiguration {
+		return false
+	}
+	text := err.kind.Error() + err.problem
+	if err.cause != nil {
+		text += err.cause.Error()
+	}
+	known := c.badConfig == text
+	c.badConfig = text
+	return known
+}
+
 // recordPermanentLocked begins the grace, and logs the failure unless it is the
 // absence of what is optional.
 func (c *Cache) recordPermanentLocked(e *entry, err *ResolveError, now clock.Moment) {
 	f := e.failure
 	forgiven := e.optional && err.kind == ErrNotFound
-	if !f.deniedLogged && !forgiven {
+	if told := f.deniedLogged || c.knownConfigLocked(err); !told && !forgiven {
 		f.deniedLogged = true
 		c.noteLocked(slog.LevelError, "secrets.denied", e, err)
 	}

@@ -52,7 +52,7 @@ func Classify(text string) Kind {
 
 // begins reports whether a reference begins with scheme, in its usual form.
 func begins(scheme string) bool {
-	return isStore(scheme) || scheme == short || scheme == Literal
+	return isStore(scheme) || slices.Contains([]string{short, Literal}, scheme)
 }
 
 // undisguise returns the reference that stands in text in another form, and what form that
