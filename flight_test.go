@@ -727,6 +727,29 @@ func TestRefresh_NeverJoins(t *testing.T) {
 	})
 }
 
+// Nor is it told what an earlier flight was denied.
+func TestRefresh_EarlierDenialIsNotItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(ctx context.Context, call int, _ string) (string, error) {
+			if call == 1 {
+				return "", cmp.Or(pause(ctx, 100*time.Millisecond), errDenied)
+			}
+			return "a", pause(ctx, 300*time.Millisecond)
+		})
+		env := p.One(t)
+		earlier := read(t.Context(), env, "A")
+		synctest.Wait()
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Errorf("Refresh: %v", err)
+		}
+		if g := <-earlier; !errors.Is(g.Err, secrets.ErrAccessDenied) {
+			t.Errorf("who waited for the earlier flight: %+v", g)
+		}
+	})
+}
+
 // Readers who come after a Refresh began join it, rather than the flight that runs since before.
 func TestFlight_ReadersJoinNewest(t *testing.T) {
 	t.Parallel()
