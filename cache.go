@@ -555,7 +555,7 @@ func (c *Cache) stepLocked(r *request, wants []*want, now clock.Moment) (done bo
 				c.pauseLocked(w)
 				break
 			}
-			if w.waits && !w.try.done {
+			if w.isWaiting() {
 				w.thaws++
 			}
 			starts = append(starts, w)
@@ -650,8 +650,7 @@ func (w *want) outgrew() bool {
 // running returns the try that w waits for or may join, or nil. One that stood still
 // over a freeze is not joined: what it is waiting for may never come.
 func (w *want) running(now clock.Moment) *try {
-	stays := w.waits && !w.try.done
-	if stays && (w.thaws >= maxThaws || w.mayWaitFor(w.try, now)) {
+	if w.isWaiting() && (w.thaws >= maxThaws || w.mayWaitFor(w.try, now)) {
 		return w.try
 	}
 	if t := w.entry.try; w.mayWaitFor(t, now) {
@@ -659,6 +658,9 @@ func (w *want) running(now clock.Moment) *try {
 	}
 	return nil
 }
+
+// isWaiting reports whether w waits for a try that still runs.
+func (w *want) isWaiting() bool { return w.waits && !w.try.done }
 
 // mayWaitFor reports whether the result of t, which may be nil, will do for w.
 func (w *want) mayWaitFor(t *try, now clock.Moment) bool {
@@ -719,7 +721,8 @@ func (c *Cache) closeLocked(w *want) (closing bool) {
 	if w.waits && !time.Now().Before(w.hurriesAt(limit)) {
 		w.closing = true
 		c.leaveLocked(w)
-		if w.try.round.needed == 0 && !w.try.round.cancelled() {
+		// Who has its result gives up nothing that others wait for.
+		if !w.try.done && w.try.round.isUnneeded() {
 			c.cancelLocked(w.try.round)
 		}
 	}

@@ -586,6 +586,9 @@ func (c *Cache) deliver(t *try, res Result) {
 	}
 }
 
+// isUnneeded reports whether r runs for callers alone who have an old value.
+func (r *round) isUnneeded() bool { return r.needed == 0 && !r.cancelled() }
+
 // unwaitLocked takes note that one try less of a round is waited for. When there is
 // none, what still runs is cancelled.
 func (c *Cache) unwaitLocked(r *round) {
