@@ -233,8 +233,13 @@ func TestClassify_OtherForms(t *testing.T) {
 		`x://a:{{"sm://prod/db#password"}}@h`:                   "write {{sm://prod/db#password}} in its place",
 		"ref+awsssm://a/b?mode=x and so on":                     "write {{ssm:///a/b}}",
 		"SM://prod/db # the db":                                 "write sm://prod/db",
-		"ssm=x ssm::///a":                                       "write {{ssm:///a}}",
-		"ssm::///a":                                             "not followed by ://: write ssm:///a",
+		"sm://prod/db #password": "" +
+			"write sm://prod/db, or sm://prod/db#password if that is the field",
+		"sm://prod/db#password&ttl=5m": "an option stands behind the field",
+		`sm://prod/db#"password"`:      "quotes stand around the field",
+		"sm://prod/db# password":       "spaces or quotes stand around the field",
+		"ssm=x ssm::///a":              "write {{ssm:///a}}",
+		"ssm::///a":                    "not followed by ://: write ssm:///a",
 		"ssm-secure:///a": "" +
 			"another tool, or has an unknown scheme: write ssm:///a",
 		"secretsmanager:prod-db":                      "write sm://prod-db",

@@ -126,6 +126,9 @@ func checkField(value string) error {
 		return fail("the field holds ${, $(, {{ or }}: nothing expands variables here", byCode)
 	case commentAt(value) >= 0:
 		return fail("a comment stands behind the reference", "leave it out")
+	case strings.TrimFunc(value, around) != value:
+		return fail("spaces or quotes stand around the field", "remove them; where they are "+
+			"meant, "+byCode)
 	case optionIn(value):
 		return fail("an option stands behind the field", "write options before it: ?ttl=5m#name")
 	case value[0] == '<' && value[len(value)-1] == '>':
@@ -141,10 +144,10 @@ func checkField(value string) error {
 
 // optionIn reports whether an option stands in what is read as a field.
 func optionIn(field string) bool {
-	_, text, _ := strings.Cut(field, "?")
-	key, _, stated := strings.Cut(text, "=")
+	i := strings.IndexAny(field, "?&;")
+	key, _, stated := strings.Cut(field[i+1:], "=")
 	stated = stated || key == "optional"
-	isKey := func(o option) bool { return o.key == key }
+	isKey := func(o option) bool { return o.key == key && i >= 0 }
 	return stated && slices.ContainsFunc(options[:], isKey)
 }
 

@@ -89,7 +89,14 @@ func slip(text string, start int, quote bool) error {
 	}
 	if i := commentAt(text[start:]); i >= 0 {
 		problem := fmt.Sprintf("a comment stands behind the reference, at byte %d", start+i)
-		return suggest(problem, "leave it out", quote, strings.TrimRightFunc(text[:start+i], blank))
+		name, behind := strings.TrimRightFunc(text[:start+i], blank), text[start+i:]
+		err := suggest(problem, "leave it out", quote, name)
+		field := strings.TrimLeftFunc(behind, blank)
+		shown := err.instead != "" // what is no name must not be
+		if _, bad := parse(name+field, false); shown && bad == nil {
+			err.Hint += ", or " + name + field + " if that is the field"
+		}
+		return err
 	}
 	if _, found := findMention(text, start); found && !strings.HasPrefix(text, KMS) {
 		return fail("two references stand in one text", severalHint)

@@ -101,6 +101,8 @@ func TestParse_Forms(t *testing.T) {
 		{"ttl of zero is stated", "ssm:///a?ttl=0s", Ref{Scheme: SSM, ID: "/a", HasTTL: true}, ""},
 		{"percent-decoded option", "ssm:///a?r%65gion=eu%2Dwest-1", Ref{Scheme: SSM, ID: "/a", Region: "eu-west-1"},
 			"ssm:///a?region=eu-west-1"},
+		{"field called optional", "ssm:///a#optional",
+			Ref{Scheme: SSM, ID: "/a", Part: Part{Field: "optional"}}, ""},
 		{"field is raw", "ssm:///a#x%20?y=z#z",
 			Ref{Scheme: SSM, ID: "/a", Part: Part{Field: "x%20?y=z#z"}}, ""},
 
@@ -494,5 +496,14 @@ func TestBegins_Prefixes(t *testing.T) {
 		if Begins(text) {
 			t.Errorf("Begins(%q) = true", text)
 		}
+	}
+}
+
+// A comment that may be a field is repeated behind a name only, and not behind a ciphertext.
+func TestParse_CommentBehindCiphertext(t *testing.T) {
+	t.Parallel()
+	const blob = "AQICAHhhunter2hunter2hunter2hunter2hunter2hunter2hunter2hunter2A"
+	if _, err := Parse("kms://" + blob + " #field"); err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("%v", err)
 	}
 }
