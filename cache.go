@@ -989,10 +989,8 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 // openLocked opens the next window of a failure. The number orders windows and
 // requests: a caller that came before a window is never turned away by it.
 func (c *Cache) openLocked(f *failure, draw float64, now clock.Moment) {
-	if !f.open(now) {
-		c.windows++
-		f.openWindow(c.windows, draw, now)
-	}
+	c.windows++
+	f.openWindow(c.windows, draw, now)
 }
 
 // bookSilenceLocked remembers that nothing came while w waited.

@@ -1002,6 +1002,35 @@ func TestBackoff_BeginsAnew(t *testing.T) {
 	})
 }
 
+// Who is turned away by a transient failure is told that, and not that its time was up. A Refresh that nobody answered is
+// told that its time was up, whatever was denied before.
+func TestGet_ErrorIsItsOwn(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.One(t)
+		within := func(d time.Duration, do func(context.Context) error) error {
+			ctx, cancel := context.WithTimeout(t.Context(), d)
+			defer cancel()
+			return do(ctx)
+		}
+		get := func(ctx context.Context) error { _, err := env.Get(ctx, "A"); return err }
+		refresh := func(ctx context.Context) error { return env.Refresh(ctx) }
+		p.Fail(errThrottled)
+		within(time.Second, get)
+		if err := within(time.Minute, get); !errors.Is(err, secrets.ErrThrottled) ||
+			errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a read in the window: %v", err)
+		}
+		p.Fail(errDenied)
+		within(time.Second, refresh)
+		p.Hang()
+		if err := within(time.Second, refresh); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a Refresh after a denial: %v", err)
+		}
+	})
+}
+
 // What a caller who leaves says of its source.
 func TestParting_Says(t *testing.T) {
 	t.Parallel()

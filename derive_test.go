@@ -371,3 +371,38 @@ func TestDerive_DoRunsFourTimes(t *testing.T) {
 		}
 	})
 }
+
+// While a rebuild fails, the old one is used. If that is refused, the new value is what it needs: it is built again.
+func TestDerive_RefusedOldOneIsRebuilt(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		v := &vault{current: "a", accepted: "a"}
+		env := v.env(t)
+		builds := 0
+		d := secrets.Derive(env, "DB_PASSWORD", func(_ context.Context, p secrets.Value) (string, error) {
+			if builds++; builds == 2 {
+				return "", errors.New("the database restarts")
+			}
+			return p.Reveal(), nil
+		}, nil)
+		use := func() error {
+			return d.Do(t.Context(), func(password string) error {
+				if v.accepted != password {
+					return secrets.Rejected(errDatabase)
+				}
+				return nil
+			})
+		}
+		if err := use(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		v.set("b", "", "b")
+		if err := env.Refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := use(); err != nil || builds != 3 {
+			t.Errorf("%v after %d builds, want none after 3", err, builds)
+		}
+	})
+}

@@ -201,3 +201,23 @@ func TestLogger_Panics(t *testing.T) {
 		env.Refs() // takes the lock
 	})
 }
+
+// Each wait is logged, also of a source that somebody has waited for before.
+func TestJournal_NextWaitIsLogged(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		journal, logger := newJournal()
+		env := p.One(t, logger)
+		p.Hang()
+		for n := 1; n <= 2; n++ {
+			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+			env.Get(ctx, "A")
+			cancel()
+			if got := journal.Count("secrets.wait"); got != n {
+				t.Errorf("%d lines after %d waits", got, n)
+			}
+			time.Sleep(time.Minute)
+		}
+	})
+}

@@ -342,6 +342,32 @@ func TestDo_OldValueAcceptsNoSearch(t *testing.T) {
 	})
 }
 
+// Nor does it end a failure of the source, as a pending value that works does.
+func TestDo_OldValueEndsNoFailure(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p, ill := &parameter{text: "a"}, false
+		env := p.env(t, secrets.WithProvider(secrets.ProviderFunc(
+			func(context.Context, secrets.Ref) (secrets.Value, error) {
+				if ill {
+					return secrets.Value{}, errDenied
+				}
+				return secrets.NewValue("a", ""), nil
+			})))
+		env.Do(t.Context(), "P", func(secrets.Value) error { return secrets.Rejected(errDatabase) })
+		ill = true
+		if err := env.Refresh(t.Context()); !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("Refresh: %v", err)
+		}
+		if err := env.Do(t.Context(), "P", func(secrets.Value) error { return nil }); err != nil {
+			t.Error(err)
+		}
+		if err := failureOf(env, "P"); !errors.Is(err, secrets.ErrAccessDenied) {
+			t.Errorf("%v is remembered, want the denial", err)
+		}
+	})
+}
+
 // Credentials that are always new and never right cost four searches in a row, and no more before 20 seconds are over.
 // What somebody else has brought by then is tried all the same.
 func TestDo_AlwaysNew(t *testing.T) {

@@ -267,7 +267,7 @@ func TestSnapshot_RefreshedMeanwhile(t *testing.T) {
 func TestSnapshot_InHandBefore(t *testing.T) {
 	t.Parallel()
 	for ref, want := range map[string]string{"sm://a?ttl=1s": "a-1*", "sm://a?ttl=1s&stale=1s": "a-3",
-		"sm://a?ttl=1m": "a-1"} {
+		"sm://a?ttl=1m": "a-1", "sm://a?ttl=1s&version=11111111-2222-3333-4444-555555555555": "a-1"} {
 		t.Run(ref, func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
@@ -282,4 +282,71 @@ func TestSnapshot_InHandBefore(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What came while a Snapshot waited is judged by how long it was in hand, to the moment. What cannot change is never
+// stale.
+func TestSnapshot_CameMeanwhile(t *testing.T) {
+	t.Parallel()
+	for ref, want := range map[string]string{"sm://a?ttl=1s": "a*", "sm://a?ttl=1001ms": "a",
+		"sm://a?ttl=1s&stale=1s": "a again", "sm://a?ttl=1s&stale=1001ms": "a*",
+		"sm://a?ttl=1s&version=11111111-2222-3333-4444-555555555555": "a"} {
+		t.Run(ref, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				text := "a"
+				p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+					if ref.Scheme() == secrets.SSM {
+						return secrets.NewValue("slow", ""), pause(ctx, time.Second)
+					}
+					defer func() { text = "a again" }()
+					return secrets.NewValue(text, ""), nil
+				})
+				env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": ref, "SLOW": "ssm:///slow"}),
+					secrets.WithProvider(p), secrets.WithLogger(quiet()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, err := env.Snapshot(t.Context()).Get("A")
+				if got := v.Reveal() + map[bool]string{true: "*"}[v.Stale()]; err != nil || got != want {
+					t.Errorf("%s, %v, want %s", got, err, want)
+				}
+			})
+		})
+	}
+}
+
+// While a Snapshot asks again for what has outgrown its bounds, what came is kept, and marked, and what outgrows its own
+// bounds then is an error: it is asked for again once only.
+func TestSnapshot_SecondWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var asked sync.Map
+		takes := map[string]time.Duration{"b": 3 * time.Second, "slow": 2 * time.Second}
+		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+			if _, again := asked.LoadOrStore(ref.ID(), true); again || ref.ID() == "slow" {
+				return secrets.NewValue("new", ""), pause(ctx, takes[ref.ID()])
+			}
+			return secrets.NewValue("old", ""), nil
+		})
+		env, err := secrets.New(secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithEnviron(
+			map[string]string{"A": "sm://a?ttl=1s&stale=1s", "B": "sm://b?ttl=1s&stale=1s",
+				"C": "sm://c?ttl=4s&stale=4s", "SLOW": "sm://slow"}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"A", "B", "C"} {
+			mustGet(t, env, name)
+		}
+		s := env.Snapshot(t.Context())
+		for name, want := range map[string]string{"A": "new*", "B": "new", "SLOW": "new"} {
+			v, err := s.Get(name)
+			if got := v.Reveal() + map[bool]string{true: "*"}[v.Stale()]; err != nil || got != want {
+				t.Errorf("%s: %s, %v, want %s", name, got, err, want)
+			}
+		}
+		if v, err := s.Get("C"); !errors.Is(err, secrets.ErrUnavailable) {
+			t.Errorf("C: %v, %v, want that it outlived its bounds", v, err)
+		}
+	})
 }

@@ -70,7 +70,6 @@ func (l *keptList) remove(e *entry) {
 	} else {
 		l.absent--
 	}
-	e.kept = kept{}
 }
 
 // size returns how many bytes of text e keeps.

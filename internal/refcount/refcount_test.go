@@ -420,3 +420,29 @@ func TestUse_WaitsForSeveralBuilds(t *testing.T) {
 		}
 	})
 }
+
+// What is in use is not closed, whoever replaces it or leaves first.
+func TestUse_ClosedByLastUser(t *testing.T) {
+	closed := 0
+	h := New(func(_ context.Context, v version) (version, error) { return v, nil },
+		func(version) { closed++ }, nil, version.before)
+	use := func(v version, need bool, f func()) {
+		t.Helper()
+		if _, err := h.Use(t.Context(), v, need, func(version) error { f(); return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+	use(1, false, func() {
+		use(1, false, func() {
+			if use(2, true, func() {}); closed != 0 {
+				t.Error("closed while two use it")
+			}
+		})
+		if closed != 0 {
+			t.Error("closed while one uses it")
+		}
+	})
+	if closed != 1 {
+		t.Errorf("%d are closed, want what was replaced", closed)
+	}
+}
