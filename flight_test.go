@@ -305,6 +305,9 @@ func TestBatch_LeftBehindIsTried(t *testing.T) {
 		p.hangs.Store(true)
 		took(t, "a read of A", 50*time.Millisecond, 50*time.Millisecond, func() { mustGet(t, p.Env, "A") })
 		p.hangs.Store(false)
+		if err := failureOf(p.Env, "B"); err != nil || len(p.Stats().Failures) != 0 {
+			t.Errorf("%v is remembered of B, and %v counted", err, p.Stats().Failures)
+		}
 		if g := <-read(t.Context(), p.Env, "B"); g.Stale || g.Took != time.Millisecond {
 			t.Errorf("B: %+v, want a new value", g)
 		}
