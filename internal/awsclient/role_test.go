@@ -82,8 +82,8 @@ func TestClients_Role(t *testing.T) {
 	}
 }
 
-// An answer of STS that lacks credentials, or a part of them, is an error. It ended the process, by a panic of the SDK on
-// a goroutine of its own.
+// An answer of STS that lacks credentials, or a part of them, is an error. It ended the process, by a panic of the SDK
+// on a goroutine of its own.
 func TestRole_AnswerWithoutCredentials(t *testing.T) {
 	const whole = "<Credentials><AccessKeyId>A</AccessKeyId><SecretAccessKey>s</SecretAccessKey>" +
 		"<SessionToken>t</SessionToken><Expiration>2100-01-01T00:00:00Z</Expiration></Credentials>"
@@ -145,7 +145,8 @@ func TestRole_AnswerWithoutCredentials(t *testing.T) {
 	}
 	body = ""
 	cfg, seq, _ := Fixed(stated).Config(t.Context())
-	if _, err := Fixed(stated).assume(cfg, seq, "arn:aws:iam::210987654321:role/r").Retrieve(t.Context()); err == nil {
+	p := Fixed(stated).assume(cfg, seq, "arn:aws:iam::210987654321:role/r")
+	if _, err := p.Retrieve(t.Context()); err == nil {
 		t.Error("no bytes at all are no error")
 	}
 }
