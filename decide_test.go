@@ -1023,7 +1023,11 @@ func TestGet_ErrorIsItsOwn(t *testing.T) {
 			t.Errorf("a read in the window: %v", err)
 		}
 		p.Fail(errDenied)
-		within(time.Second, refresh)
+		if err := within(time.Second, refresh); !errors.Is(err, secrets.ErrAccessDenied) ||
+			errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a Refresh that is denied: %v", err)
+		}
+		time.Sleep(10 * time.Second) // no window is open
 		p.Hang()
 		if err := within(time.Second, refresh); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("a Refresh after a denial: %v", err)
