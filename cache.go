@@ -287,7 +287,7 @@ type want struct {
 	persists   bool      // it tries again after a transient failure
 	try        *try      // the last one it waited for
 	waits      bool      // it counts among the waiters of try
-	joined     time.Time // when it began to wait for try
+	heardAt    time.Time // when it last heard of its source, or came
 	needs      bool      // and among those who have no old value
 	closing    bool      // its time ends in a moment: the try is told to say what it knows
 	answered   bool      // something was booked since it waits
@@ -329,7 +329,7 @@ func (r *request) wantVariables(vars []*variable) []*want {
 
 // add adds a source. A request wants each source once.
 func (r *request) add(e *entry, b bounds) *want {
-	w := &want{request: r, entry: e, bounds: b}
+	w := &want{request: r, entry: e, bounds: b, heardAt: time.Now()}
 	r.wants = append(r.wants, w)
 	return w
 }
@@ -782,7 +782,7 @@ func (c *Cache) joinLocked(w *want, t *try) {
 	}
 	// First out, then in: the round that is left may be the last one's, and end.
 	c.leaveLocked(w)
-	w.try, w.waits, w.closing, w.joined = t, true, false, time.Now()
+	w.try, w.waits, w.closing = t, true, false
 	t.waiters++
 	if t.waiters == 1 {
 		t.round.waited++
@@ -839,7 +839,9 @@ func (c *Cache) leaveLocked(w *want) {
 // known of it, or without any.
 func (c *Cache) wakeLocked(e *entry, news bool) {
 	for _, w := range e.waiting {
-		w.answered = w.answered || news
+		if news {
+			w.answered, w.heardAt = true, time.Now()
+		}
 		if w.isReady {
 			continue
 		}
@@ -966,7 +968,7 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 		tried:     w.try != nil,
 		frozen:    w.try != nil && now.Interrupted(w.try.round.at, maxTry),
 		known:     w.answered && e.failure.fresh(now),
-		waited:    time.Since(w.joined),
+		waited:    time.Since(w.heardAt),
 	}
 	if r.mode == warming && !holds {
 		e.wanted = true
@@ -999,9 +1001,9 @@ func (c *Cache) bookSilenceLocked(w *want, holds bool, now clock.Moment) {
 	if w.try.seq() < e.answered {
 		return // a later try was answered
 	}
-	// The wait for this try, not its age: that is what the next caller's time is
-	// compared with. Earlier tries have said what they had to say.
-	waited := time.Since(w.joined)
+	// The wait without a word, over all tries that others gave up meanwhile: that is
+	// what the next caller's time is compared with.
+	waited := time.Since(w.heardAt)
 	if e.failure == nil {
 		e.failure = &failure{seq: w.try.seq()}
 	}

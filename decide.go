@@ -133,7 +133,7 @@ type parting struct {
 	tried     bool          // it waited for a try
 	frozen    bool          // that stood still over a freeze, which says nothing
 	known     bool          // a try has said what is wrong
-	waited    time.Duration // for how long
+	waited    time.Duration // without a word of the source
 }
 
 // A saying is what a parting says of the source.
@@ -155,7 +155,7 @@ func (p parting) says() saying {
 		return nothing
 	case p.known:
 		return remember
-	case p.cancelled:
+	case p.cancelled, p.waited == 0: // or it has heard something in this moment
 		return nothing
 	case p.holds, p.waited >= staleTimeout-maxLastWords:
 		return silent // who had less time learned little

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -1243,4 +1245,41 @@ func TestRefresh_SilenceIsKnownToReaders(t *testing.T) {
 			t.Errorf("%+v after %d calls, want the old value at once", g, p.Count()-calls)
 		}
 	})
+}
+
+// Readers that overlap while the backend hangs do not keep each other waiting: what they waited in vain adds up over
+// the tries that others gave up (promises 5 and 6).
+func TestGet_OverlappingReadersOfHang(t *testing.T) {
+	t.Parallel()
+	for _, every := range []time.Duration{50 * time.Millisecond, 300 * time.Millisecond, 900 * time.Millisecond} {
+		t.Run(every.String(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := p.Env(t, map[string]string{"A": "sm://a"}, secrets.WithTTL(ttl))
+				mustGet(t, env, "A")
+				time.Sleep(ttl)
+				p.Hang()
+				before := p.Count()
+				var waited atomic.Int32
+				var wg sync.WaitGroup
+				reads := int(time.Minute / every)
+				for range reads {
+					wg.Go(func() {
+						began := time.Now()
+						env.Get(t.Context(), "A")
+						if time.Since(began) > 0 {
+							waited.Add(1)
+						}
+					})
+					time.Sleep(every)
+				}
+				wg.Wait()
+				// Of those who came in the first second each may ask once.
+				if n := p.Count() - before; n > 40 || int(waited.Load()) > reads/3 {
+					t.Errorf("%d calls in a minute, %d of %d reads waited", n, waited.Load(), reads)
+				}
+			})
+		})
+	}
 }
