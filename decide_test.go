@@ -1004,8 +1004,8 @@ func TestBackoff_BeginsAnew(t *testing.T) {
 	})
 }
 
-// Who is turned away by a transient failure is told that, and not that its time was up. A Refresh that nobody answered is
-// told that its time was up, whatever was denied before.
+// Who is turned away by a transient failure is told that, and not that its time was up. A Refresh that nobody answered
+// is told that its time was up, whatever was denied before.
 func TestGet_ErrorIsItsOwn(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -2411,10 +2411,10 @@ func TestFlight_LooksBeforeItJoins(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		journal, _ := newJournal()
-		var calls atomic.Int32
+		var calls, version atomic.Int32
 		p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
 			if ref.ID() == "b" {
-				return secrets.NewValue("b", fmt.Sprint(calls.Load())), pause(ctx, 50*time.Millisecond)
+				return secrets.NewValue("b", fmt.Sprint(version.Load())), pause(ctx, 50*time.Millisecond)
 			}
 			n := calls.Add(1)
 			return secrets.NewValue(fmt.Sprint("a-", n), ""), pause(ctx, time.Duration(n-1)*100*time.Millisecond)
@@ -2427,11 +2427,14 @@ func TestFlight_LooksBeforeItJoins(t *testing.T) {
 		}
 		mustGet(t, env, "B")
 		mustGet(t, env, "A")
+		version.Store(1)
 		began := time.Now()
-		go func() {
+		var wg sync.WaitGroup
+		defer wg.Wait()
+		wg.Go(func() {
 			time.Sleep(150 * time.Millisecond)
 			env.Refresh(t.Context(), "A")
-		}()
+		})
 		// B comes after 50 ms with another version, which the logger takes 200 ms for, and A after 100 ms.
 		v, err := env.Snapshot(t.Context()).Get("A")
 		if d := time.Since(began); err != nil || v.Reveal() != "a-2" || v.Stale() || d != 250*time.Millisecond {

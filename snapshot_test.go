@@ -316,8 +316,8 @@ func TestSnapshot_CameMeanwhile(t *testing.T) {
 	}
 }
 
-// While a Snapshot asks again for what has outgrown its bounds, what came is kept, and marked, and what outgrows its own
-// bounds then is an error: it is asked for again once only.
+// While a Snapshot asks again for what has outgrown its bounds, what came is kept, and marked, and what outgrows its
+// own bounds then is an error: it is asked for again once only.
 func TestSnapshot_SecondWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

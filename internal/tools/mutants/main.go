@@ -3,8 +3,8 @@
 // All mutants stand in one build of each test binary, and a variable of the environment picks one, so that trying one
 // costs a run of a few tests and no build. The source tree is not touched: go build reads the changed files through an
 // overlay. Each test runs once without a mutant, to learn which mutants it reaches and how long it takes. A mutant is
-// then tried by the tests that reach it, the quickest first. It is killed by a test that fails, twice unless it runs in a
-// bubble, or that takes much longer than before. What no test reaches survives at once.
+// then tried by the tests that reach it, the quickest first. It is killed by a test that fails, twice unless it runs in
+// a bubble, or that takes much longer than before. What no test reaches survives at once.
 //
 // A comparison has its bound moved and is negated; && and || are exchanged; a condition is true, then false; a case of
 // a switch is never taken; an assignment is left out, and a value that is defined is zero. Left out are the steps of
