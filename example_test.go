@@ -836,10 +836,14 @@ func ExampleNewSecretsManager() {
 		Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), Credentials: aws.AnonymousCredentials{},
 	})
 	r := provider.Fetch(context.Background(), []secrets.Ref{secrets.Secret("prod/db")})[0]
-	fmt.Println(r.Value.Reveal(), r.Value.Version(), r.Err)
+	if r.Err != nil {
+		fmt.Println(secrets.Detail(r.Err))
+		return
+	}
+	fmt.Println(r.Value.Reveal(), r.Value.Version())
 	// Output:
 	// secretsmanager.GetSecretValue
-	// correct horse v7 <nil>
+	// correct horse v7
 }
 
 // The second Region of a provider is a provider of its own.
@@ -854,10 +858,14 @@ func ExampleNewSSM() {
 		Region: "eu-west-1", BaseEndpoint: aws.String(server.URL), Credentials: aws.AnonymousCredentials{},
 	})
 	r := provider.Fetch(context.Background(), []secrets.Ref{secrets.SSMParameter("/app/key")})[0]
-	fmt.Println(r.Value.Reveal(), r.Value.Version(), r.Err)
+	if r.Err != nil {
+		fmt.Println(secrets.Detail(r.Err))
+		return
+	}
+	fmt.Println(r.Value.Reveal(), r.Value.Version())
 	// Output:
 	// AmazonSSM.GetParameter
-	// k-1 3 <nil>
+	// k-1 3
 }
 
 // A ciphertext that stands in a file rather than in a variable.
@@ -874,8 +882,12 @@ func ExampleNewKMS() {
 	ciphertext := secrets.Ciphertext([]byte("the bytes of a file that is as long as a ciphertext")).With("context",
 		"none")
 	r := provider.Fetch(context.Background(), []secrets.Ref{ciphertext})[0]
-	fmt.Println(r.Value.Reveal(), r.Err)
+	if r.Err != nil {
+		fmt.Println(secrets.Detail(r.Err))
+		return
+	}
+	fmt.Println(r.Value.Reveal())
 	// Output:
 	// TrentService.Decrypt
-	// correct horse <nil>
+	// correct horse
 }
