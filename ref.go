@@ -254,8 +254,6 @@ func (r Ref) Format(f fmt.State, verb rune) {
 // MarshalText returns what String returns: JSON and logs show no ciphertext.
 func (r Ref) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
 
-func (r Ref) optional() bool { return r.data().Optional }
-
 // value returns the value of a literal.
 func (r Ref) value() Value { return Value{d: r.data().literal} }
 
