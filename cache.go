@@ -692,7 +692,11 @@ func (w *want) over() bool {
 	case w.closing && w.try.done: // it has said its last words
 		return true
 	}
-	return !time.Now().Before(w.limit())
+	limit := w.limit()
+	if idle := !w.waits && !w.closing; idle && w.holds {
+		limit = w.hurriesAt(limit) // a try that began now would be told to stop at once
+	}
+	return !time.Now().Before(limit)
 }
 
 // lastWords is the moment before the end of a wait in which a provider is told to stop: it
