@@ -29,12 +29,40 @@ type RefInfo struct {
 // Refs lists every reference, sorted by variable, then those resolved in code. It
 // makes no call.
 func (e *Env) Refs() []RefInfo {
+	infos := e.infos()
+	var names []string
+	for _, r := range infos {
+		names = append(names, r.Version, r.restOfARN())
+	}
+	slices.Sort(names) // many variables may be of one source
+	held := e.cache.held(slices.Compact(names))
+	for i := range infos {
+		r := &infos[i]
+		if held[r.restOfARN()] {
+			r.ARN = redacted
+		}
+		if held[r.Version] {
+			r.Version = redacted
+		}
+	}
+	return infos
+}
+
+// restOfARN returns what an answer adds to the name that was asked for, which is no secret.
+func (r RefInfo) restOfARN() string {
+	a, _ := arn.Parse(r.ARN)
+	name := refsyntax.BaseName(r.Ref.ID())
+	own := strings.NewReplacer(":"+name, "", "/"+name, "")
+	return own.Replace(cmp.Or(a.Resource, r.ARN))
+}
+
+// infos is Refs, with the names as the backend gave them.
+func (e *Env) infos() []RefInfo {
 	c := e.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
 	infos := make([]RefInfo, 0, len(e.order))
-	shown := c.namesLocked()
 	for _, v := range e.order {
 		infos = append(infos, v.entry.info(v.name, v.ref(), now))
 	}
@@ -47,16 +75,6 @@ func (e *Env) Refs() []RefInfo {
 	})
 	for _, other := range others {
 		infos = append(infos, other.info("", other.shown, now))
-	}
-	for i := range infos {
-		r := &infos[i]
-		r.Version = shown(r.Version)
-		a, _ := arn.Parse(r.ARN)
-		name := refsyntax.BaseName(r.Ref.ID()) // is no secret
-		own := strings.NewReplacer(":"+name, "", "/"+name, "")
-		if rest := own.Replace(cmp.Or(a.Resource, r.ARN)); shown(rest) != rest {
-			r.ARN = redacted
-		}
 	}
 	return infos
 }

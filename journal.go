@@ -67,9 +67,7 @@ func (c *Cache) noteVersionLocked(e *entry, g *generation) {
 		return
 	}
 	if e.content > 1 {
-		shown := c.namesLocked()
-		c.noteLocked(slog.LevelInfo, "secrets.version", e, nil,
-			"old", shown(e.version.String()), "new", shown(v.String()))
+		c.noteLocked(slog.LevelInfo, "secrets.version", e, nil, "old", e.version, "new", v)
 	}
 	e.version = v
 }
@@ -134,8 +132,33 @@ func (c *Cache) writeLog(ctx context.Context) {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
+	c.showVersions(events)
 	for _, ev := range events {
 		c.logger().Log(ctx, ev.level, ev.name, ev.attrs()...)
+	}
+}
+
+// showVersions puts the texts of versions in their places.
+func (c *Cache) showVersions(events []event) {
+	var names []string
+	for _, ev := range events {
+		for i, arg := range ev.args {
+			if v, ok := arg.(*versionOf); ok {
+				ev.args[i] = v.String()
+				names = append(names, v.String())
+			}
+		}
+	}
+	if len(names) == 0 {
+		return
+	}
+	held := c.held(names)
+	for _, ev := range events {
+		for i, arg := range ev.args {
+			if text, ok := arg.(string); ok && held[text] {
+				ev.args[i] = redacted
+			}
+		}
 	}
 }
 

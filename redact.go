@@ -1,7 +1,6 @@
 package secrets
 
 import (
-	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -217,43 +216,50 @@ func (v *versionOf) raw() string {
 	return v.text()
 }
 
-// namesLocked returns what prints the names that an answer gave, in the log and in an audit:
-// without one that holds a declared value, or is a part of one. Who answers in AWS's place
-// may call a content by what it was told before.
-func (c *Cache) namesLocked() func(name string) string {
-	var plains []string
-	for _, v := range c.inHandLocked(nil) {
+// held returns those of the names that an answer gave which hold a declared value, or are a
+// part of one: the log and the audit do not print them. Who answers in AWS's place may call
+// a content by what it was told before. It reads all values, so not under the lock.
+func (c *Cache) held(names []string) map[string]bool {
+	// Found by eight bytes that both have: each name against each value would be the
+	// square of their number.
+	common := map[string][]string{}
+	for _, name := range names {
+		for i := range len(name) - minScrubbed + 1 {
+			common[name[i:i+minScrubbed]] = append(common[name[i:i+minScrubbed]], name)
+		}
+	}
+	held := map[string]bool{}
+	if len(common) == 0 {
+		return held
+	}
+	for _, plain := range c.plains() {
+		for i := range len(plain) - minScrubbed + 1 {
+			for _, name := range common[plain[i:i+minScrubbed]] {
+				if strings.Contains(name, plain) || strings.Contains(plain, name) {
+					held[name] = true
+				}
+			}
+		}
+	}
+	return held
+}
+
+// plains returns the plaintexts of all declared values, and their base64.
+func (c *Cache) plains() (plains []string) {
+	for _, v := range c.inHand(nil) {
 		for _, plain := range secretsIn(v.d.plain()) {
 			if !strings.HasPrefix(plain, "arn:") { // which is no secret
 				plains = append(plains, plain, base64.RawStdEncoding.EncodeToString([]byte(plain)))
 			}
 		}
 	}
-	known := map[string]string{} // many variables may be of one source
-	return func(name string) string {
-		shown, ok := known[name]
-		if ok || len(name) < minScrubbed {
-			return cmp.Or(shown, name)
-		}
-		known[name] = name
-		for _, plain := range plains {
-			whole := len(plain) >= minScrubbed && strings.Contains(name, plain)
-			if whole || strings.Contains(plain, name) {
-				known[name] = redacted
-			}
-		}
-		return known[name]
-	}
+	return plains
 }
 
-// inHand returns the declared values that c holds, and own's.
-func (c *Cache) inHand(own *entry) []Value {
+// inHand returns the declared values that c holds, and those of own, which may be nil.
+func (c *Cache) inHand(own *entry) (values []Value) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.inHandLocked(own)
-}
-
-func (c *Cache) inHandLocked(own *entry) (values []Value) {
 	entries := []*entry{own}
 	for _, declared := range c.groups {
 		entries = append(entries, declared...)
