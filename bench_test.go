@@ -112,7 +112,7 @@ const serveVariable = "SECRETS_BENCH_SERVE"
 // It serves until its input ends.
 func TestServeElsewhere(t *testing.T) {
 	if os.Getenv(serveVariable) == "" {
-		t.Skip("for BenchmarkWarmSixty")
+		t.Skip("it is run by BenchmarkWarmSixty, as the process of its endpoint")
 	}
 	s := endpoint.New(endpoint.Options{})
 	defer s.Close()
