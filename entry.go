@@ -280,7 +280,12 @@ func (f *failure) open(now clock.Moment) bool { return f != nil && now.Within(f.
 
 // recent reports whether the source is known to fail: one caller tries, and the
 // others need not wait with it. A failure from before the longest windows is no news.
-func (f *failure) recent(now clock.Moment) bool { return f != nil && now.Within(2*maxWindow, f.at) }
+func (f *failure) recent(now clock.Moment) bool {
+	if f.fresh(now) {
+		return true // in a search for a bad name there may be no window yet
+	}
+	return f != nil && now.Within(2*maxWindow, f.at)
+}
 
 // openWindow opens the next window, unless one is open: 1 second, doubling to 30,
 // less a share of a quarter that the round drew.

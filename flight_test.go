@@ -1595,6 +1595,45 @@ func TestBatch_FailedProbeServesAtOnce(t *testing.T) {
 	})
 }
 
+// Who has an old value does not wait for a step of the search for a bad name: that the whole call failed is known.
+func TestBatch_SearchKeepsNobodyWaiting(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ill := false
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+			secrets.WithLogger(quiet()), secrets.WithTTL(ttl), secrets.WithProvider(
+				batch(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+					switch {
+					case !ill:
+						return same(refs, nil)
+					case len(refs) > 1:
+						return same(refs, secrets.OddRefusal(refs[0]))
+					}
+					<-ctx.Done()
+					return same(refs, ctx.Err())
+				})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustGet(t, env, "A")
+		mustGet(t, env, "B")
+		ill = true
+		time.Sleep(ttl)
+		first := read(t.Context(), env, "A")
+		for range 5 {
+			time.Sleep(100 * time.Millisecond)
+			for _, name := range []string{"A", "B"} {
+				if g := <-read(t.Context(), env, name); !g.Stale || g.Took != 0 {
+					t.Errorf("%s: %+v, want the old value at once", name, g)
+				}
+			}
+		}
+		if g := <-first; !g.Stale || g.Took > time.Second {
+			t.Errorf("who searches: %+v, want the old value within a second", g)
+		}
+	})
+}
+
 // Once a probe was answered, its neighbours may be asked at once, and the bad name among them is found.
 func TestBatch_AnsweredProbeOpensTheWay(t *testing.T) {
 	t.Parallel()
