@@ -1,8 +1,10 @@
 package awsclient
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 	"unicode/utf8"
 )
@@ -32,10 +34,19 @@ var (
 func (t *jsonText) check(p []byte) (int, error) {
 	for i := 0; i < len(p); i++ {
 		if t.idle() {
-			i += untold(p[i:])
-		}
-		if i == len(p) {
-			break
+			if t.quoted {
+				i += plain(p[i:])
+			}
+			for i < len(p) && !telling[p[i]] {
+				i++
+			}
+			if i == len(p) {
+				break
+			}
+			if p[i] == '"' {
+				t.quoted = !t.quoted
+				continue
+			}
 		}
 		if err := t.next(p[i]); err != nil {
 			return i, err
@@ -50,15 +61,23 @@ func (t *jsonText) idle() bool {
 	return t.begun+t.digits == 0 && !waits
 }
 
-// untold returns how many bytes p begins with that mean nothing, in a string or outside:
-// most of an answer. Others outside, such as digits, are for the decoder.
-func untold(p []byte) (n int) {
-	for n < len(p) && !telling[p[n]] {
-		n++
+// plain returns how many bytes p begins with that mean nothing in a string, eight at a
+// time: neither a quote, nor a backslash, nor a part of a longer rune.
+func plain(p []byte) (n int) {
+	const each, high = 0x0101010101010101, 0x8080808080808080
+	for ; n+8 <= len(p); n += 8 {
+		x := binary.LittleEndian.Uint64(p[n:])
+		// Up to the first that is found, taking 1 off a byte sets its high bit if it was 0.
+		quote, backslash := x^each*'"'-each, x^each*'\\'-each
+		if found := (x | quote | backslash) & high; found != 0 {
+			return n + bits.TrailingZeros64(found)/8
+		}
 	}
 	return n
 }
 
+// telling holds the bytes that mean something, in a string or outside. Others outside,
+// such as digits, are for the decoder.
 var telling = func() (telling [256]bool) {
 	for b := range telling {
 		telling[b] = b >= utf8.RuneSelf || strings.IndexByte(`"\[]{},`, byte(b)) >= 0
@@ -84,7 +103,7 @@ func (t *jsonText) next(b byte) error {
 	case b >= utf8.RuneSelf:
 		return t.continueRune(b)
 	case t.quoted:
-		t.escaped, t.quoted = b == '\\', b != '"'
+		t.escaped = b == '\\'
 	default:
 		return t.structure(b)
 	}
@@ -93,8 +112,6 @@ func (t *jsonText) next(b byte) error {
 
 func (t *jsonText) structure(b byte) error {
 	switch b {
-	case '"':
-		t.quoted = true
 	case '[', '{':
 		t.members++
 		t.open++
