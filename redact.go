@@ -178,30 +178,22 @@ func secretsIn(plain string) []string {
 // number of its value is shown as "". That is found out when somebody asks: to take the
 // JSON of each value apart would cost a warm more than all the rest of it.
 type versionOf struct {
-	text  func() string // for walkers, as valueData.plain
-	plain func() string // of the value
-	once  sync.Once
-	shown string
-}
-
-func newVersion(text string, plain func() string) *versionOf {
-	if text == "" {
-		return nil
-	}
-	return &versionOf{text: func() string { return text }, plain: plain}
+	content func() *content // for walkers, as in valueData
+	once    sync.Once
+	shown   string
 }
 
 // String returns v as it may be shown.
 func (v *versionOf) String() string {
-	if v == nil {
+	if v.raw() == "" {
 		return ""
 	}
 	v.once.Do(func() {
-		text := v.text()
+		text := v.raw()
 		holds := func(plain string) bool {
 			return len(plain) >= minScrubbed && scrub(text, plain) != text
 		}
-		if !slices.ContainsFunc(secretsIn(v.plain()), holds) {
+		if !slices.ContainsFunc(secretsIn(v.content().plain), holds) {
 			v.shown = text
 		}
 	})
@@ -213,7 +205,7 @@ func (v *versionOf) raw() string {
 	if v == nil {
 		return ""
 	}
-	return v.text()
+	return v.content().version
 }
 
 // held returns those of the names that an answer gave which hold a declared value, or are a

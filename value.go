@@ -43,41 +43,51 @@ type Value struct {
 }
 
 type valueData struct {
-	// plain is a closure, because reflection can walk into a string but not into a
+	// content is a closure, because reflection can walk into a pointer but not into a
 	// captured variable.
-	plain   func() string
-	index   func() (*jsonfield.Document, error) // of plain, made on first need; nil for a field
+	content func() *content
 	version *versionOf
 	at      clock.Moment // just before the request was sent, or zero
 
 	variable string // the one that Derive builds from, for errors of Field; else ""
 }
 
+// A content is a plaintext with the backend's name of it, which may quote it.
+type content struct {
+	plain, version string
+
+	once     sync.Once
+	document *jsonfield.Document // of plain, or err; made on first need
+	err      error
+
+	shown versionOf
+}
+
+func newContent(plain, version string) *content {
+	c := &content{plain: plain, version: version}
+	c.shown.content = func() *content { return c }
+	return c
+}
+
 // NewValue returns a Value that holds plaintext, for a [Provider] to return. The version
 // is the backend's own name of this content: a version number or id, or "" where the
 // backend has none.
 func NewValue(plaintext, version string) Value {
-	plain := func() string { return plaintext }
-	return Value{d: &valueData{
-		plain: plain,
-		index: sync.OnceValues(func() (*jsonfield.Document, error) {
-			return jsonfield.Index(plaintext)
-		}),
-		version: newVersion(version, plain),
-	}}
+	c := newContent(plaintext, version)
+	return Value{d: &valueData{content: c.shown.content, version: &c.shown}}
 }
+
+func (d *valueData) plain() string { return d.content().plain }
 
 // lookup returns one field of d. All fields of one source together cost one reading of
 // its text.
 func (d *valueData) lookup(path string) (string, error) {
-	if d.index == nil {
-		return jsonfield.Lookup(d.plain(), path)
+	c := d.content()
+	c.once.Do(func() { c.document, c.err = jsonfield.Index(c.plain) })
+	if c.err != nil {
+		return "", c.err
 	}
-	doc, err := d.index()
-	if err != nil {
-		return "", err
-	}
-	return doc.Lookup(path)
+	return c.document.Lookup(path)
 }
 
 // Reveal returns the plaintext, byte for byte as it was stored: nothing is trimmed,
@@ -175,7 +185,7 @@ func (v Value) composed(source Ref, p part) (Value, *ResolveError) {
 // holding returns a Value of v's version and age that holds text.
 func (v Value) holding(text string) Value {
 	d := *v.d
-	d.plain, d.index = func() string { return text }, nil
+	d.content = newContent(text, "").shown.content
 	return Value{d: &d, stale: v.stale}
 }
 
