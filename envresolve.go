@@ -202,9 +202,9 @@ func (s *scan) add(name, text string, d *refData) {
 func (s *scan) asWritten(name, text string, d *refData) {
 	_, declared := s.config.vars[name]
 	switch {
-	case !declared:
-		d.written = d.Written(text)
-	case !arn.Is(d.ID):
+	case !declared && d.Quotable():
+		d.written = text
+	case declared && !arn.Is(d.ID):
 		d.Unquoted = true
 	}
 }
@@ -296,17 +296,19 @@ func (e *Env) allowed(name string, d *refData) *ResolveError {
 // otherPartition says that a reference, or the role to read it with, is in another
 // partition than the function.
 func (e *Env) otherPartition(d *refData) (problem, hint string) {
-	if e.home == "" {
-		return "", "" // only the SDK's configuration knows
+	region, home := d.Region, e.home
+	stated := region+d.Role != ""
+	if home == "" || !stated {
+		return "", "" // without a home only the SDK's configuration knows
 	}
-	region, home := d.Region, arn.Partition(e.home)
+	home = arn.Partition(home)
 	if region != "" && arn.Partition(region) != home {
 		return fmt.Sprintf("it is in Region %s of partition %s, and this function runs in %s",
 				region, arn.Partition(region), home),
 			"credentials are good in one partition only: keep a copy of the secret in this one"
 	}
-	role, stated := arn.Parse(d.Role)
-	if stated && role.Partition != home {
+	role, isARN := arn.Parse(d.Role)
+	if isARN && role.Partition != home {
 		return fmt.Sprintf("its role is in partition %s, and this function runs in %s",
 				role.Partition, home),
 			"a role can be assumed in its own partition only: that Region's ARNs begin with " +

@@ -44,8 +44,8 @@ type refData struct {
 	refsyntax.Ref
 	literal *valueData // the text of a literal, out of reach of reflection as that of a Value
 
-	// written is the text to print where it differs from the canonical one: somebody
-	// searches the log for what stands in the template.
+	// written is the text to print: somebody searches the log for what stands in the
+	// template. A handle has it only where the canonical text differs.
 	written string
 
 	problem, hint string // of an invalid one
@@ -54,7 +54,12 @@ type refData struct {
 
 // ref returns the handle of d. Making one costs more than parsing the text, so New makes
 // one for each source, and that of a variable is made for who asks for it.
-func (d refData) ref() Ref { return Ref{Scheme(d.Scheme), unique.Make(d)} }
+func (d refData) ref() Ref {
+	if d.written != "" && d.written == d.Text() {
+		d.written = ""
+	}
+	return Ref{Scheme(d.Scheme), unique.Make(d)}
+}
 
 func makeRef(r refsyntax.Ref, err error) Ref { return newRefData(r, err).ref() }
 

@@ -122,16 +122,9 @@ func prefix(scheme string) string {
 	return scheme + "://"
 }
 
-// Written returns how to print r where text is what was written for it: text itself, so
-// that somebody finds it in the template, or "" where [Ref.Shown] says the same or has to
-// hide some.
-func (r Ref) Written(text string) string {
-	switch {
-	case !r.byName(), r.Template != nil, r.Unquoted, text == r.Text():
-		return ""
-	}
-	return text
-}
+// Quotable reports whether the text of r may be quoted as it was written: [Ref.Shown]
+// hides none of it.
+func (r Ref) Quotable() bool { return r.byName() && r.Template == nil }
 
 // byName reports whether r names what it means, and does not hold it.
 func (r Ref) byName() bool { return r.Scheme == SSM || r.Scheme == SecretsManager }
