@@ -3,6 +3,7 @@ package secrets
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -32,18 +33,17 @@ func withFailover(ctx context.Context, wanted func(source Ref) bool) context.Con
 func failingOver(next streamFunc) streamFunc {
 	return func(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
 		wanted, _ := ctx.Value(failoverKey{}).(func(Ref) bool)
+		two := func(ref Ref) bool { return ref.Failover() != "" }
+		if wanted == nil || !slices.ContainsFunc(refs, two) {
+			next(ctx, refs, deliver)
+			return
+		}
 		f := &failover{next: next, deliver: deliver, open: len(refs)}
 		f.sources = make([]failoverSource, len(refs))
-		any := false
 		for i, ref := range refs {
 			s := &f.sources[i]
 			s.first = ref
 			s.second, s.has = ref.inFailover()
-			any = any || s.has
-		}
-		if wanted == nil || !any {
-			next(ctx, refs, deliver)
-			return
 		}
 		f.run(ctx, refs, wanted)
 	}

@@ -152,8 +152,14 @@ func (e *Error) answer(blob string, err error) {
 // version ids and at most n bytes, else "". Codes and request ids reach the invoker of
 // a function: who answers in AWS's place must not be able to put any other text there.
 func Identifier(s string, n int) string {
-	const alphabet = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_"
-	if len(s) > n || strings.Trim(s, alphabet) != "" {
+	for i := range len(s) {
+		letter := 'a' <= s[i]|0x20 && s[i]|0x20 <= 'z'
+		digit := '0' <= s[i] && s[i] <= '9'
+		if alphanumeric := letter || digit; !alphanumeric && strings.IndexByte(".-_", s[i]) < 0 {
+			return ""
+		}
+	}
+	if len(s) > n {
 		return ""
 	}
 	return s

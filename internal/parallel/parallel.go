@@ -94,16 +94,18 @@ func Batches[K comparable](n, size int, of func(i int) (key K, name string)) (ba
 	for i := range n {
 		key, name := of(i)
 		names[i] = name
-		k := slices.IndexFunc(open[key], func(b int) bool {
+		room := open[key]
+		k := slices.IndexFunc(room, func(b int) bool {
 			return !slices.ContainsFunc(batches[b], func(j int) bool { return names[j] == name })
 		})
 		if k < 0 {
+			k, room = len(room), append(room, len(batches))
 			batches = append(batches, nil)
-			k, open[key] = len(open[key]), append(open[key], len(batches)-1)
+			open[key] = room
 		}
-		b := open[key][k]
+		b := room[k]
 		if batches[b] = append(batches[b], i); len(batches[b]) == size {
-			open[key] = slices.Delete(open[key], k, k+1)
+			open[key] = slices.Delete(room, k, k+1)
 		}
 	}
 	return batches
