@@ -14,6 +14,7 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"github.com/lambdasecrets/secrets/internal/clock"
+	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
 // hardened returns an HTTP client that follows no redirect and ends every attempt. Any but the
@@ -89,6 +90,7 @@ type dialFunc = func(ctx context.Context, network, addr string) (net.Conn, error
 
 func withConnectTimeout(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		parallel.GrowStack()
 		began := time.Now()
 		dialCtx, cancel := context.WithTimeout(ctx, ConnectTimeout)
 		defer cancel()

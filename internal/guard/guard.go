@@ -4,6 +4,8 @@ package guard
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/lambdasecrets/secrets/internal/parallel"
 )
 
 // Call runs f and returns what is wrong with it: what f itself returns, or that it
@@ -13,6 +15,7 @@ func Call(f func() (problem string)) (problem string) {
 	problem = "the provider ended its goroutine"
 	done := make(chan struct{})
 	go func() {
+		parallel.GrowStack()
 		defer close(done)
 		defer func() {
 			if p := recover(); p != nil {
