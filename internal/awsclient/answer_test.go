@@ -222,6 +222,11 @@ func FuzzAnswerText(f *testing.F) {
 	for _, s := range []string{"", "a", "\\", "ä", "\xff", `\ud834\udd1e`, `\ud834`, `\\ud834"`, "\xed\xa0\x80", `"`} {
 		f.Add([]byte(s), 1)
 	}
+	for _, s := range []string{"ä", "\xff", `\ud834\udd1e`, `\ud834`, `\\`, `\"`} { // among plain bytes
+		for before := range 9 {
+			f.Add([]byte("01234567"[:before]+s+"0123456789abcdef"), 19)
+		}
+	}
 	f.Fuzz(func(t *testing.T, text []byte, pieces int) {
 		whole := []byte(`["` + string(text) + `"]`)
 		var decoded []string
@@ -232,7 +237,7 @@ func FuzzAnswerText(f *testing.F) {
 		replaced := strings.Contains(strings.Join(decoded, ""), "\uFFFD")
 		var c jsonText
 		var err error
-		for step := max(1, pieces%7); len(whole) > 0 && err == nil; whole = whole[min(step, len(whole)):] {
+		for step := max(1, pieces%20); len(whole) > 0 && err == nil; whole = whole[min(step, len(whole)):] {
 			_, err = c.check(whole[:min(step, len(whole))])
 		}
 		if !written && (err != nil) != replaced {

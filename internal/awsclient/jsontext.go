@@ -21,7 +21,8 @@ type jsonText struct {
 	partial [utf8.UTFMax]byte
 	begun   int // bytes of it: the current rune, if it has several
 	members int
-	open    int // objects and arrays that have no end yet
+	open    int  // objects and arrays that have no end yet
+	waits   bool // one of escaped, digits, high and begun
 }
 
 var (
@@ -33,32 +34,22 @@ var (
 // check takes the next piece. It returns the number of bytes before the fault, and the fault.
 func (t *jsonText) check(p []byte) (int, error) {
 	for i := 0; i < len(p); i++ {
-		if t.idle() {
-			if t.quoted {
-				i += plain(p[i:])
-			}
-			for i < len(p) && !telling[p[i]] {
-				i++
-			}
-			if i == len(p) {
+		if t.quoted && !t.waits {
+			if i += plain(p[i:]); i == len(p) {
 				break
 			}
-			if p[i] == '"' {
-				t.quoted = !t.quoted
-				continue
-			}
 		}
-		if err := t.next(p[i]); err != nil {
-			return i, err
+		switch b := p[i]; {
+		case t.waits || telling[b]:
+			if err := t.next(b); err != nil {
+				return i, err
+			}
+			t.waits = t.escaped || t.high || t.begun+t.digits > 0
+		case b == '"':
+			t.quoted = !t.quoted
 		}
 	}
 	return len(p), nil
-}
-
-// idle reports whether the next byte means nothing unless it is telling.
-func (t *jsonText) idle() bool {
-	waits := t.escaped || t.high
-	return t.begun+t.digits == 0 && !waits
 }
 
 // plain returns how many bytes p begins with that mean nothing in a string, eight at a
@@ -76,11 +67,11 @@ func plain(p []byte) (n int) {
 	return n
 }
 
-// telling holds the bytes that mean something, in a string or outside. Others outside,
-// such as digits, are for the decoder.
+// telling holds the bytes besides quotes that mean something, in a string or outside.
+// Others outside, such as digits, are for the decoder.
 var telling = func() (telling [256]bool) {
 	for b := range telling {
-		telling[b] = b >= utf8.RuneSelf || strings.IndexByte(`"\[]{},`, byte(b)) >= 0
+		telling[b] = b >= utf8.RuneSelf || strings.IndexByte(`\[]{},`, byte(b)) >= 0
 	}
 	return telling
 }()
