@@ -132,8 +132,8 @@ func roleDenied(apiErr *awserr.Error, role string) bool {
 // byRole keeps a T for each role: what one role turned out to allow says nothing of another.
 type byRole[T any] struct{ m sync.Map }
 
-func (b *byRole[T]) of(ref Ref) *T {
-	t, _ := b.m.LoadOrStore(ref.data().Role, new(T))
+func (b *byRole[T]) of(role string) *T {
+	t, _ := b.m.LoadOrStore(role, new(T))
 	return t.(*T)
 }
 

@@ -1,7 +1,6 @@
 package secrets
 
 import (
-	"errors"
 	"fmt"
 	"unique"
 
@@ -68,12 +67,8 @@ func newRefData(r refsyntax.Ref, err error) *refData {
 	if r.Scheme == string(Literal) {
 		d.literal, d.ID = NewValue(r.ID, "").d, ""
 	}
-	var invalid *refsyntax.Error
-	switch {
-	case errors.As(err, &invalid):
-		d.problem, d.hint, d.declare = invalid.Problem, invalid.Hint, invalid.Declare
-	case err != nil:
-		d.problem = err.Error()
+	if e, ok := err.(*refsyntax.Error); ok {
+		d.problem, d.hint, d.declare = e.Problem, e.Hint, e.Declare
 	}
 	return d
 }

@@ -105,7 +105,8 @@ func (p *smProvider) stream(ctx context.Context, refs []Ref, deliver func(i int,
 		if strings.HasPrefix(d.ID, "arn:") {
 			k.kind = "arn"
 		}
-		if batches := p.batch != nil && batchable(ref); !batches || p.noBatch.of(ref).holds() {
+		batches := p.batch != nil && batchable(&d)
+		if !batches || p.noBatch.of(d.Role).holds() {
 			k.alone, k.ref = true, ref
 		}
 		return k, d.ID
@@ -122,7 +123,7 @@ func (p *smProvider) hintBatch(ctx context.Context, refs []Ref) {
 	}
 	alone := 0
 	for _, ref := range refs {
-		if batchable(ref) {
+		if d := ref.data(); batchable(&d) {
 			alone++
 		}
 	}
@@ -131,16 +132,15 @@ func (p *smProvider) hintBatch(ctx context.Context, refs []Ref) {
 	}
 }
 
-// batchable reports whether BatchGetSecretValue can answer ref: it knows no other
+// batchable reports whether BatchGetSecretValue can answer d: it knows no other
 // stage than the current one, and no version.
-func batchable(ref Ref) bool {
-	stage := ref.Stage()
-	if stage != "" && stage != current {
+func batchable(d *refData) bool {
+	if d.Stage != "" && d.Stage != current {
 		return false
 	}
 	// One of another scheme goes alone, where invoke refuses it before anything
 	// leaves.
-	return ref.Scheme() == SecretsManager && ref.Version() == ""
+	return d.Scheme == string(SecretsManager) && d.Version == ""
 }
 
 // together fetches several secrets by BatchGetSecretValue, page by page, and by
@@ -197,7 +197,7 @@ func (p *smProvider) fallBack(
 	if len(refs) == 0 {
 		return
 	}
-	noBatch := p.noBatch.of(refs[0])
+	noBatch := p.noBatch.of(refs[0].Role())
 	switch {
 	case refused == nil: // it left some out without a word: the single calls tell why
 	case refused.kind == ErrThrottled:
@@ -271,7 +271,7 @@ func (p *smProvider) getSecretValue(ctx context.Context, ref Ref) Result {
 	if other {
 		return garbled(getSecretValue, ref, "the answer is for another secret or version")
 	}
-	return secret(ref, getSecretValue, types.SecretValueEntry{
+	return secret(ref, getSecretValue, &types.SecretValueEntry{
 		SecretString: out.SecretString, SecretBinary: out.SecretBinary,
 		VersionId: out.VersionId, ARN: out.ARN,
 	})
@@ -282,7 +282,8 @@ func secretAmong(
 	out *secretsmanager.BatchGetSecretValueOutput, ref Ref,
 ) (r Result, found bool) {
 	d := ref.data()
-	for _, s := range out.SecretValues {
+	for i := range out.SecretValues {
+		s := &out.SecretValues[i]
 		if d.IsOf(aws.ToString(s.Name), aws.ToString(s.ARN)) {
 			return secret(ref, batchGetSecretValue, s), true
 		}
@@ -303,7 +304,7 @@ func secretAmong(
 
 // secret makes a result of AWS's answer. The empty text is a value: a secret may hold
 // it.
-func secret(ref Ref, operation string, s types.SecretValueEntry) Result {
+func secret(ref Ref, operation string, s *types.SecretValueEntry) Result {
 	// The SDK has undone the base64 of the wire, once. Text that looks like base64 is
 	// left as it is: who stored it meant that.
 	plain := string(s.SecretBinary)

@@ -78,9 +78,10 @@ func (p *ssmProvider) stream(ctx context.Context, refs []Ref, deliver func(i int
 // by GetParameter: that is the action that most roles have, and its errors say what
 // is wrong with which parameter.
 func (p *ssmProvider) fetch(ctx context.Context, refs []Ref, deliver func(i int, r Result)) {
-	lone, actions := len(refs) == 1, p.actions.of(refs[0])
+	first := refs[0].data()
+	lone, actions := len(refs) == 1, p.actions.of(first.Role)
 	switch {
-	case refs[0].data().Tree() != "":
+	case first.Tree() != "":
 		deliver(0, p.tree(ctx, refs[0]))
 	case actions.noBatch.Load(), lone && !actions.noSingle.Load():
 		deliverEach(ctx, refs, deliver, p.either)
@@ -161,7 +162,7 @@ func (p *ssmProvider) takeApart(
 	// role.
 	singly := !batched.Load() && !failed.Load()
 	if singly && refused.kind == ErrAccessDenied {
-		p.actions.of(refs[0]).noBatch.Store(true)
+		p.actions.of(refs[0].Role()).noBatch.Store(true)
 	}
 }
 
@@ -186,7 +187,7 @@ func (p *ssmProvider) alone(ctx context.Context, ref Ref) Result {
 	results, refused := p.getParameters(ctx, []Ref{ref})
 	if refused != nil {
 		// The role may have changed. The next fetch finds out anew.
-		p.actions.of(ref).noSingle.Store(false)
+		p.actions.of(ref.Role()).noSingle.Store(false)
 		return failed(ref, refused)
 	}
 	return results[0]
@@ -201,7 +202,7 @@ func (p *ssmProvider) either(ctx context.Context, ref Ref) Result {
 	if err, ok := r.Err.(*ResolveError); !ok || !err.denied() {
 		return r
 	}
-	actions := p.actions.of(ref)
+	actions := p.actions.of(ref.Role())
 	if _, both := actions.denied.LoadAndDelete(ref); both {
 		return r
 	}
@@ -232,13 +233,14 @@ func (p *ssmProvider) getParameter(ctx context.Context, ref Ref) Result {
 	// Decryption is asked for whatever the type: for a plain String AWS ignores it,
 	// and without it a SecureString comes back as ciphertext, which would pass for
 	// the value.
+	d := ref.data()
 	in := &ssm.GetParameterInput{
-		Name: aws.String(ref.data().WireName()), WithDecryption: aws.Bool(true),
+		Name: aws.String(d.WireName()), WithDecryption: aws.Bool(true),
 	}
 	out, err := invoke(ctx, p.clients, operation, ref, in, (*ssm.Client).GetParameter)
 	if err != nil {
 		if err.kind == ErrNotFound {
-			err.problem = ref.data().Missing()
+			err.problem = d.Missing()
 		}
 		return failed(ref, err)
 	}
@@ -248,7 +250,6 @@ func (p *ssmProvider) getParameter(ctx context.Context, ref Ref) Result {
 	}
 	// One that names nothing, as those of a stand-in for AWS may not, is for what was
 	// asked.
-	d := ref.data()
 	if aws.ToString(q.Name)+aws.ToString(q.ARN) != "" && !answers(q, &d.Ref) {
 		return garbled(operation, ref, "the answer is for another parameter")
 	}
@@ -263,7 +264,8 @@ func (p *ssmProvider) getParameters(ctx context.Context, refs []Ref) ([]Result, 
 	const operation = "ssm:GetParameters"
 	in := &ssm.GetParametersInput{WithDecryption: aws.Bool(true)}
 	for _, ref := range refs {
-		in.Names = append(in.Names, ref.data().WireName())
+		d := ref.data()
+		in.Names = append(in.Names, d.WireName())
 	}
 	out, err := invoke(ctx, p.clients, operation, refs[0], in, (*ssm.Client).GetParameters)
 	switch {

@@ -28,10 +28,11 @@ const byPath = "ssm:GetParametersByPath"
 // does not say which: it takes its tree along. What IAM denies below a path that it allows
 // comes all the same, by the rules of GetParametersByPath.
 func (p *ssmProvider) tree(ctx context.Context, ref Ref) Result {
+	d := ref.data()
 	in := &ssm.GetParametersByPathInput{
 		// With its trailing slash: AWS authorizes the path as it is sent, and the
 		// usual policy on parameter/app/prod/* covers /app/prod/, not /app/prod.
-		Path:      aws.String(ref.data().Tree()),
+		Path:      aws.String(d.Tree()),
 		Recursive: aws.Bool(true), WithDecryption: aws.Bool(true),
 		MaxResults: aws.Int32(ssmBatch),
 	}
@@ -69,10 +70,11 @@ func (t *tree) add(ref Ref, page []types.Parameter) *ResolveError {
 	if page == nil {
 		return garbledError(byPath, ref, "a page of the answer has no Parameters")
 	}
+	d := ref.data()
 	for _, q := range page {
 		// A stand-in may take the path for a prefix: /app/production is not below
 		// /app/prod.
-		name, below := strings.CutPrefix(aws.ToString(q.Name), ref.data().Tree())
+		name, below := strings.CutPrefix(aws.ToString(q.Name), d.Tree())
 		problem := ""
 		if !below || name == "" {
 			problem = "the answer has a parameter that is not below the path"

@@ -317,11 +317,11 @@ func sameSource(a, b Ref) (Ref, error) {
 
 // composed prints each part with the whole source, so that the text parses back. The
 // first part states the bounds of all.
-func (r Ref) composed(text func(string) string, part func(Ref) string) string {
-	one := r
+func (r *Ref) composed(text func(string) string, part func(*Ref) string) string {
+	one := *r
 	return r.expand(text, func(p Part) string {
 		one.Part = p
-		printed := part(one)
+		printed := part(&one)
 		one = r.Source()
 		one.Unquoted = r.Unquoted
 		return "{{" + printed + "}}"

@@ -133,12 +133,12 @@ func checkSecret(name string) error {
 }
 
 // ofSecret reports whether versions of r are those of a secret.
-func ofSecret(r Ref) bool {
+func ofSecret(r *Ref) bool {
 	return r.Scheme == SecretsManager || strings.HasPrefix("/"+BaseName(r.ID), arn.SecretParameter)
 }
 
 // isVersion reports whether s is a version for r, and not a label.
-func isVersion(r Ref, s string) bool {
+func isVersion(r *Ref, s string) bool {
 	if ofSecret(r) {
 		return len(s) >= 32 && isWord(s, 64, "-")
 	}

@@ -88,7 +88,7 @@ func readMention(text string, i, n int) (m mention, ok bool) {
 	}
 	if arguments, rest, ok := strings.Cut(after, ")"); ok && arguments[0] == '(' {
 		// Serverless: ssm(eu-west-1):/path, ssm(raw):/path
-		for argument := range strings.SplitSeq(arguments[1:], ",") {
+		for _, argument := range strings.Split(arguments[1:], ",") {
 			if argument = strings.TrimSpace(argument); arn.IsRegion(argument) {
 				m.region = argument
 			}

@@ -15,7 +15,7 @@ type option struct {
 	schemes string // those that take it
 	hint    string // how to write it, where set does not say it better
 	set     func(r *Ref, key, value string) error
-	text    func(r Ref) string // as it is printed, or "" where r does not state it
+	text    func(r *Ref) string // as it is printed, or "" where r does not state it
 }
 
 const (
@@ -33,29 +33,29 @@ var options = [...]option{
 		"eu-west-1,us-east-1: the second is asked when the first does not answer",
 		setRegion, regionText},
 	{"role", anyStore, "write arn:aws:iam::ACCOUNT:role/NAME: the role to read with",
-		setRole, func(r Ref) string { return pair("role", r.Role) }},
+		setRole, func(r *Ref) string { return pair("role", r.Role) }},
 	{"stage", SecretsManager, "write a staging label, such as AWSPREVIOUS",
-		setStage, func(r Ref) string { return pair("stage", r.Stage) }},
+		setStage, func(r *Ref) string { return pair("stage", r.Stage) }},
 	{"version", SecretsManager, "write a version id: 32 to 64 letters, digits and hyphens",
-		setVersion, func(r Ref) string { return pair("version", r.Version) }},
+		setVersion, func(r *Ref) string { return pair("version", r.Version) }},
 	{"key", KMS, "write the key that has to decrypt: its id, alias/NAME, or the ARN of either",
-		setKey, func(r Ref) string { return pair("key", r.Key) }},
-	{"context", KMS, wordHint, setContext, func(r Ref) string { return r.Context }},
+		setKey, func(r *Ref) string { return pair("key", r.Key) }},
+	{"context", KMS, wordHint, setContext, func(r *Ref) string { return r.Context }},
 	{pairPrefix, KMS, "write a pair of the encryption context as context.NAME=value",
-		setPair, func(Ref) string { return "" }}, // context prints them
+		setPair, func(*Ref) string { return "" }}, // context prints them
 	{"decode", anyStore, "write decode=base64: what stands there, the field if there is one, is " +
 		"base64 of the value",
-		setDecode, func(r Ref) string { return printed("decode=base64", r.Base64) }},
+		setDecode, func(r *Ref) string { return printed("decode=base64", r.Base64) }},
 	{"ttl", anyStore, "write a duration with a unit, such as 300s, 5m or 1h30m: how long " +
 		"the value is used before it is refreshed",
 		func(r *Ref, _, value string) error { return setBound(&r.TTL, &r.HasTTL, value) },
-		func(r Ref) string { return boundText("ttl", r.TTL, r.HasTTL) }},
+		func(r *Ref) string { return boundText("ttl", r.TTL, r.HasTTL) }},
 	{"stale", anyStore, "write a duration with a unit, such as 24h: how old the value may " +
 		"get while its refreshes fail",
 		func(r *Ref, _, value string) error { return setBound(&r.Stale, &r.HasStale, value) },
-		func(r Ref) string { return boundText("stale", r.Stale, r.HasStale) }},
+		func(r *Ref) string { return boundText("stale", r.Stale, r.HasStale) }},
 	{"optional", anyStore, "write optional alone: the value may be absent",
-		setOptional, func(r Ref) string { return printed("optional", r.Optional) }},
+		setOptional, func(r *Ref) string { return printed("optional", r.Optional) }},
 }
 
 // parts is what [Ref.With] sets besides, and what stands elsewhere in text: after the name,
@@ -92,9 +92,9 @@ func optionHint(scheme, key string) string {
 
 // stated returns the text of the options that r states, and of its field. A parameter's
 // stage and version stand behind its name.
-func (r Ref) stated() string {
+func (r *Ref) stated() string {
 	bare := Ref{Scheme: r.Scheme, ID: r.ID, Unquoted: r.Unquoted}
-	if r == bare {
+	if *r == bare {
 		return "" // as most references state nothing
 	}
 	text, sign := "", "?"
@@ -186,7 +186,7 @@ func setRegion(r *Ref, _, value string) error {
 	return nil
 }
 
-func regionText(r Ref) string {
+func regionText(r *Ref) string {
 	switch {
 	case r.Failover != "":
 		return "region=" + r.Region + "," + r.Failover
@@ -220,8 +220,8 @@ func setStage(r *Ref, _, value string) error {
 		}
 		r.Stage = value
 		return nil
-	case ofSecret(*r):
-		if !isWord(value, 256, "._-") || isVersion(*r, value) {
+	case ofSecret(r):
+		if !isWord(value, 256, "._-") || isVersion(r, value) {
 			return fail("the selector is not a staging label or a version id",
 				"write :AWSPREVIOUS, and the secret by its name")
 		}
@@ -239,8 +239,8 @@ func setVersion(r *Ref, _, value string) error {
 	switch {
 	case r.Tree() != "":
 		return errTree
-	case isVersion(*r, value):
-	case ofSecret(*r):
+	case isVersion(r, value):
+	case ofSecret(r):
 		return fail("not a version id", "it has 32 to 64 letters, digits and hyphens")
 	default:
 		return fail("not a version number", "write it in digits, or set a label as the stage")

@@ -9,10 +9,15 @@ import (
 
 // Selector returns the version or the label of a parameter, of which at most one is set,
 // or "".
-func (r Ref) Selector() string { return r.Version + r.Stage }
+func (r *Ref) Selector() string {
+	if r.Version != "" {
+		return r.Version
+	}
+	return r.Stage
+}
 
 // WireName returns what Parameter Store is asked for: the name or ARN with its selector.
-func (r Ref) WireName() string {
+func (r *Ref) WireName() string {
 	if sel := r.Selector(); sel != "" {
 		return r.ID + ":" + sel
 	}
@@ -29,7 +34,7 @@ func (r Ref) Missing() string {
 }
 
 // Tree returns the path of a tree of parameters, with its trailing slash, or "".
-func (r Ref) Tree() string {
+func (r *Ref) Tree() string {
 	if strings.HasSuffix(r.ID, "/*") && r.Scheme == SSM {
 		return r.ID[:len(r.ID)-len("*")]
 	}
@@ -47,7 +52,7 @@ func BaseName(id string) string {
 
 // Named reports whether name is the parameter's, or its ARN. Some endpoints repeat the
 // selector there.
-func (r Ref) Named(name string) bool {
+func (r *Ref) Named(name string) bool {
 	return BaseName(withoutSelector(name, r.Selector())) == BaseName(r.ID)
 }
 
@@ -70,14 +75,13 @@ type Answer struct {
 // under its bare name, with the ARN beside it; some endpoints repeat the selector in
 // either. A secret comes back under the name that was asked for from AWS, and under its
 // own name from others.
-func (r Ref) AnsweredBy(a Answer) bool {
-	a.ARN = withoutSelector(a.ARN, r.Selector())
+func (r *Ref) AnsweredBy(a Answer) bool {
 	named := r.Named(a.Name)
 	switch {
 	case a.Secret && !ofSecret(r):
 		return false
 	case arn.Is(r.ID) && arn.Is(a.ARN):
-		named = a.ARN == r.ID
+		named = withoutSelector(a.ARN, r.Selector()) == r.ID
 	case a.Secret: // which is of a parameter that stands for a secret
 		own, _ := strings.CutPrefix("/"+BaseName(r.ID), arn.SecretParameter)
 		named = named || a.Name == own
@@ -88,7 +92,7 @@ func (r Ref) AnsweredBy(a Answer) bool {
 // selectedBy reports whether a is of the version that r asks for. The selector comes back
 // with a colon in front from AWS, and not at all from others: then the version number
 // tells, unless it is 0.
-func (r Ref) selectedBy(a Answer) bool {
+func (r *Ref) selectedBy(a Answer) bool {
 	switch strings.TrimPrefix(a.Selector, ":") {
 	case "", r.Selector():
 	case "AWSCURRENT": // a secret asked for without a stage may come back with this one

@@ -59,7 +59,9 @@ func parseOne(text string, quote bool) (Ref, error) {
 		err = suggest(errSlash.Problem, errSlash.Hint, quote, "ssm:///"+body)
 	}
 	if err == nil && hasOptions {
-		err = r.readOptions(options, start+len(id)+1, quote)
+		with := r // setters are called through a table, and what they set is on the heap
+		err = with.readOptions(options, start+len(id)+1, quote)
+		r = with
 	}
 	if err == nil && hasField {
 		err = r.readField(text, field, quote)
@@ -174,7 +176,7 @@ func fits(r Ref, err error) (Ref, error) {
 
 // tooLong reports whether the canonical text of r is longer than maxText. An escape makes
 // three bytes of one, so most references need no look at it.
-func (r Ref) tooLong() bool {
+func (r *Ref) tooLong() bool {
 	stated := len(r.ID) + len(r.Version) + len(r.Stage) + len(r.Region) + len(r.Failover) +
 		len(r.Role) + len(r.Key) + len(r.Context) + len(r.Field)
 	if r.Template == nil && stated < maxText/4 {
@@ -257,7 +259,7 @@ func identifyParameter(text string) (Ref, error) {
 	switch {
 	case err != nil:
 		err = shifted(err, base)
-	case selected && isVersion(r, selector):
+	case selected && isVersion(&r, selector):
 		err = setVersion(&r, "", selector)
 	case selected:
 		err = setStage(&r, "", selector)
@@ -287,7 +289,9 @@ func identifySecret(text string) (Ref, error) {
 	base := len(text) - len(a.Resource) + len("secret:")
 	r.ID, r.Region = text[:base+len(part[1])], a.Region
 	if err = checkSecret(part[1]); err == nil {
-		err = r.setTail(part[2:])
+		with := r // as in parseOne
+		err = with.setTail(part[2:])
+		r = with
 	}
 	return r, shifted(err, base)
 }
@@ -316,7 +320,7 @@ func (r *Ref) setTail(tail []string) error {
 // readOptions reads the options, which begin at byte at of the text.
 func (r *Ref) readOptions(all string, at int, quote bool) error {
 	seen := map[string]bool{"stage": r.Stage != "", "version": r.Version != ""} // by the ARN's tail
-	for text := range strings.SplitSeq(all, "&") {
+	for _, text := range strings.Split(all, "&") {
 		rawKey, rawValue, hasValue := strings.Cut(text, "=")
 		key, err := url.PathUnescape(rawKey) // unlike QueryUnescape it leaves a plus sign alone
 		value, err2 := url.PathUnescape(rawValue)

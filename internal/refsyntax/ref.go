@@ -79,10 +79,10 @@ type Ref struct {
 // Text returns the reference as [Parse] reads it, exact and canonical: equal Refs have
 // equal texts. It holds the whole ciphertext of a kms reference and the value of a
 // literal, so it is not for logs.
-func (r Ref) Text() string {
+func (r *Ref) Text() string {
 	switch {
 	case r.Template != nil:
-		return r.composed(asItIs, Ref.Text)
+		return r.composed(asItIs, (*Ref).Text)
 	case r.Scheme == Literal:
 		return literalPrefix + r.ID
 	case r.Scheme == KMS:
@@ -95,14 +95,14 @@ func (r Ref) Text() string {
 
 // Shown returns the text for people: of a ciphertext and a literal it tells the length
 // only, of a composed text the references in it.
-func (r Ref) Shown() string {
+func (r *Ref) Shown() string {
 	switch {
 	case r.Scheme == Literal:
 		return ShownLiteral(len(r.ID))
 	case r.Template != nil:
 		// What stands between the parts may be a plaintext.
 		hidden := func(text string) string { return strings.Repeat("…", min(len(text), 1)) }
-		return r.composed(hidden, Ref.Shown)
+		return r.composed(hidden, (*Ref).Shown)
 	case r.Scheme == KMS:
 		return fmt.Sprintf("kms://(%d bytes)", len(r.ID)) + r.stated()
 	case r.Unquoted:
@@ -124,10 +124,10 @@ func prefix(scheme string) string {
 
 // Quotable reports whether the text of r may be quoted as it was written: [Ref.Shown]
 // hides none of it.
-func (r Ref) Quotable() bool { return r.byName() && r.Template == nil }
+func (r *Ref) Quotable() bool { return r.byName() && r.Template == nil }
 
 // byName reports whether r names what it means, and does not hold it.
-func (r Ref) byName() bool { return r.Scheme == SSM || r.Scheme == SecretsManager }
+func (r *Ref) byName() bool { return r.Scheme == SSM || r.Scheme == SecretsManager }
 
 // Hidden returns what no error about r may quote: the ciphertext, or the value of a
 // literal.
@@ -175,7 +175,7 @@ func (r Ref) InFailover() (Ref, bool) {
 }
 
 // Bounds returns the TTL and the stale bound that r states, or the given ones.
-func (r Ref) Bounds(ttl, stale time.Duration) (time.Duration, time.Duration) {
+func (r *Ref) Bounds(ttl, stale time.Duration) (time.Duration, time.Duration) {
 	if r.HasTTL {
 		ttl = r.TTL
 	}
@@ -196,7 +196,7 @@ func (r Ref) EncryptionContext() map[string]string {
 		return nil
 	}
 	pairs := make(map[string]string)
-	for pair := range strings.SplitSeq(r.Context, "&") {
+	for _, pair := range strings.Split(r.Context, "&") {
 		name, value, _ := strings.Cut(strings.TrimPrefix(pair, pairPrefix), "=")
 		name, _ = url.PathUnescape(name) // written by escape, so it decodes
 		value, _ = url.PathUnescape(value)
@@ -221,7 +221,7 @@ func contextText(pairs map[string]string) string {
 }
 
 // arnRegion is the Region that the reference's ARN states, or empty.
-func (r Ref) arnRegion() string {
+func (r *Ref) arnRegion() string {
 	if r.Scheme == KMS {
 		return arn.Region(r.Key)
 	}
@@ -230,7 +230,7 @@ func (r Ref) arnRegion() string {
 
 // IsOf reports whether a secret of this name and ARN is the one that r asks for: same
 // name; same ARN; or an ARN that is r's with the six random characters appended.
-func (r Ref) IsOf(name, secretARN string) bool {
+func (r *Ref) IsOf(name, secretARN string) bool {
 	if !arn.Is(r.ID) {
 		return name == r.ID
 	}
