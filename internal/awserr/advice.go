@@ -30,7 +30,7 @@ const (
 
 // Next returns what to do, in a line, or "" where nothing better is known than AWS's
 // own words.
-func (c Case) Next() string {
+func (c *Case) Next() string {
 	switch {
 	case c.Step != "" && c.Code != "":
 		return c.step()
@@ -65,7 +65,7 @@ func (c Case) Next() string {
 
 // credentials is the advice where the service refused the credentials or the
 // signature's time.
-func (c Case) credentials() string {
+func (c *Case) credentials() string {
 	switch {
 	case c.Region == "":
 		return setRegion // with an endpoint of one's own the SDK signs for no Region
@@ -75,13 +75,13 @@ func (c Case) credentials() string {
 	return credentialAdvice(c.Code)
 }
 
-func (c Case) service() string {
+func (c *Case) service() string {
 	service, _, _ := strings.Cut(c.Operation, ":")
 	return service
 }
 
 // missing is the advice for what does not exist.
-func (c Case) missing() string {
+func (c *Case) missing() string {
 	name := "check the name"
 	if !arn.Is(c.ID) && c.Region != "" {
 		name += "; " + c.Region + " was asked, and ?region= asks another Region"
@@ -111,14 +111,14 @@ func (c Case) missing() string {
 // sixCharacters explains an ARN whose end may be part of the secret's own name: AWS
 // takes a hyphen and six letters or digits for its own suffix, so the partial ARN of
 // prod-secret is never found.
-func (c Case) sixCharacters() string {
+func (c *Case) sixCharacters() string {
 	_, name, _ := strings.Cut(c.ID, ":secret:")
 	return "if the name itself ends in " + name[strings.LastIndexByte(name, '-'):] +
 		", AWS took that for the six: write sm://" + Clip(name, 200) + ", or the full ARN"
 }
 
 // undecryptable is the advice where KMS has no plaintext for us.
-func (c Case) undecryptable() string {
+func (c *Case) undecryptable() string {
 	switch {
 	case c.Code == "InvalidCiphertextException":
 		return c.ciphertext()
@@ -144,7 +144,7 @@ func (c Case) undecryptable() string {
 
 // ciphertext tells the usual mistakes apart by the first bytes. AWS does not publish
 // its format and may change it: this picks words, and decides nothing.
-func (c Case) ciphertext() string {
+func (c *Case) ciphertext() string {
 	b := c.ID
 	begins := func(start string) bool { return strings.HasPrefix(b, start) }
 	_, twice := base64.StdEncoding.DecodeString(b)
@@ -173,7 +173,7 @@ func (c Case) ciphertext() string {
 }
 
 // invalid is the advice for a request that AWS does not accept.
-func (c Case) invalid() string {
+func (c *Case) invalid() string {
 	switch {
 	case c.Code == "InvalidRequestException" && c.says("VersionStage"):
 		return "the version does not have that stage: state one of the two"

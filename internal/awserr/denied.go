@@ -41,10 +41,10 @@ func (e *Error) Names(id string) bool { return e.after("on resource: ") == id }
 
 // action is what was denied: an encrypted value takes more than the operation that was
 // called.
-func (c Case) action() string { return cmp.Or(c.after("to perform: "), c.Operation) }
+func (c *Case) action() string { return cmp.Or(c.after("to perform: "), c.Operation) }
 
 // role is who was denied.
-func (c Case) role() string {
+func (c *Case) role() string {
 	if role, _, ok := strings.Cut(c.after(":assumed-role/"), "/"); ok {
 		return "role " + role
 	}
@@ -69,7 +69,7 @@ func (e *Error) policy() (kind string, denies bool) {
 
 // denied is the advice for a denial. Where another policy than the role's own decided, an
 // Allow there would not help.
-func (c Case) denied() string {
+func (c *Case) denied() string {
 	policy, denies := c.policy()
 	switch {
 	case c.says("different AWS account"):
@@ -94,7 +94,7 @@ func (c Case) denied() string {
 	return c.allow() + c.absent() + c.besides()
 }
 
-func (c Case) byPolicy(policy string, denies bool) string {
+func (c *Case) byPolicy(policy string, denies bool) string {
 	switch {
 	case policy == "identity-based policy" && denies:
 		return "a Deny in the policies of " + c.role() + " matches: narrow it; another " +
@@ -111,7 +111,7 @@ func (c Case) byPolicy(policy string, denies bool) string {
 }
 
 // byResource is the advice where the resource's own policy lacks an Allow.
-func (c Case) byResource() string {
+func (c *Case) byResource() string {
 	switch service, _, _ := strings.Cut(c.action(), ":"); service {
 	case "kms":
 		return "allow " + c.role() + " kms:Decrypt in the key's policy (or let that " +
@@ -125,7 +125,7 @@ func (c Case) byResource() string {
 }
 
 // allow says what a policy should allow.
-func (c Case) allow() string {
+func (c *Case) allow() string {
 	id := c.ID
 	switch action := c.action(); {
 	case action == "kms:Decrypt" && strings.Contains(c.Resource(), ":key/"):
@@ -150,7 +150,7 @@ func (c Case) allow() string {
 
 // actions names what a policy should allow: a parameter is read by GetParameters
 // together with others, and by GetParameter alone.
-func (c Case) actions() string {
+func (c *Case) actions() string {
 	action := c.action()
 	if action == "ssm:GetParameter" || action == "ssm:GetParameters" {
 		return "ssm:GetParameter and ssm:GetParameters"
@@ -160,7 +160,7 @@ func (c Case) actions() string {
 
 // scope is where the value is, and its key: in the account of its ARN, else in the
 // caller's.
-func (c Case) scope() iam.Scope {
+func (c *Case) scope() iam.Scope {
 	account := ""
 	if id, ok := arn.Parse(c.ID); ok && c.service() != "kms" {
 		account = id.Account
@@ -174,7 +174,7 @@ func (c Case) scope() iam.Scope {
 // absent adds that a secret may not exist. Of an absent one AWS says that it is denied
 // unless a policy covers its bare name, which …:secret:NAME-?????? does not. AWS
 // repeats the id as it was sent, so nothing in the message tells the two apart.
-func (c Case) absent() string {
+func (c *Case) absent() string {
 	switch {
 	case c.service() != "secretsmanager":
 		return ""
@@ -189,7 +189,7 @@ func (c Case) absent() string {
 }
 
 // besides adds what an encrypted value takes.
-func (c Case) besides() string {
+func (c *Case) besides() string {
 	action, scope := c.action(), c.scope()
 	key := "; under a customer managed key also kms:Decrypt on " + scope.KeyARN("KEY-ID") +
 		", in the key's policy too"

@@ -61,7 +61,7 @@ var byReason = [...]struct {
 }
 
 // unanswered is the advice where there was no answer of the service's API.
-func (c Case) unanswered() string {
+func (c *Case) unanswered() string {
 	for _, r := range byReason {
 		if r.reason == c.Reason {
 			return r.advice
@@ -100,7 +100,7 @@ func (c Case) unanswered() string {
 }
 
 // noCredentials is the advice where nobody gave credentials.
-func (c Case) noCredentials() string {
+func (c *Case) noCredentials() string {
 	if c.Error.Host != "" {
 		return "see who answers there: the role of the task (ECS), the pod (EKS) or the " +
 			"instance (EC2), and the variables AWS_CONTAINER_…"
@@ -110,7 +110,7 @@ func (c Case) noCredentials() string {
 }
 
 // ownEndpoint is the advice where an endpoint was configured and it is not AWS's.
-func (c Case) ownEndpoint() string {
+func (c *Case) ownEndpoint() string {
 	const own = "this is not AWS's own endpoint: see AWS_ENDPOINT_URL, or " +
 		"BaseEndpoint in the aws.Config, and "
 	switch {
@@ -126,7 +126,7 @@ func (c Case) ownEndpoint() string {
 }
 
 // variant names the setting that asks for another host than the usual.
-func (c Case) variant() string {
+func (c *Case) variant() string {
 	host := c.hostname()
 	switch {
 	case strings.Contains(host, "-fips."):
@@ -138,12 +138,12 @@ func (c Case) variant() string {
 }
 
 // awsHost reports whether the host that was asked is AWS's, or not known.
-func (c Case) awsHost() bool {
+func (c *Case) awsHost() bool {
 	_, ok := arn.CutDomain(c.hostname())
 	return ok || c.Host == ""
 }
 
-func (c Case) hostname() string {
+func (c *Case) hostname() string {
 	if host, _, err := net.SplitHostPort(c.Host); err == nil {
 		return host
 	}
@@ -151,7 +151,7 @@ func (c Case) hostname() string {
 }
 
 // vpcEndpoint names the VPC endpoint of the service that did not answer.
-func (c Case) vpcEndpoint() string {
+func (c *Case) vpcEndpoint() string {
 	service, _, _ := strings.Cut(cmp.Or(c.Step, c.Operation), ":")
 	if strings.Contains(c.hostname(), "-fips.") {
 		service += "-fips"
@@ -160,7 +160,7 @@ func (c Case) vpcEndpoint() string {
 }
 
 // step is the advice where a service that gives credentials refused them.
-func (c Case) step() string {
+func (c *Case) step() string {
 	service, _, _ := strings.Cut(c.Step, ":")
 	class := Classify(c.Step, c.Code, "", 0)
 	switch {
@@ -183,7 +183,7 @@ func (c Case) step() string {
 
 // assumeRole is the advice where STS denies a role. It says the same whether the
 // caller's policy or the role's trust policy lacks the permission.
-func (c Case) assumeRole() string {
+func (c *Case) assumeRole() string {
 	role := cmp.Or(c.Resource(), "the role")
 	if !strings.HasSuffix(c.Step, ":AssumeRole") {
 		return "let the trust policy of " + role + " allow " + c.Step +

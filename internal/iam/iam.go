@@ -71,17 +71,19 @@ func (s Scope) Needs(action string, ids ...string) []Need {
 		add(batch, "*")
 	}
 	for _, id := range ids {
+		isSecret := false
 		switch action {
 		case "kms:Decrypt":
 			add(action, s.KeyARN(id))
-		case "ssm:GetParameter", "ssm:GetParameters":
-			add(action, s.ParameterARN(id))
-			if secret, ok := ReferenceSecret(id); ok {
-				add(getSecret, s.SecretARN(secret))
-			}
 		case "ssm:GetParametersByPath":
 			add(action, s.ParameterARN(strings.TrimRight(id, "/"))+"/*")
+		case "ssm:GetParameter", "ssm:GetParameters":
+			add(action, s.ParameterARN(id))
+			id, isSecret = ReferenceSecret(id)
 		case getSecret, batch:
+			isSecret = true
+		}
+		if isSecret {
 			add(getSecret, s.SecretARN(id))
 		}
 	}

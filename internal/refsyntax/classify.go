@@ -35,9 +35,8 @@ func Classify(text string) Kind {
 	if arn.Is(inner) {
 		return classifyARN(text, inner)
 	}
-	_, found := findMention(text, 0)
 	switch {
-	case found, hasResolve(text), isExpression(text):
+	case findMention(text, 0) != nil, hasResolve(text), isExpression(text):
 		return Reference
 	case isBareCiphertext(strings.TrimSpace(text)):
 		return Undeclared

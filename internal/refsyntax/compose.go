@@ -113,7 +113,7 @@ func setField(r *Ref, _, value string) error {
 
 func checkField(value string) error {
 	const byCode = "such a field is read by Value.Field"
-	_, mentioned := findMention(value, 0)
+	mentioned := findMention(value, 0) != nil
 	switch {
 	case value == "":
 		return fail("the field is empty", "write #name, #a.b.0 or #/a/b")
@@ -265,7 +265,7 @@ func checkTexts(template, text string) error {
 			"URL as text, so that what follows is percent-encoded")
 	}
 	for i := 0; i < len(pieces); i += 2 {
-		if _, found := findMention(pieces[i], 0); found || hasResolve(pieces[i]) {
+		if findMention(pieces[i], 0) != nil || hasResolve(pieces[i]) {
 			return fail("a reference stands outside the double braces", severalHint)
 		}
 	}

@@ -188,23 +188,23 @@ func inOneRegion(key string) bool {
 // parseARN takes an ARN of the service apart. The account may be empty. The Region has to
 // be of the ARN's partition, which also refuses partitions that do not exist: a call goes
 // where the ARN says.
-func parseARN(text, service string) (arn.ARN, error) {
-	form := "write arn:PARTITION:" + service + ":REGION:ACCOUNT:RESOURCE"
+func parseARN(text, service string) (a arn.ARN, err error) {
 	a, ok := arn.Parse(text)
-	switch {
+	form := "write arn:PARTITION:" + service + ":REGION:ACCOUNT:RESOURCE"
+	switch partition := arn.Partition(a.Region); {
 	case !ok:
-		return a, fail("the ARN is cut short", form)
+		err = fail("the ARN is cut short", form)
 	case a.Service != service:
-		return a, fail("the ARN is of another service than "+service, form+
+		err = fail("the ARN is of another service than "+service, form+
 			", or the scheme of its service: ssm:// for parameters, sm:// for secrets")
 	case !arn.IsRegion(a.Region):
 		const problem = "the ARN has no Region, or not the name of one"
-		return a, fail(problem, form+", the Region as eu-west-1")
-	case arn.Partition(a.Region) != a.Partition:
-		hint := "that Region's ARNs begin with arn:" + arn.Partition(a.Region)
-		return a, fail("the ARN's partition is not its Region's", hint)
+		err = fail(problem, form+", the Region as eu-west-1")
+	case partition != a.Partition:
+		hint := "that Region's ARNs begin with arn:" + partition
+		err = fail("the ARN's partition is not its Region's", hint)
 	case a.Account != "" && !arn.IsAccount(a.Account):
-		return a, fail("the ARN's account has not 12 digits", form)
+		err = fail("the ARN's account has not 12 digits", form)
 	}
-	return a, nil
+	return a, err
 }

@@ -69,7 +69,11 @@ func malformed(text string, quote bool) error {
 	if arn.Is(inner) {
 		return malformedARN(text, inner, quote)
 	}
-	m, found := findMention(text, 0)
+	m := findMention(text, 0)
+	found := m != nil
+	if !found {
+		m = &mention{}
+	}
 	behind := strings.TrimFunc(text[m.end:], around)
 	whole := m.alone && strings.Trim(behind, "})>]%") == ""
 	problem := m.problem(text, whole)
@@ -124,7 +128,7 @@ func malformedARN(text, inner string, quote bool) error {
 const inTextHint = "write ssm:///name:version or sm://id?stage=…#field, in {{…}} inside a text"
 
 // problem says what is wrong with a mention, which may be the whole text.
-func (m mention) problem(text string, whole bool) string {
+func (m *mention) problem(text string, whole bool) string {
 	switch {
 	case m.opener == "${", m.opener == "$(":
 		return "nothing expands " + m.opener + "…" + closerOf(m.opener) + " at run time: it " +
@@ -148,7 +152,7 @@ func (m mention) problem(text string, whole bool) string {
 }
 
 // replaced returns the error of a text that is nothing but m, with what to write instead.
-func (m mention) replaced(problem, general string, quote bool) error {
+func (m *mention) replaced(problem, general string, quote bool) error {
 	err := suggest(problem, general, quote, m.candidates()...)
 	name, isSecret := strings.CutPrefix(err.instead, "sm://")
 	reads := func(text string) bool {
@@ -165,7 +169,7 @@ func (m mention) replaced(problem, general string, quote bool) error {
 }
 
 // candidates returns what m may mean, the likeliest first.
-func (m mention) candidates() []string {
+func (m *mention) candidates() []string {
 	rest := strings.ReplaceAll(strings.TrimFunc(m.rest, around), `\/`, "/")
 	rest = strings.ReplaceAll(rest, `\`, "/")
 	more := m.opener != "" || commentAt(rest) >= 0 // ${ssm:/a, 'default'}
@@ -199,7 +203,7 @@ func (m mention) candidates() []string {
 }
 
 // prefix returns how the reference to what m calls name begins.
-func (m mention) prefix(name string) string {
+func (m *mention) prefix(name string) string {
 	rooted := m.slashes == 1 || m.slashes > 2
 	if m.scheme == SSM {
 		rooted = rooted || strings.Contains(name, "/")
@@ -227,14 +231,14 @@ func resolvedSecret(id, tail string) string {
 
 // braced returns the error of a text with m, and perhaps more like it, inside. Its hint
 // puts each into double braces.
-func (m mention) braced(text, problem string, quote bool) error {
+func (m *mention) braced(text, problem string, quote bool) error {
 	place := "}}, the reference in double braces, in its place"
 	if m.opener == "{{" {
 		place = "}} in its place"
 	}
 	var fixed strings.Builder
 	first, at := "", 0
-	for found := true; found; m, found = findMention(text, at) {
+	for ; m != nil; m = findMention(text, at) {
 		one := suggest("", "", quote, m.candidates()...).instead
 		if one == "" {
 			return fail(problem, bracesHint)

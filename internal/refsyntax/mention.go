@@ -31,19 +31,20 @@ type mention struct {
 }
 
 // findMention returns the first mention in text, from byte from on, that can be nothing
-// but a reference.
-func findMention(text string, from int) (mention, bool) {
+// but a reference, or nil.
+func findMention(text string, from int) *mention {
 	if !maySeparate(text[from:]) {
-		return mention{}, false
+		return nil
 	}
 	for i := from; i < len(text); {
 		n := headOf(text[i:])
 		if m, ok := readMention(text, i, n); ok && m.meant() {
-			return m, true
+			found := m // or each would be on the heap
+			return &found
 		}
 		i += max(n, 1)
 	}
-	return mention{}, false
+	return nil
 }
 
 // maySeparate reports whether text may hold what readSeparator looks for: most texts, and
@@ -222,7 +223,7 @@ func (m *mention) cutAlone(begin int) {
 }
 
 // meant reports whether m can be nothing but a reference.
-func (m mention) meant() bool {
+func (m *mention) meant() bool {
 	switch {
 	case m.scheme == Literal:
 		return m.placed()
@@ -241,7 +242,7 @@ func (m mention) meant() bool {
 }
 
 // placed reports whether m begins as our references do, at a place for one.
-func (m mention) placed() bool {
+func (m *mention) placed() bool {
 	separated := m.colon && m.slashes > 0
 	if !m.ours || !separated {
 		return false
@@ -250,7 +251,7 @@ func (m mention) placed() bool {
 }
 
 // meantAlone is for a text that begins with a store's name.
-func (m mention) meantAlone() bool {
+func (m *mention) meantAlone() bool {
 	oneSlash := m.slashes == 1
 	switch {
 	case m.lines && m.slashes < 2: // a document: ssm:\n  path: /a
@@ -265,7 +266,7 @@ func (m mention) meantAlone() bool {
 
 // named reports whether what follows a store's name and a colon is a name, rather than a
 // port, the tag of an image, an action of IAM or prose.
-func (m mention) named() bool {
+func (m *mention) named() bool {
 	rest := strings.TrimRight(strings.TrimRightFunc(m.rest, around), "})>]%")
 	name := rest[:strings.IndexAny(rest+":", ":?#~,")]
 	switch {

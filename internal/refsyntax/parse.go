@@ -100,7 +100,7 @@ func slip(text string, start int, quote bool) error {
 		}
 		return err
 	}
-	if _, found := findMention(text, start); found && !strings.HasPrefix(text, KMS) {
+	if findMention(text, start) != nil && !strings.HasPrefix(text, KMS) {
 		return fail("two references stand in one text", severalHint)
 	}
 	return nil
