@@ -273,7 +273,7 @@ func checkTexts(template, text string) error {
 }
 
 // parseComposed reads a text with references in double braces.
-func parseComposed(text string, quote bool) (r Ref, err error) {
+func parseComposed(text string, quote bool) (r *Ref, err error) {
 	template, err := compose(text, isPart, func(inner string) (Part, error) {
 		one, err := parseOne(inner, quote)
 		switch {
@@ -281,14 +281,17 @@ func parseComposed(text string, quote bool) (r Ref, err error) {
 			return Part{}, err
 		case one.Scheme == Literal:
 			return Part{}, fail("a literal stands in double braces", "write the text itself there")
-		case r.Scheme != "":
-			one, err = sameSource(r, one)
+		case r != nil:
+			err = one.join(r)
 		}
 		r = one
 		return r.Part, err
 	})
+	if err != nil {
+		return nil, err
+	}
 	switch one := r.template(); {
-	case err != nil, template == one:
+	case template == one:
 	case strings.TrimFunc(template, around) == one:
 		const problem = "spaces or quotes stand around the reference"
 		err = suggest(problem, "remove them", quote, r.Text())
@@ -298,21 +301,21 @@ func parseComposed(text string, quote bool) (r Ref, err error) {
 	return r, err
 }
 
-// sameSource returns b with what a, before it in the same text, states.
-func sameSource(a, b Ref) (Ref, error) {
-	if a.Source() != b.Source() {
-		return b, fail("two sources stand in one text: their values would be of two moments",
+// join adds to r what a, before it in the same text, states.
+func (r *Ref) join(a *Ref) error {
+	if a.Source() != r.Source() {
+		return fail("two sources stand in one text: their values would be of two moments",
 			"put both into one secret, or each into a variable of its own")
 	}
-	ttls, stales := a.HasTTL && b.HasTTL, a.HasStale && b.HasStale
+	ttls, stales := a.HasTTL && r.HasTTL, a.HasStale && r.HasStale
 	switch {
-	case ttls && a.TTL != b.TTL, stales && a.Stale != b.Stale:
-		return b, fail("two references of one text state two bounds", "state it in the first")
+	case ttls && a.TTL != r.TTL, stales && a.Stale != r.Stale:
+		return fail("two references of one text state two bounds", "state it in the first")
 	}
-	b.TTL, b.Stale = a.Bounds(b.TTL, b.Stale)
-	b.HasTTL, b.HasStale = a.HasTTL || b.HasTTL, a.HasStale || b.HasStale
-	b.Optional = a.Optional || b.Optional
-	return b, nil
+	r.TTL, r.Stale = a.Bounds(r.TTL, r.Stale)
+	r.HasTTL, r.HasStale = a.HasTTL || r.HasTTL, a.HasStale || r.HasStale
+	r.Optional = a.Optional || r.Optional
+	return nil
 }
 
 // composed prints each part with the whole source, so that the text parses back. The

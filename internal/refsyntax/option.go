@@ -116,7 +116,7 @@ func (r *Ref) stated() string {
 // the reverse. A Region that an ARN states cannot be changed.
 func (r Ref) With(key, value string) (Ref, error) {
 	name := fmt.Sprintf("option %q", key[:min(len(key), 40)])
-	return fits(r, r.with(name, key, value, parts[:], options[:]))
+	return result(fits(&r, r.with(name, key, value, parts[:], options[:])))
 }
 
 // with sets an option of one of the tables. Errors call it name.

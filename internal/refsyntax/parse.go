@@ -19,49 +19,55 @@ const maxText = 16 << 10
 const literalPrefix = Literal + "://"
 
 // Parse reads a whole reference, or a composed text. Its errors are of type *[Error].
-func Parse(text string) (Ref, error) { return parse(text, true) }
+func Parse(text string) (Ref, error) { return result(parse(text, true)) }
+
+// result returns what r points to, or the error.
+func result(r *Ref, err error) (Ref, error) {
+	if err != nil {
+		return Ref{}, err
+	}
+	return *r, nil
+}
 
 // parse reads a whole reference. Without quote its errors hold nothing of the text.
-func parse(text string, quote bool) (Ref, error) {
+func parse(text string, quote bool) (*Ref, error) {
 	switch {
 	case len(text) > maxText:
-		return Ref{}, errLong
+		return nil, errLong
 	case !strings.HasPrefix(text, literalPrefix) && bracesAt(text, 0, isPart) >= 0:
 		return fits(parseComposed(text, quote))
 	}
 	return fits(parseOne(text, quote))
 }
 
-func parseOne(text string, quote bool) (Ref, error) {
+func parseOne(text string, quote bool) (*Ref, error) {
 	if value, ok := strings.CutPrefix(text, literalPrefix); ok {
-		return Ref{Scheme: Literal, ID: value}, nil
+		return &Ref{Scheme: Literal, ID: value}, nil
 	}
 	scheme, body, ok := strings.Cut(text, "://")
 	if scheme == short {
 		scheme = SecretsManager
 	}
 	if store := ok && isStore(scheme); !store || hasResolve(text) {
-		return Ref{}, malformed(text, quote)
+		return nil, malformed(text, quote)
 	}
 	start := len(text) - len(body)
 	if err := slip(text, start, quote); err != nil {
-		return Ref{}, err
+		return nil, err
 	}
 	rest, field, hasField := strings.Cut(body, "#")
 	id, options, hasOptions := strings.Cut(rest, "?")
 	// White space at the end of a bare ciphertext belongs to it, and is ignored there.
 	bare := scheme == KMS && body == id
 	if !bare && strings.TrimRightFunc(text, blank) != text {
-		return Ref{}, fail("white space stands after the reference", "remove it")
+		return nil, fail("white space stands after the reference", "remove it")
 	}
 	r, err := identify(scheme, id)
 	if err == errSlash { // the commonest slip
 		err = suggest(errSlash.Problem, errSlash.Hint, quote, "ssm:///"+body)
 	}
 	if err == nil && hasOptions {
-		with := r // setters are called through a table, and what they set is on the heap
-		err = with.readOptions(options, start+len(id)+1, quote)
-		r = with
+		err = r.readOptions(options, start+len(id)+1, quote)
 	}
 	if err == nil && hasField {
 		err = r.readField(text, field, quote)
@@ -126,26 +132,28 @@ func (r *Ref) readField(text, field string, quote bool) error {
 // [Literal].
 //
 // No error quotes the text: it may be a plaintext that someone put there by mistake.
-func Bare(scheme, text string) (Ref, error) {
+func Bare(scheme, text string) (Ref, error) { return result(bare(scheme, text)) }
+
+func bare(scheme, text string) (*Ref, error) {
 	switch {
 	case len(text) > maxText-len(literalPrefix):
-		return Ref{}, errLong
+		return nil, errLong
 	case scheme == Literal:
-		return Ref{Scheme: Literal, ID: strings.TrimPrefix(text, literalPrefix)}, nil
+		return &Ref{Scheme: Literal, ID: strings.TrimPrefix(text, literalPrefix)}, nil
 	case !isStore(scheme):
-		return Ref{}, fail("the declared scheme is unknown",
+		return nil, fail("the declared scheme is unknown",
 			"write kms, ssm, secretsmanager or literal")
 	case strings.TrimSpace(text) == "":
-		return Ref{}, fail("the text is empty", "set the variable, or drop the declaration")
+		return nil, fail("the text is empty", "set the variable, or drop the declaration")
 	case !arn.Is(text) && Begins(text):
 		r, err := parse(text, false)
 		if err == nil && r.Scheme != scheme {
-			return Ref{}, fail("the text is a reference of another scheme than declared",
+			err = fail("the text is a reference of another scheme than declared",
 				"declare it under its own scheme")
 		}
 		return r, err
 	case scheme != KMS && strings.TrimFunc(text, around) != text:
-		return Ref{}, fail("spaces or quotes stand around the text", "remove them")
+		return nil, fail("spaces or quotes stand around the text", "remove them")
 	}
 	r, err := identify(scheme, text)
 	if scheme == KMS {
@@ -156,10 +164,12 @@ func Bare(scheme, text string) (Ref, error) {
 
 // fits makes the last checks, which depend on more than one option, and refuses a
 // reference whose canonical text [Parse] would refuse for its length.
-func fits(r Ref, err error) (Ref, error) {
+func fits(r *Ref, err error) (*Ref, error) {
+	if err != nil {
+		return nil, err
+	}
 	parted := r.Field != "" || r.Base64
 	switch {
-	case err != nil:
 	case r.Failover != "" && inOneRegion(r.Key):
 		err = fail("the key exists in one Region",
 			"only a multi-Region key, mrk-…, is in two: leave the second Region out")
@@ -168,10 +178,7 @@ func fits(r Ref, err error) (Ref, error) {
 	case r.tooLong():
 		err = errLong
 	}
-	if err != nil {
-		return Ref{}, err
-	}
-	return r, nil
+	return r, err
 }
 
 // tooLong reports whether the canonical text of r is longer than maxText. An escape makes
@@ -196,31 +203,29 @@ func Ciphertext(b []byte) (Ref, error) {
 
 // Parameter returns the reference to the parameter of that name or full ARN. It parses no
 // selector, tree, option or field, so name may come from anywhere.
-func Parameter(name string) (Ref, error) { return only(SSM, name) }
+func Parameter(name string) (Ref, error) { return result(only(SSM, name)) }
 
 // Secret returns the reference to the secret of that name or ARN. It parses no tail,
 // option or field, so id may come from anywhere.
-func Secret(id string) (Ref, error) { return only(SecretsManager, id) }
+func Secret(id string) (Ref, error) { return result(only(SecretsManager, id)) }
 
 // only reads text as an ID and nothing else.
-func only(scheme, text string) (Ref, error) {
+func only(scheme, text string) (*Ref, error) {
 	r, err := identify(scheme, text)
 	if bare := r.ID == text && r.Tree() == ""; err == nil && !bare {
 		err = fail("the name carries a selector, a tail or a *",
 			"set version, stage and field each by its key")
 	}
-	if err != nil {
-		return Ref{}, located(err, 0, false)
-	}
-	return r, nil
+	return r, located(err, 0, false)
 }
 
-// identify reads what stands between the scheme and the options.
-func identify(scheme, text string) (Ref, error) {
+// identify reads what stands between the scheme and the options. It returns a Ref with an
+// error, too.
+func identify(scheme, text string) (*Ref, error) {
 	switch scheme {
 	case KMS:
 		id, err := decodeCiphertext(text)
-		return Ref{Scheme: KMS, ID: id}, err
+		return &Ref{Scheme: KMS, ID: id}, err
 	case SSM:
 		return identifyParameter(text)
 	default:
@@ -230,8 +235,8 @@ func identify(scheme, text string) (Ref, error) {
 
 // identifyParameter reads a name, ARN or tree and its selector. Names hold no colon, so
 // the first one starts the selector.
-func identifyParameter(text string) (Ref, error) {
-	r := Ref{Scheme: SSM}
+func identifyParameter(text string) (*Ref, error) {
+	r := &Ref{Scheme: SSM}
 	name := text
 	if arn.Is(text) {
 		a, err := parseARN(text, SSM)
@@ -259,10 +264,10 @@ func identifyParameter(text string) (Ref, error) {
 	switch {
 	case err != nil:
 		err = shifted(err, base)
-	case selected && isVersion(&r, selector):
-		err = setVersion(&r, "", selector)
+	case selected && isVersion(r, selector):
+		err = setVersion(r, "", selector)
 	case selected:
-		err = setStage(&r, "", selector)
+		err = setStage(r, "", selector)
 	}
 	return r, err
 }
@@ -270,8 +275,8 @@ func identifyParameter(text string) (Ref, error) {
 // identifySecret reads a name, or an ARN with the tail that ECS allows. The tail has all
 // its colons or is not there, as in ECS: one that lost some could name a stage where a
 // key was meant.
-func identifySecret(text string) (Ref, error) {
-	r := Ref{Scheme: SecretsManager, ID: text}
+func identifySecret(text string) (*Ref, error) {
+	r := &Ref{Scheme: SecretsManager, ID: text}
 	if !arn.Is(text) {
 		return r, checkSecret(text)
 	}
@@ -289,9 +294,7 @@ func identifySecret(text string) (Ref, error) {
 	base := len(text) - len(a.Resource) + len("secret:")
 	r.ID, r.Region = text[:base+len(part[1])], a.Region
 	if err = checkSecret(part[1]); err == nil {
-		with := r // as in parseOne
-		err = with.setTail(part[2:])
-		r = with
+		err = r.setTail(part[2:])
 	}
 	return r, shifted(err, base)
 }
