@@ -186,7 +186,7 @@ func blindResolver(dns *net.DNSError) bool {
 	if !dns.IsNotFound || dns.Server != "" {
 		return false
 	}
-	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	conn, err := net.ListenUDP("udp", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
 	if err != nil {
 		return tooManyFiles(err) != 0
 	}

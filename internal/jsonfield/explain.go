@@ -117,7 +117,7 @@ func begins(text string) bool {
 // notJSON tells the usual faults of a text that is no JSON apart.
 func notJSON(doc, path string) (problem, hint string) {
 	decoded, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(doc, "= \t\r\n"))
-	key := path[strings.LastIndexAny(path, "./")+1:]
+	key := path[max(strings.LastIndexByte(path, '.'), strings.LastIndexByte(path, '/'))+1:]
 	switch {
 	case doc == "":
 		return "the value is empty", "store a JSON object"

@@ -121,7 +121,7 @@ func withScheme(service, text string) string {
 	}
 	a, _ := arn.Parse(text)
 	if n := strings.Count(a.Resource, ":"); service == SecretsManager && n > 1 {
-		text += strings.Repeat(":", max(4-n, 0))
+		text += "::"[min(n-2, 2):]
 	}
 	return prefix(service) + text
 }

@@ -101,14 +101,21 @@ func (r *Ref) Shown() string {
 		return ShownLiteral(len(r.ID))
 	case r.Template != nil:
 		// What stands between the parts may be a plaintext.
-		hidden := func(text string) string { return strings.Repeat("…", min(len(text), 1)) }
-		return r.composed(hidden, (*Ref).Shown)
+		return r.composed(ellipsis, (*Ref).Shown)
 	case r.Scheme == KMS:
 		return fmt.Sprintf("kms://(%d bytes)", len(r.ID)) + r.stated()
 	case r.Unquoted:
 		return fmt.Sprintf("%s(%d bytes)", prefix(r.Scheme), len(r.WireName()))
 	}
 	return r.Text()
+}
+
+// ellipsis stands for a text that is not empty.
+func ellipsis(text string) string {
+	if text == "" {
+		return ""
+	}
+	return "…"
 }
 
 // ShownLiteral returns how a literal of n bytes is shown.
