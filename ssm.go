@@ -234,9 +234,7 @@ func (p *ssmProvider) getParameter(ctx context.Context, ref Ref) Result {
 	// and without it a SecureString comes back as ciphertext, which would pass for
 	// the value.
 	d := ref.data()
-	in := &ssm.GetParameterInput{
-		Name: aws.String(d.WireName()), WithDecryption: aws.Bool(true),
-	}
+	in := &ssm.GetParameterInput{Name: aws.String(d.WireName()), WithDecryption: aws.Bool(true)}
 	out, err := invoke(ctx, p.clients, operation, ref, in, (*ssm.Client).GetParameter)
 	if err != nil {
 		if err.kind == ErrNotFound {

@@ -44,7 +44,8 @@ func (t *jsonText) check(p []byte) (int, error) {
 			if err := t.next(b); err != nil {
 				return i, err
 			}
-			t.waits = t.escaped || t.high || t.begun+t.digits > 0
+			begun := t.escaped || t.high
+			t.waits = begun || t.begun+t.digits > 0
 		case b == '"':
 			t.quoted = !t.quoted
 		}

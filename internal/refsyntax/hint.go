@@ -69,11 +69,8 @@ func malformed(text string, quote bool) error {
 	if arn.Is(inner) {
 		return malformedARN(text, inner, quote)
 	}
-	m := findMention(text, 0)
-	found := m != nil
-	if !found {
-		m = &mention{}
-	}
+	m := cmp.Or(findMention(text, 0), &mention{})
+	found := m.scheme != ""
 	behind := strings.TrimFunc(text[m.end:], around)
 	whole := m.alone && strings.Trim(behind, "})>]%") == ""
 	problem := m.problem(text, whole)
