@@ -1056,6 +1056,8 @@ func TestParting_Says(t *testing.T) {
 		{"tried cancelled holds", long, "nothing"},
 		{"tried holds", time.Millisecond, "silent"},
 		{"tried holds known", time.Millisecond, "remember"},
+		{"tried holds", 0, "nothing"}, // it came, or heard something, in this moment
+		{"tried holds known", 0, "remember"},
 		{"tried warming", long, "nothing"},
 		{"tried warming known", long, "nothing"},
 		{"tried frozen", long, "nothing"},
