@@ -1285,3 +1285,108 @@ func TestGet_OverlappingReadersOfHang(t *testing.T) {
 		})
 	}
 }
+
+// withTime reads A with so much time.
+func withTime(t *testing.T, env *secrets.Env, d time.Duration) <-chan got {
+	ctx, cancel := context.WithTimeout(t.Context(), d)
+	t.Cleanup(cancel)
+	return read(ctx, env, "A")
+}
+
+// A reader with an old value begins no try that would be told to stop at once.
+func TestGet_NoTryInItsLastMoment(t *testing.T) {
+	t.Parallel()
+	for range 10 { // pauses are random
+		synctest.Test(t, func(t *testing.T) {
+			p := &script{}
+			env := aged(t, p)
+			time.Sleep(ttl)
+			p.Set(900*time.Millisecond, func(context.Context, int, string) (string, error) { return "", errThrottled })
+			before := p.Count()
+			if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || p.Count() != before+1 {
+				t.Errorf("%+v after %d calls, want one", g, p.Count()-before)
+			}
+		})
+	}
+}
+
+// A short Refresh in vain says that nothing came in its time, where an old value is in hand: readers with as little
+// time take that at once.
+func TestRefresh_ShortSilenceIsKnown(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.Hang()
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+		defer cancel()
+		if err := env.Refresh(ctx); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("Refresh: %v", err)
+		}
+		calls := p.Count()
+		if g := <-withTime(t, env, 400*time.Millisecond); g.Text != "a-2" || g.Took != 0 || p.Count() != calls {
+			t.Errorf("%+v after %d calls, want the old value at once", g, p.Count()-calls)
+		}
+	})
+}
+
+// A window lasts from the moment in which a reader with an old value gives up: it tried meanwhile, and the others come
+// after it.
+func TestBackoff_WindowBeginsWhenReaderLeaves(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		before := p.Count()
+		p.Set(0, func(ctx context.Context, call int, _ string) (string, error) {
+			if call > before+1 {
+				<-ctx.Done()
+			}
+			return "", errThrottled
+		})
+		<-read(t.Context(), env, "A")
+		calls := p.Count()
+		time.Sleep(500 * time.Millisecond) // the window of the failure itself would be over
+		if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || g.Took != 0 || p.Count() != calls {
+			t.Errorf("%+v after %d calls, want the old value at once", g, p.Count()-calls)
+		}
+	})
+}
+
+// A caller who joined late, with little time, does not make the patience of others longer; nor does one whose bounds
+// left it nothing to fall back on.
+func TestGet_PatienceIsNotDoubledByOthers(t *testing.T) {
+	t.Parallel()
+	late := func(t *testing.T, env *secrets.Env) {
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+		t.Cleanup(cancel)
+		go env.Refresh(ctx) // it needs the try, which goes on
+		time.Sleep(800 * time.Millisecond)
+		<-withTime(t, env, 300*time.Millisecond)
+	}
+	empty := func(t *testing.T, env *secrets.Env) {
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if _, err := env.Resolve(ctx, mustParse(t, "sm://a?ttl=1s&stale=1s")); err == nil {
+			t.Error("a Resolve that takes no old value got one")
+		}
+	}
+	for name, before := range map[string]func(*testing.T, *secrets.Env){"late": late, "nothing in hand": empty} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				p := &script{}
+				env := aged(t, p)
+				time.Sleep(ttl)
+				p.Hang()
+				before(t, env)
+				time.Sleep(2 * time.Second) // the window is over
+				if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || g.Took < 900*time.Millisecond || g.Took > time.Second {
+					t.Errorf("%+v, want the old value after a second", g)
+				}
+			})
+		})
+	}
+}

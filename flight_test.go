@@ -2615,3 +2615,77 @@ func TestBatch_HurriedCallerHarmsNoNeighbour(t *testing.T) {
 		}
 	})
 }
+
+// What was taken along may hang together with what its caller waits for, up to the end of its time.
+func TestBatch_TakenAlongHangsToo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "B")
+		time.Sleep(ttl)
+		p.Hang()
+		before := p.Count()
+		ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		if g := <-read(ctx, env, "A"); g.Err == nil || g.Took > 3*time.Second || p.Asked(before+1) != "a b" {
+			t.Errorf("%+v, asked for %q, want both in one call, and no answer", g, p.Asked(before+1))
+		}
+	})
+}
+
+// What a warm waited for in vain is as slow as that: it does not come along with what answers quickly.
+func TestBatch_SlowInWarmStaysBehind(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(ttl))
+		mustGet(t, env, "A")
+		p.Hang()
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		if err := env.Warm(ctx); err == nil {
+			t.Error("a Warm brought what hangs")
+		}
+		time.Sleep(ttl)
+		p.Set(0, func(ctx context.Context, _ int, id string) (string, error) {
+			if id == "b" {
+				<-ctx.Done()
+			}
+			return "new", ctx.Err()
+		})
+		before := p.Count()
+		if g := <-read(t.Context(), env, "A"); g.Text != "new" || g.Took != 0 || p.Asked(before+1) != "a" {
+			t.Errorf("%+v, asked for %q, want a alone, at once", g, p.Asked(before+1))
+		}
+	})
+}
+
+// Who took a source along in vain says nothing of it, if somebody else's later try was answered.
+func TestBatch_LaterAnswerCountsMore(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		const brief = 400 * time.Millisecond
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(brief))
+		mustGet(t, env, "A")
+		mustGet(t, env, "B")
+		time.Sleep(brief)
+		p.Hang()
+		before := p.Count()
+		first := read(t.Context(), env, "A")
+		time.Sleep(800 * time.Millisecond)
+		p.Set(0, func(context.Context, int, string) (string, error) { return "new", nil })
+		if err := env.Refresh(t.Context(), "B"); err != nil {
+			t.Error(err)
+		}
+		if g := <-first; !g.Stale || p.Asked(before+1) != "a b" {
+			t.Errorf("%+v, asked for %q, want the old value, after b was taken along", g, p.Asked(before+1))
+		}
+		p.Set(0, func(context.Context, int, string) (string, error) { return "newer", nil })
+		time.Sleep(brief)
+		if g := <-read(t.Context(), env, "B"); g.Text != "newer" {
+			t.Errorf("%+v, want a newer value", g)
+		}
+	})
+}
