@@ -1390,3 +1390,24 @@ func TestGet_PatienceIsNotDoubledByOthers(t *testing.T) {
 		})
 	}
 }
+
+// The tries of one caller open one window: it begins anew with each, and does not grow.
+func TestBackoff_RetriesOfOneCallerDoNotGrow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.Fail(errThrottled)
+		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
+		defer cancel()
+		if err := env.Refresh(ctx); !errors.Is(err, secrets.ErrThrottled) {
+			t.Errorf("Refresh: %v", err)
+		}
+		time.Sleep(time.Second)
+		calls := p.Count()
+		if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || p.Count() != calls+1 {
+			t.Errorf("%+v after %d calls, want one: the window of a second is over", g, p.Count()-calls)
+		}
+	})
+}

@@ -39,6 +39,11 @@ func FailingOver(p Provider) Provider {
 
 var WithFailover = withFailover
 
+// NewStreamer is a provider of the library's own kind.
+func NewStreamer(stream func(_ context.Context, refs []Ref, deliver func(i int, r Result))) Provider {
+	return &streamer{stream}
+}
+
 func ResultRegion(r Result) string { return r.region }
 
 // ResultWhole reports whether r belongs to a call that failed as a whole.

@@ -551,9 +551,9 @@ func (c *Cache) nowOr(at clock.Moment) (now clock.Moment) {
 	return c.now()
 }
 
-// deliver books a result, on the provider's goroutine. It may come long after
+// deliver books the result of t, on the provider's goroutine. It may come long after
 // everybody has left, after a newer one, or after a freeze: each rule about that
-// stands here or in what it calls, and nowhere else.
+// stands here or in what it calls, and nowhere else. No second one comes: see deliveries.
 func (c *Cache) deliver(t *try, res Result) {
 	now := c.nowOr(t.round.at)
 	c.mu.Lock()
@@ -565,9 +565,6 @@ func (c *Cache) deliver(t *try, res Result) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t.done {
-		return
-	}
 	// The order matters: results first, then who waits, and the round last, because
 	// it may be over now.
 	t.done = true // nobody joins it any more
@@ -938,7 +935,6 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 	if len(t.held) > 0 && !answered {
 		t.entry.outageProbed(o)
 	}
-	t.held = nil
 }
 
 // shareProbeLocked tells one entry that waited for the probe t what came of it.
@@ -972,8 +968,8 @@ func (e *entry) outageProbed(o outcome) {
 	if e.suspect != probing {
 		return
 	}
-	if f := e.failure; f != nil && !o.interrupted {
-		f.nature.whole = true // it stands for the whole call
+	if e.failure != nil {
+		e.failure.nature.whole = true // it stands for the whole call
 	}
 	if o.givenUp || !o.interrupted {
 		e.probes++

@@ -2689,3 +2689,115 @@ func TestBatch_LaterAnswerCountsMore(t *testing.T) {
 		}
 	})
 }
+
+// An error that somebody still waits for counts, though others have given up its try long ago.
+func TestFlight_AwaitedErrorCounts(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := aged(t, p)
+		time.Sleep(ttl)
+		p.Set(0, func(context.Context, int, string) (string, error) {
+			time.Sleep(1200 * time.Millisecond) // whatever its context says
+			return "", errThrottled
+		})
+		first := read(t.Context(), env, "A")
+		time.Sleep(500 * time.Millisecond)
+		second := read(t.Context(), env, "A")
+		if g := <-first; g.Text != "a-2" || g.Took > time.Second {
+			t.Errorf("%+v, want the old value after a second", g)
+		}
+		if g := <-second; g.Text != "a-2" || g.Took > time.Second {
+			t.Errorf("%+v, want the old value after a second", g)
+		}
+		if n := env.Stats().Failures[secrets.ErrThrottled.Error()]; n != 1 {
+			t.Errorf("%d throttled tries are known, want that of the first reader", n)
+		}
+		time.Sleep(time.Minute) // the last try is over
+	})
+}
+
+// Callers who change their minds say nothing, also while a name is probed that hangs.
+func TestBatch_CancelledProbesSayNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Hang()
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"})
+		for range 6 {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(300*time.Millisecond, cancel)
+			env.Snapshot(ctx)
+			synctest.Wait()
+		}
+		for i, want := range []string{"a b", "a b", "a", "b", "a b", "a b"} {
+			if got := p.Asked(i + 1); got != want {
+				t.Errorf("call %d is for %s, want %s", i+1, got, want)
+			}
+		}
+		if n := env.Stats().Failures; len(n) != 0 {
+			t.Errorf("failures: %v", n)
+		}
+		p.Set(0, nil)
+		if g := <-read(t.Context(), env, "A"); g.Err != nil || g.Took != 0 {
+			t.Errorf("%+v, want the value at once", g)
+		}
+	})
+}
+
+// A probe that is cut off says nothing of those that wait for it: they keep the failure of their call.
+func TestBatch_CutOffProbeKeepsCause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b"}),
+			secrets.WithLogger(quiet()), secrets.WithProvider(
+				batch(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+					if len(refs) > 1 {
+						return same(refs, secrets.OddRefusal(refs[0]))
+					}
+					<-ctx.Done()
+					return same(refs, ctx.Err())
+				})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
+		defer cancel()
+		s := env.Snapshot(ctx)
+		for _, name := range []string{"A", "B"} {
+			if _, err := s.Get(name); err == nil || errors.Is(err, context.Canceled) ||
+				!strings.Contains(secrets.Detail(err), "400") {
+				t.Errorf("%s: %s", name, secrets.Detail(err))
+			}
+		}
+	})
+}
+
+// A probe that is throttled is no sign of an outage: names go on being asked alone, one at a time.
+func TestBatch_ThrottledProbesAreNoOutage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		var sizes []int
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}),
+			secrets.WithLogger(quiet()), secrets.WithProvider(
+				batch(func(_ context.Context, refs []secrets.Ref) []secrets.Result {
+					mu.Lock()
+					defer mu.Unlock()
+					sizes = append(sizes, len(refs))
+					if len(refs) > 1 {
+						return same(refs, secrets.OddRefusal(refs[0]))
+					}
+					return same(refs, errThrottled)
+				})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+		defer cancel()
+		env.Snapshot(ctx)
+		if len(sizes) < 5 || sizes[0] != 3 || slices.Max(sizes[1:]) != 1 {
+			t.Errorf("calls for %v names, want one for all and then one name at a time", sizes)
+		}
+	})
+}

@@ -350,3 +350,31 @@ func TestSnapshot_SecondWait(t *testing.T) {
 		}
 	})
 }
+
+// What has to be asked for once more, because others took long, is waited for no longer than the Snapshot itself.
+func TestSnapshot_SecondAskingHasTheRestOfTheTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.Env(t, map[string]string{"A": "sm://a?ttl=1s&stale=1s", "B": "sm://b"})
+		mustGet(t, env, "A")
+		p.Set(0, func(ctx context.Context, _ int, id string) (string, error) {
+			if id == "b" {
+				return "b", pause(ctx, 5*time.Second)
+			}
+			<-ctx.Done()
+			return "", ctx.Err()
+		})
+		began := time.Now()
+		s := env.Snapshot(t.Context())
+		if took := time.Since(began); took < 9*time.Second || took > 10*time.Second {
+			t.Errorf("it took %v, want up to 10 s", took)
+		}
+		if _, err := s.Get("A"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("A: %v", err)
+		}
+		if v, err := s.Get("B"); err != nil || v.Reveal() != "b" {
+			t.Errorf("B: %v", err)
+		}
+	})
+}

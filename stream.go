@@ -37,7 +37,6 @@ func (s streamFunc) collect(ctx context.Context, refs []Ref) []Result {
 // stream fetches refs from any Provider as a streamFunc does. One that has no stream
 // delivers when its Fetch returns. A provider that panics, ends its goroutine or
 // miscounts fails the references that have no result yet, and takes nothing down.
-// What deliver does is not guarded.
 func stream(ctx context.Context, p Provider, refs []Ref, deliver func(i int, r Result)) {
 	d := &deliveries{to: deliver, done: make([]bool, len(refs))}
 	problem := guard.Call(func() string {

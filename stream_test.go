@@ -279,3 +279,29 @@ func TestStreamBatches_Width(t *testing.T) {
 		}
 	}
 }
+
+// A result is delivered once, also by a provider that panics while a goroutine of its own still has one to bring.
+func TestStream_SecondResultIsDropped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		late := make(chan struct{})
+		p := secrets.NewStreamer(func(_ context.Context, _ []secrets.Ref, deliver func(int, secrets.Result)) {
+			deliver(0, secrets.Result{Value: secrets.NewValue("first", "")})
+			go func() {
+				<-late
+				deliver(1, secrets.Result{Value: secrets.NewValue("late", "")})
+			}()
+			panic("the provider is broken")
+		})
+		var came []string
+		refs := parseRefs(t, "sm://a", "sm://b")
+		secrets.Stream(t.Context(), p, refs, func(i int, r secrets.Result) {
+			came = append(came, fmt.Sprint(i, " ", r.Err == nil))
+		})
+		close(late)
+		synctest.Wait()
+		if want := []string{"0 true", "1 false"}; !slices.Equal(came, want) {
+			t.Errorf("%q, want %q", came, want)
+		}
+	})
+}

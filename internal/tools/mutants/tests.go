@@ -21,7 +21,7 @@ var suites = []*suite{
 	{pkg: "./internal/refcount"},
 	{pkg: "."},
 	{pkg: "./internal/testing/suites/peers"},
-	{pkg: "./internal/testing/suites/model", args: []string{"-seeds", "100"}},
+	{pkg: "./internal/testing/suites/model", args: []string{"-seeds", "300"}},
 }
 
 type suite struct {
