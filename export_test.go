@@ -57,6 +57,11 @@ func statusError(ref Ref, status int) error {
 	return &ResolveError{Ref: ref, kind: ErrUnavailable, cause: &awserr.Error{Status: status}}
 }
 
+// OutgrownError is that of a tree past its limits.
+func OutgrownError(ref Ref) error {
+	return &ResolveError{Ref: ref, kind: ErrInvalidReference, problem: "too large", outgrown: true}
+}
+
 // WholeCall and Outgrown report what the cache reads of an error, and Warning of a result.
 func WholeCall(err error) bool { return err.(*ResolveError).wholeCall }
 func Outgrown(err error) bool  { return err.(*ResolveError).outgrown }

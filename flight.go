@@ -496,21 +496,29 @@ type failureNature struct {
 	givenUp     bool // it says only that the call was cancelled
 	cancelled   bool // the same, and nothing else
 	text        int  // bytes of the provider's own error
+
+	configuration string // what is wrong with it, or nothing
 }
 
-// natureOf returns what a failure means.
+// natureOf returns what a failure means. It asks the provider's own error, which may
+// call the cache, and so holds no lock.
 func natureOf(err *ResolveError) failureNature {
-	return failureNature{text: textOf(err.cause),
+	text := textOf(err.cause)
+	n := failureNature{text: len(text),
 		transient: err.transient(), interrupted: err.interrupted(),
 		whole: err.wholeCall, refused: err.blamesRequest(), givenUp: err.givenUp(),
 		cancelled: errors.Is(err, context.Canceled)}
+	if err.kind == ErrConfiguration {
+		n.configuration = err.problem + text
+	}
+	return n
 }
 
-// textOf returns the length of the text of a provider's own error, and 0 where there is
-// none, or where asking for it panics.
-func textOf(err error) (n int) {
+// textOf returns the text of a provider's own error, and nothing where there is none, or
+// where asking for it panics.
+func textOf(err error) (text string) {
 	defer func() { _ = recover() }() // from nil, too
-	return len(err.Error())
+	return err.Error()
 }
 
 // outcomeOf returns what a result means for e. An error whose methods panic, as those
@@ -795,7 +803,7 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	// A denial orders later results as a value does: an older value must not undo it.
 	if !o.transient {
 		e.booked = t.seq()
-		c.recordPermanentLocked(e, o.err, now)
+		c.recordPermanentLocked(e, o, now)
 	}
 	// A step of the search for a bad name is no backoff step: its neighbours are
 	// waiting.
@@ -816,29 +824,22 @@ func (c *Cache) recordLocked(e *entry, t *try, o outcome, now clock.Moment) {
 	}
 }
 
-// knownConfigLocked reports whether err is of a configuration that was logged already: it
+// knownConfigLocked reports whether a configuration that is so wrong was logged already: it
 // takes every source down alike, and one line tells it.
-func (c *Cache) knownConfigLocked(err *ResolveError) bool {
-	if err.kind != ErrConfiguration {
-		return false
-	}
-	text := err.kind.Error() + err.problem
-	if err.cause != nil {
-		text += err.cause.Error()
-	}
-	known := c.badConfig == text
-	c.badConfig = text
+func (c *Cache) knownConfigLocked(configuration string) bool {
+	known := configuration != "" && configuration == c.badConfig
+	c.badConfig = configuration
 	return known
 }
 
 // recordPermanentLocked begins the grace, and logs the failure unless it is the
 // absence of what is optional.
-func (c *Cache) recordPermanentLocked(e *entry, err *ResolveError, now clock.Moment) {
+func (c *Cache) recordPermanentLocked(e *entry, o outcome, now clock.Moment) {
 	f := e.failure
-	forgiven := e.optional && err.kind == ErrNotFound
-	if told := f.deniedLogged || c.knownConfigLocked(err); !told && !forgiven {
+	forgiven := e.optional && o.err.kind == ErrNotFound
+	if told := f.deniedLogged || c.knownConfigLocked(o.configuration); !told && !forgiven {
 		f.deniedLogged = true
-		c.noteLocked(slog.LevelError, "secrets.denied", e, err)
+		c.noteLocked(slog.LevelError, "secrets.denied", e, o.err)
 	}
 	if f.permanent {
 		return

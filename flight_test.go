@@ -2671,7 +2671,10 @@ func TestBatch_LaterAnswerCountsMore(t *testing.T) {
 		mustGet(t, env, "A")
 		mustGet(t, env, "B")
 		time.Sleep(brief)
-		p.Hang()
+		p.Set(0, func(context.Context, int, string) (string, error) {
+			time.Sleep(3 * time.Second) // whatever its context says
+			return "", errThrottled
+		})
 		before := p.Count()
 		first := read(t.Context(), env, "A")
 		time.Sleep(800 * time.Millisecond)
@@ -2684,9 +2687,12 @@ func TestBatch_LaterAnswerCountsMore(t *testing.T) {
 		}
 		p.Set(0, func(context.Context, int, string) (string, error) { return "newer", nil })
 		time.Sleep(brief)
-		if g := <-read(t.Context(), env, "B"); g.Text != "newer" {
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond) // less than a was waited for since
+		defer cancel()
+		if g := <-read(ctx, env, "B"); g.Text != "newer" {
 			t.Errorf("%+v, want a newer value", g)
 		}
+		time.Sleep(10 * time.Second) // the first call is over
 	})
 }
 
@@ -2798,6 +2804,68 @@ func TestBatch_ThrottledProbesAreNoOutage(t *testing.T) {
 		env.Snapshot(ctx)
 		if len(sizes) < 5 || sizes[0] != 3 || slices.Max(sizes[1:]) != 1 {
 			t.Errorf("calls for %v names, want one for all and then one name at a time", sizes)
+		}
+	})
+}
+
+// A tree that has outgrown its limits is served as through an outage, for longer than the grace. Where nothing is in
+// hand, it is an error at once.
+func TestFlight_OutgrownTreeIsServed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Fail(secrets.OutgrownError(secrets.Ref{}))
+		env := p.One(t, secrets.WithTTL(ttl), secrets.WithGrace(time.Minute))
+		if g := <-read(t.Context(), env, "A"); !errors.Is(g.Err, secrets.ErrInvalidReference) || g.Took != 0 {
+			t.Errorf("%+v, want the error at once", g)
+		}
+		time.Sleep(time.Minute)
+		p.Fail(nil)
+		mustGet(t, env, "A")
+		p.Fail(secrets.OutgrownError(secrets.Ref{}))
+		for range 10 {
+			time.Sleep(ttl)
+			if g := <-read(t.Context(), env, "A"); g.Err != nil || !g.Stale {
+				t.Errorf("%+v, want the old value", g)
+			}
+		}
+	})
+}
+
+// asking is an error whose text asks the cache for something.
+type asking struct{ ask func() }
+
+func (e *asking) Error() string { e.ask(); return "the profile is wrong" }
+func (e *asking) Unwrap() error { return secrets.ErrConfiguration }
+
+// An error of a provider's own may call the cache, whatever it means.
+func TestFlight_ErrorMayCallCache(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.One(t)
+		p.Fail(&asking{ask: func() { env.Stats() }})
+		if g := <-read(t.Context(), env, "A"); !errors.Is(g.Err, secrets.ErrConfiguration) {
+			t.Errorf("%+v, want the error", g)
+		}
+	})
+}
+
+// One line tells of a wrong configuration, whichever sources it takes down, and another of another.
+func TestFlight_ConfigurationIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		p.Set(0, func(_ context.Context, _ int, id string) (string, error) {
+			return "", fmt.Errorf("profile %s: %w", map[string]string{"a": "x", "b": "x", "c": "y"}[id], secrets.ErrConfiguration)
+		})
+		log, logger := newJournal()
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, logger)
+		for _, name := range []string{"A", "B", "C"} {
+			<-read(t.Context(), env, name)
+		}
+		if n := log.Count("secrets.denied"); n != 2 {
+			t.Errorf("%d lines, want 2: %v", n, log.Events())
 		}
 	})
 }

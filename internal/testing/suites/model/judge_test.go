@@ -339,16 +339,23 @@ func (v *verdict) remembered(o *outcome, s *source, value *question) {
 		known := q.ended.at < o.began.at-slack && o.began.since(q.ended) < 700*time.Millisecond
 		// A warm and who reads afresh go on trying, and open no window by each try.
 		excused := v.during(q.asked.at, q.ended.at, func(p *outcome) bool { return p.several() })
-		cured := len(v.of(s, func(p *question) bool {
-			return p.ok() && p.ended.at >= q.ended.at && p.ended.at <= o.began.at
-		})) > 0
-		if !known || excused || cured || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
+		if !known || excused || v.cured(q, o.began) || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
 			continue
 		}
 		v.fail(o, 6, "it waited %v, %v after question %d had failed, with a value in hand",
 			o.took(), o.began.at-q.ended.at, q.n)
 		return
 	}
+}
+
+// cured reports whether the failure of q was no news any more at some moment: its source was answered since, or, unless
+// it was throttled, a neighbour. That may have been a probe, after which each of those that failed with it is asked.
+func (v *verdict) cured(q *question, now moment) bool {
+	return slices.ContainsFunc(v.world.questions, func(p *question) bool {
+		neighbour := p.source.scheme == q.source.scheme && p.source.region == q.source.region
+		related := p.source == q.source || neighbour && !errors.Is(q.err, secrets.ErrThrottled)
+		return related && p.ok() && p.ended.at >= q.ended.at && p.ended.at <= now.at
+	})
 }
 
 // healthy: a source that answers is served within its own call and one retry, whatever its neighbours do.
