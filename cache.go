@@ -444,6 +444,7 @@ func (c *Cache) leaveAll(r *request) {
 
 // begin takes the first step for every want.
 func (c *Cache) begin(r *request) (done bool) {
+	r.ended = r.ctx.Err() // before the lock: it may be code of others
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
@@ -453,7 +454,7 @@ func (c *Cache) begin(r *request) (done bool) {
 		r.after = c.seq
 	}
 	// Windows that open from now on are for those who come later.
-	r.arrived, r.ended = c.windows, r.ctx.Err()
+	r.arrived = c.windows
 	for _, w := range r.wants {
 		c.arriveLocked(w, now)
 	}
