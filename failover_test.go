@@ -707,6 +707,9 @@ func TestFailover_OnlyWhatIsMissing(t *testing.T) {
 		mustGet(t, env, "C")
 		time.Sleep(5 * time.Minute)
 		down.Store(true)
+		if v := mustGet(t, env, "B"); v.Reveal() != otherRegion || !slices.Equal(second, []string{"b"}) {
+			t.Errorf("%s, after the second Region was asked for %q, want b alone of what left together", v.Reveal(), second)
+		}
 		s := env.Snapshot(t.Context())
 		for name, want := range map[string]string{"A": region, "B": otherRegion, "C": region} {
 			if v, err := s.Get(name); err != nil || v.Reveal() != want {

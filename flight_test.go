@@ -2867,5 +2867,14 @@ func TestFlight_ConfigurationIsLoggedOnce(t *testing.T) {
 		if n := log.Count("secrets.denied"); n != 2 {
 			t.Errorf("%d lines, want 2: %v", n, log.Events())
 		}
+		p.Fail(errDenied)
+		denied, logger := newJournal()
+		env = p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, logger)
+		for _, name := range []string{"A", "B"} {
+			<-read(t.Context(), env, name)
+		}
+		if n := denied.Count("secrets.denied"); n != 2 {
+			t.Errorf("%d lines, want one for each that is denied: %v", n, denied.Events())
+		}
 	})
 }

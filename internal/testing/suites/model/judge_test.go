@@ -339,7 +339,7 @@ func (v *verdict) remembered(o *outcome, s *source, value *question) {
 		known := q.ended.at < o.began.at-slack && o.began.since(q.ended) < 700*time.Millisecond
 		// A warm and who reads afresh go on trying, and open no window by each try.
 		excused := v.during(q.asked.at, q.ended.at, func(p *outcome) bool { return p.several() })
-		if !known || excused || v.cured(q, o.began) || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
+		if !known || excused || v.cured(q, o.began) || v.nextStep(q, o) || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
 			continue
 		}
 		v.fail(o, 6, "it waited %v, %v after question %d had failed, with a value in hand",
@@ -355,6 +355,20 @@ func (v *verdict) cured(q *question, now moment) bool {
 		neighbour := p.source.scheme == q.source.scheme && p.source.region == q.source.region
 		related := p.source == q.source || neighbour && !errors.Is(q.err, secrets.ErrThrottled)
 		return related && p.ok() && p.ended.at >= q.ended.at && p.ended.at <= now.at
+	})
+}
+
+// nextStep reports whether o itself asks anew after the failure of q, in a search for a bad name: q failed together with
+// a neighbour, and its source had made trouble before, for which it was asked alone.
+func (v *verdict) nextStep(q *question, o *outcome) bool {
+	asks := v.of(q.source, func(p *question) bool { return p.asked.at == o.began.at })
+	trouble := v.of(q.source, func(p *question) bool { return p.asked.at < q.asked.at && !p.ok() })
+	if len(asks) == 0 || len(trouble) == 0 {
+		return false
+	}
+	return slices.ContainsFunc(v.world.questions, func(p *question) bool {
+		together := p.source != q.source && p.asked.at == q.asked.at
+		return together && p.failed() && p.source.scheme == q.source.scheme && p.source.region == q.source.region
 	})
 }
 
