@@ -271,6 +271,8 @@ type request struct {
 	own     int       // the same, without what was taken along
 	nextAt  time.Time // no want has anything to do before
 	ended   error     // of ctx
+
+	cancelled bool // so ended says
 }
 
 // A want is one source that a request wants, and later its result.
@@ -444,7 +446,7 @@ func (c *Cache) leaveAll(r *request) {
 
 // begin takes the first step for every want.
 func (c *Cache) begin(r *request) (done bool) {
-	r.ended = r.ctx.Err() // before the lock: it may be code of others
+	r.end(r.ctx.Err())
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
@@ -487,6 +489,13 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 	w.persists = w.persists || r.mode >= renewing
 }
 
+// end notes how the context has ended, if it has. It may be the caller's own, and so may its
+// error: both are asked without the lock, and only the request's own goroutine reads what
+// they said.
+func (r *request) end(err error) {
+	r.ended, r.cancelled = err, errors.Is(err, context.Canceled)
+}
+
 // sleep returns when a want is ready, when one may have something to do (timeUp), or
 // when the caller's context ends.
 func (r *request) sleep() (timeUp bool, ended error) {
@@ -507,10 +516,10 @@ func (r *request) sleep() (timeUp bool, ended error) {
 // proceed takes the next step for the wants that are ready, or for all if time is up
 // for some.
 func (c *Cache) proceed(r *request, timeUp bool, ended error) (done bool) {
+	r.end(ended)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	now := c.now()
-	r.ended = ended
 	// With thousands of sources, each result must not cost a look at all of them.
 	wants := r.ready
 	r.ready = nil
@@ -718,7 +727,7 @@ func (c *Cache) lookLocked(w *want, now clock.Moment) {
 }
 
 // closeLocked lets w leave its try when its time is nearly up. If nobody else waits,
-// or only callers with an old value, who have been served long enough, the try is
+// or only callers with an old value, and the try has outlasted their patience, it is
 // cancelled, and w gets what it says in its last words: a provider that returns all
 // results at once hands over what it has. It reports whether w waits for those.
 func (c *Cache) closeLocked(w *want) (closing bool) {
@@ -726,8 +735,8 @@ func (c *Cache) closeLocked(w *want) (closing bool) {
 	if w.waits && !time.Now().Before(w.hurriesAt(limit)) {
 		w.closing = true
 		c.leaveLocked(w)
-		// Who has its result gives up nothing that others wait for.
-		if !w.try.done && w.try.round.isUnneeded() {
+		// Who has its result, or came with little time, gives up nothing that others wait for.
+		if outlasted := !w.try.done && w.outlasted(); outlasted && w.try.round.isUnneeded() {
 			c.cancelLocked(w.try.round)
 		}
 	}
@@ -969,7 +978,7 @@ func (c *Cache) partLocked(w *want, holds bool, now clock.Moment) {
 	e, r := w.entry, w.request
 	p := parting{
 		holds: holds, warming: r.mode == warming,
-		cancelled: errors.Is(r.ended, context.Canceled),
+		cancelled: r.cancelled,
 		tried:     w.try != nil,
 		frozen:    w.try != nil && now.Interrupted(w.try.round.at, maxTry),
 		known:     w.answered && e.failure.fresh(now),

@@ -1383,7 +1383,8 @@ func TestGet_PatienceIsNotDoubledByOthers(t *testing.T) {
 				p.Hang()
 				before(t, env)
 				time.Sleep(2 * time.Second) // the window is over
-				if g := <-read(t.Context(), env, "A"); g.Text != "a-2" || g.Took < 900*time.Millisecond || g.Took > time.Second {
+				g := <-read(t.Context(), env, "A")
+				if g.Text != "a-2" || g.Took < 900*time.Millisecond || g.Took > time.Second {
 					t.Errorf("%+v, want the old value after a second", g)
 				}
 			})

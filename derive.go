@@ -38,7 +38,7 @@ func Derive[T any](env *Env, name string, build func(ctx context.Context, v Valu
 			logAttrs("variable", name, "version", v.Version(),
 				"error", v.withoutPlaintext(Detail(err)))...)
 	}
-	holder := refcount.New(named, close, failed, Value.before)
+	holder := refcount.New(named, close, failed, Value.before, Value.sameText)
 	return &Derived[T]{env: env, name: name, holder: holder}
 }
 
@@ -54,7 +54,7 @@ func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
 	return d.env.do(ctx, d.name, func(v Value, again bool) (Value, int, error) {
 		used, err := d.holder.Use(ctx, v, again, f)
 		older := used.before(v) && !used.holds(v.d.plain())
-		if older && d.env.config.isRejected(err) {
+		if open := older && ctx.Err() == nil; open && d.env.config.isRejected(err) {
 			used, err = d.holder.Use(ctx, v, true, f)
 			return used, 2, err
 		}

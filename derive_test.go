@@ -406,3 +406,90 @@ func TestDerive_RefusedOldOneIsRebuilt(t *testing.T) {
 		}
 	})
 }
+
+// A context whose Err closes the Derived, or panics, leaves no lock held.
+func TestDerive_ContextMayClose(t *testing.T) {
+	t.Parallel()
+	for _, panics := range []bool{false, true} {
+		t.Run(map[bool]string{false: "closes", true: "panics"}[panics], func(t *testing.T) {
+			t.Parallel()
+			for n := range 6 { // of the calls of Err
+				synctest.Test(t, func(t *testing.T) { contextInTheWay(t, n, panics) })
+			}
+		})
+	}
+}
+
+// contextInTheWay rebuilds under a context whose Err closes the Derived or panics, the nth time that it is called.
+func contextInTheWay(t *testing.T, n int, panics bool) {
+	env := (&script{}).One(t, secrets.WithTTL(ttl))
+	d := secrets.Derive(env, "A", func(_ context.Context, v secrets.Value) (string, error) {
+		return v.Reveal(), nil
+	}, nil)
+	do := func(ctx context.Context) {
+		defer func() { _ = recover() }()
+		d.Do(ctx, func(string) error { return nil })
+	}
+	do(t.Context())
+	time.Sleep(ttl)
+	calls := 0
+	do(ownContext{t.Context(), func() error {
+		if calls++; calls == n+1 && panics {
+			panic("a broken context")
+		} else if calls == n+1 {
+			d.Close()
+		}
+		return t.Context().Err()
+	}})
+	do(t.Context())
+	d.Close()
+}
+
+// An empty value is as good as any: what was built from it is kept.
+func TestDerive_EmptyValueIsKept(t *testing.T) {
+	t.Parallel()
+	env, err := secrets.New(secrets.WithLogger(quiet()), secrets.WithEnviron(map[string]string{"A": "literal://"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, closed := 0, 0
+	d := secrets.Derive(env, "A", func(context.Context, secrets.Value) (int, error) { built++; return 0, nil },
+		func(int) { closed++ })
+	for range 10 {
+		if err := d.Do(t.Context(), func(int) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if built != 1 || closed != 0 {
+		t.Errorf("%d built and %d closed for one value, want 1 and 0", built, closed)
+	}
+}
+
+// Where an old T was refused and its caller has left, nothing is rebuilt, and f does not run again.
+func TestDerive_DoEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		env := (&script{}).One(t, secrets.WithTTL(ttl))
+		fail := false
+		d := secrets.Derive(env, "A", func(_ context.Context, v secrets.Value) (string, error) {
+			if fail {
+				fail = false
+				return "", errOdd
+			}
+			return v.Reveal(), nil
+		}, nil)
+		d.Do(t.Context(), func(string) error { return nil })
+		time.Sleep(ttl)
+		fail = true
+		ctx, cancel := context.WithCancel(t.Context())
+		runs := 0
+		d.Do(ctx, func(string) error {
+			runs++
+			cancel()
+			return secrets.Rejected(errors.New("refused"))
+		})
+		if runs != 1 {
+			t.Errorf("f ran %d times, want once: ctx ended in it", runs)
+		}
+	})
+}

@@ -708,7 +708,7 @@ func TestFailover_OnlyWhatIsMissing(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		down.Store(true)
 		if v := mustGet(t, env, "B"); v.Reveal() != otherRegion || !slices.Equal(second, []string{"b"}) {
-			t.Errorf("%s, after the second Region was asked for %q, want b alone of what left together", v.Reveal(), second)
+			t.Errorf("%s, after %q from the second Region, want b alone of what left together", v.Reveal(), second)
 		}
 		s := env.Snapshot(t.Context())
 		for name, want := range map[string]string{"A": region, "B": otherRegion, "C": region} {

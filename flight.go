@@ -924,6 +924,13 @@ func (e *entry) shortestLeft(now time.Time) time.Duration {
 // releaseHeldLocked tells the entries that waited for a probe its result: they may
 // leave together if it was answered, and share its failure if not.
 func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
+	if t.cutShort(o) {
+		t.entry.probed = 0 // it is its turn again
+		for _, e := range t.held {
+			c.wakeLocked(e, false)
+		}
+		return
+	}
 	answered := !o.transient // by a value or a permanent failure
 	for _, e := range t.held {
 		c.shareProbeLocked(e, t, o, now)
@@ -936,6 +943,15 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 	if len(t.held) > 0 && !answered {
 		t.entry.outageProbed(o)
 	}
+}
+
+// cutShort reports whether a probe was given up before its answer could be expected, which
+// is no sign of an outage.
+func (t *try) cutShort(o outcome) bool {
+	if !o.givenUp || !t.round.cancelled() {
+		return false
+	}
+	return time.Since(t.round.began) < max(minAlong, min(staleTimeout, 2*t.entry.took))
 }
 
 // shareProbeLocked tells one entry that waited for the probe t what came of it.

@@ -2857,7 +2857,8 @@ func TestFlight_ConfigurationIsLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{}
 		p.Set(0, func(_ context.Context, _ int, id string) (string, error) {
-			return "", fmt.Errorf("profile %s: %w", map[string]string{"a": "x", "b": "x", "c": "y"}[id], secrets.ErrConfiguration)
+			profile := map[string]string{"a": "x", "b": "x", "c": "y"}[id]
+			return "", fmt.Errorf("profile %s: %w", profile, secrets.ErrConfiguration)
 		})
 		log, logger := newJournal()
 		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}, logger)
@@ -2877,4 +2878,132 @@ func TestFlight_ConfigurationIsLoggedOnce(t *testing.T) {
 			t.Errorf("%d lines, want one for each that is denied: %v", n, denied.Events())
 		}
 	})
+}
+
+// A reader with little time, who has an old value, leaves at once and ends no try that a more patient one waits for,
+// who has an old value, too (promise 4).
+func TestFlight_ImpatientHolderEndsNoTry(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{Delay: 700 * time.Millisecond}
+		env := p.One(t, secrets.WithTTL(10*time.Second))
+		mustGet(t, env, "A")
+		for range 20 {
+			time.Sleep(11 * time.Second)
+			before := p.Count()
+			impatient := withTime(t, env, 400*time.Millisecond)
+			synctest.Wait()
+			if g := <-read(t.Context(), env, "A"); g.Err != nil || g.Stale || p.Count() != before+1 {
+				t.Errorf("%+v after %d calls, want a new value after one", g, p.Count()-before)
+			}
+			if g := <-impatient; !g.Stale || g.Took > 400*time.Millisecond {
+				t.Errorf("%+v, want the old value in time", g)
+			}
+		}
+	})
+}
+
+// A probe that its caller had no time for is no sign of an outage: one of two names answers 5xx to any call that it is
+// in, and the good one is not kept from readers with little time.
+func TestBatch_ProbeCutShortIsNoOutage(t *testing.T) {
+	t.Parallel()
+	late, worst := 0, time.Duration(0)
+	const runs = 100 // pauses are drawn
+	for range runs {
+		synctest.Test(t, func(t *testing.T) {
+			came := oneBadOfTwo(t)
+			if came > 5*time.Second {
+				late++
+			}
+			worst = max(worst, came)
+		})
+	}
+	if late > 0 {
+		t.Errorf("in %d of %d runs the good value comes after more than 5 s, at worst after %v", late, runs, worst)
+	}
+}
+
+// oneBadOfTwo reads two names, of which one turns bad. It returns when the other's new value came.
+func oneBadOfTwo(t *testing.T) (came time.Duration) {
+	var ill atomic.Bool
+	p := batch(func(ctx context.Context, refs []secrets.Ref) []secrets.Result {
+		isBad := func(ref secrets.Ref) bool { return ref.ID() == "bad" }
+		err := pause(ctx, 20*time.Millisecond)
+		if err == nil && ill.Load() && slices.ContainsFunc(refs, isBad) {
+			err = secrets.RegionalError(refs[0])
+		}
+		results := same(refs, err)
+		for i := range results {
+			if err == nil {
+				results[i].Value = secrets.NewValue(map[bool]string{false: "old", true: "new"}[ill.Load()], "")
+			}
+		}
+		return results
+	})
+	env, err := secrets.New(secrets.WithEnviron(map[string]string{"GOOD": "sm://good", "BAD": "sm://bad"}),
+		secrets.WithProvider(p), secrets.WithLogger(quiet()), secrets.WithTTL(ttl))
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustGet(t, env, "GOOD")
+	mustGet(t, env, "BAD")
+	time.Sleep(ttl)
+	ill.Store(true)
+	began := time.Now()
+	var wg sync.WaitGroup
+	for _, name := range []string{"GOOD", "BAD"} {
+		wg.Go(func() {
+			for time.Since(began) < time.Minute {
+				ctx, cancel := context.WithTimeout(t.Context(), 700*time.Millisecond)
+				v, err := env.Get(ctx, name)
+				cancel()
+				if name == "GOOD" && came == 0 && err == nil && v.Reveal() == "new" {
+					came = time.Since(began)
+				}
+				time.Sleep(400 * time.Millisecond)
+			}
+		})
+	}
+	wg.Wait()
+	return max(came, 1)
+}
+
+// A context of the caller's own, and the error that it ends with, are asked without the cache's lock: they may call
+// the cache.
+func TestGet_ContextMayCallCache(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		env := p.One(t)
+		p.Hang()
+		base, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		time.AfterFunc(time.Second, cancel)
+		ctx := ownContext{base, func() error {
+			env.Stats()
+			if base.Err() == nil {
+				return nil
+			}
+			return &ownCancellation{func() { env.Stats() }}
+		}}
+		if _, err := env.Get(ctx, "A"); !errors.Is(err, context.Canceled) {
+			t.Errorf("%v, want that it was cancelled", err)
+		}
+	})
+}
+
+// ownContext is a context whose Err is a caller's own code, and ownCancellation the error of one.
+type ownContext struct {
+	context.Context
+	err func() error
+}
+
+func (c ownContext) Err() error { return c.err() }
+
+type ownCancellation struct{ ask func() }
+
+func (e *ownCancellation) Error() string { return "ended" }
+func (e *ownCancellation) Is(target error) bool {
+	e.ask()
+	return target == context.Canceled
 }

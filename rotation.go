@@ -93,6 +93,9 @@ func (e *Env) do(ctx context.Context, name string,
 		if ctx.Err() != nil || !t.find(ctx) {
 			break
 		}
+		if ctx.Err() != nil { // it ended in the moment of the answer
+			break
+		}
 		value = t.found()
 		var more int
 		used, more, err = f(value, true)
@@ -210,18 +213,26 @@ func (t *trial) lookBoth(ctx context.Context, s *search) (found bool, err *Resol
 	if s.pending == nil {
 		return t.look(ctx, own, s.after)
 	}
-	if found, err = t.look(ctx, s.pending, s.after); found || err != nil && err.transient() {
-		return found, err
+	found, err = t.look(ctx, s.pending, s.after)
+	if found {
+		return true, nil
 	}
-	return t.look(ctx, own, t.env.cache.afterPending(s))
+	found, late := t.look(ctx, own, t.env.cache.afterPending(s))
+	if err != nil && err.transient() {
+		return found, err // the next caller looks for the pending value again
+	}
+	return found, late
 }
 
 // look fetches an entry by a try later than after, and takes its value if it was not
-// tried.
+// tried. It leaves the current version half of the time where the pending one hangs.
 func (t *trial) look(ctx context.Context, from *entry, after uint64) (bool, *ResolveError) {
 	c := t.env.cache
 	r := c.newRequest(ctx, searching)
 	r.after = after
+	if from != t.variable.entry {
+		r.until = earlier(r.until, r.began.Add(min(staleTimeout, r.patience()/2)))
+	}
 	w := r.add(from, from.bounds)
 	c.resolve(r)
 	if t.takes(w.gen, from, w.stale) {

@@ -212,6 +212,9 @@ func (v Value) holds(s string) bool {
 	return v.d != nil && subtle.ConstantTimeCompare([]byte(v.d.plain()), []byte(s)) == 1
 }
 
+// sameText reports whether v and w hold the same plaintext, the empty one too.
+func (v Value) sameText(w Value) bool { return w.d != nil && v.holds(w.d.plain()) }
+
 // same reports whether v and w are the same content of one source.
 func (v Value) same(w Value) bool {
 	if v.d == nil || w.d == nil {

@@ -17,11 +17,12 @@ const maxPause = 30 * time.Second
 
 // A Holder holds a T that is built from a V. Make it with New. It is safe for
 // concurrent use.
-type Holder[V value[V], T any] struct {
+type Holder[V, T any] struct {
 	build  func(context.Context, V) (T, error)
 	end    func(T)
 	failed func(context.Context, V, error)
 	before func(V, V) bool
+	same   func(V, V) bool
 
 	mu       sync.Mutex
 	current  *built[V, T]
@@ -31,10 +32,8 @@ type Holder[V value[V], T any] struct {
 	told     *building[V, T] // the last build whose failure was reported, or nil
 }
 
-type value[V any] interface{ Equal(V) bool }
-
 // built is the result of a build.
-type built[V value[V], T any] struct {
+type built[V, T any] struct {
 	it      T
 	from    V
 	users   int
@@ -42,7 +41,7 @@ type built[V value[V], T any] struct {
 }
 
 // A building is a build that runs.
-type building[V value[V], T any] struct {
+type building[V, T any] struct {
 	from    V
 	waiters int           // those who become users of the result
 	done    chan struct{} // closed when it has ended
@@ -54,9 +53,9 @@ type building[V value[V], T any] struct {
 // New returns a Holder that builds by build, closes each result once by end, and
 // tells failed, once per value, when a build fails while there is an old one to use.
 // Before reports whether one value is older than the other.
-func New[V value[V], T any](build func(context.Context, V) (T, error), end func(T),
-	failed func(context.Context, V, error), before func(V, V) bool) *Holder[V, T] {
-	return &Holder[V, T]{build: build, end: end, failed: failed, before: before}
+func New[V, T any](build func(context.Context, V) (T, error), end func(T),
+	failed func(context.Context, V, error), before, same func(V, V) bool) *Holder[V, T] {
+	return &Holder[V, T]{build: build, end: end, failed: failed, before: before, same: same}
 }
 
 // Use runs f with what was built from v, building it first where there is none, and
@@ -99,8 +98,9 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (
 ) {
 	var limited context.Context
 	for {
+		gone := ctx.Err() != nil // a context may be the caller's own: not under the lock
 		h.mu.Lock()
-		if b := h.current; b != nil && h.usable(ctx, b, v, need) {
+		if b := h.current; b != nil && h.usable(gone, b, v, need) {
 			b.users++
 			h.mu.Unlock()
 			return b, nil, nil
@@ -130,7 +130,7 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (
 			return b, nil, nil
 		case b != nil:
 			h.release(ctx, b)
-		case err != nil && running.failedFor(v, err):
+		case err != nil && h.failsLikewise(v, running, err):
 			return nil, nil, err
 		case limited.Err() != nil:
 			// The build may have ended at the same moment, without an error to share.
@@ -139,9 +139,9 @@ func (h *Holder[V, T]) acquire(ctx context.Context, v V, need bool) (
 	}
 }
 
-// failedFor reports whether a build of v would fail likewise.
-func (b *building[V, T]) failedFor(v V, err error) bool {
-	return b.from.Equal(v) && !isTimeout(err)
+// failsLikewise reports whether a build of v would fail as one that has ended.
+func (h *Holder[V, T]) failsLikewise(v V, ended *building[V, T], err error) bool {
+	return h.same(ended.from, v) && !isTimeout(err)
 }
 
 // isTimeout reports whether err says that a builder had no more time, which is no
@@ -153,18 +153,18 @@ func isTimeout(err error) bool {
 
 // usable reports whether the caller takes b now: it fits, or a better one is not to
 // be had.
-func (h *Holder[V, T]) usable(ctx context.Context, b *built[V, T], v V, need bool) bool {
+func (h *Holder[V, T]) usable(gone bool, b *built[V, T], v V, need bool) bool {
 	if h.fits(b, v, need) {
 		return true
 	}
 	busy := h.running != nil || time.Now().Before(h.retryAt)
-	return !need && (busy || ctx.Err() != nil)
+	return !need && (busy || gone)
 }
 
 // fits reports whether b will do for v. Who read the value before it changed, and
 // does not need it, must not turn the clock back.
 func (h *Holder[V, T]) fits(b *built[V, T], v V, need bool) bool {
-	return b.from.Equal(v) || !need && h.before(v, b.from)
+	return h.same(b.from, v) || !need && h.before(v, b.from)
 }
 
 // wait returns the result of a build, of which the caller is a user then, or why
@@ -221,7 +221,7 @@ func (h *Holder[V, T]) rebuild(ctx context.Context, running *building[V, T], spa
 func (h *Holder[V, T]) isNews(running *building[V, T]) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.told != nil && h.told.from.Equal(running.from) {
+	if h.told != nil && h.same(h.told.from, running.from) {
 		return false
 	}
 	h.told = running
@@ -232,6 +232,7 @@ func (h *Holder[V, T]) isNews(running *building[V, T]) bool {
 // nobody uses.
 func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *built[V, T],
 	err error) (replaced *built[V, T]) {
+	ended := ctx.Err()
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -244,10 +245,10 @@ func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *b
 		}
 		replaced = retire(h.current)
 		h.current, h.failures, h.retryAt, h.told = b, 0, time.Time{}, nil
-	case ctx.Err() != context.Canceled:
+	case ended != context.Canceled:
 		h.retryAt = time.Now().Add(min(maxPause, time.Second<<min(h.failures, 5)))
 		h.failures++
-		if ctx.Err() == nil {
+		if ended == nil {
 			running.err = err
 		}
 	}
@@ -258,7 +259,7 @@ func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *b
 
 // retire leaves b, which may be nil, to its last user, or returns it if there is
 // none.
-func retire[V value[V], T any](b *built[V, T]) (idle *built[V, T]) {
+func retire[V, T any](b *built[V, T]) (idle *built[V, T]) {
 	if b == nil {
 		return nil
 	}

@@ -15,7 +15,7 @@ import (
 // version is a value; the smaller is older.
 type version int
 
-func (v version) Equal(w version) bool  { return v == w }
+func (v version) same(w version) bool   { return v == w }
 func (v version) before(w version) bool { return v < w }
 
 // Who read an old value, and does not need it, gets what is there; who needs it gets it.
@@ -34,7 +34,7 @@ func TestUse_OldValue(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := New(func(_ context.Context, v version) (version, error) { return v, nil }, func(version) {},
-				nil, version.before)
+				nil, version.before, version.same)
 			use := func(v version, need bool) (got version) {
 				from, err := h.Use(t.Context(), v, need, func(it version) error { got = it; return nil })
 				if err != nil || from != got {
@@ -63,7 +63,7 @@ func TestUse_PausesAfterFailure(t *testing.T) {
 			builds++
 			giveUp()
 			return 0, errors.Join(errors.New("broken"), ctx.Err())
-		}, func(int) {}, func(context.Context, version, error) { reports++ }, version.before)
+		}, func(int) {}, func(context.Context, version, error) { reports++ }, version.before, version.same)
 		use := func(ctx context.Context, v version) {
 			if _, err := h.Use(ctx, v, false, func(int) error { return nil }); err != nil {
 				t.Error(err)
@@ -98,7 +98,7 @@ func TestUse_HangingRebuild(t *testing.T) {
 				<-ctx.Done()
 			}
 			return v, ctx.Err()
-		}, func(version) {}, func(context.Context, version, error) { reports++ }, version.before)
+		}, func(version) {}, func(context.Context, version, error) { reports++ }, version.before, version.same)
 		invoke := func(v version) (took time.Duration) {
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
 			defer cancel()
@@ -140,7 +140,7 @@ func TestClose_WhileBuilding(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			open--
-		}, nil, version.before)
+		}, nil, version.before, version.same)
 		over, cancel := context.WithCancel(t.Context())
 		var wg sync.WaitGroup
 		use := func(ctx context.Context, want error) {
@@ -188,7 +188,7 @@ func TestUse_BuildDoesNotReturn(t *testing.T) {
 				panic("broken")
 			}
 			return v, nil
-		}, func(version) {}, nil, version.before)
+		}, func(version) {}, nil, version.before, version.same)
 		var wg sync.WaitGroup
 		var mu sync.Mutex
 		for range 10 {
@@ -218,7 +218,7 @@ func TestUse_WaitKeepsReserve(t *testing.T) {
 		h := New(func(_ context.Context, v version) (version, error) {
 			time.Sleep(time.Minute)
 			return v, nil
-		}, func(version) {}, nil, version.before)
+		}, func(version) {}, nil, version.before, version.same)
 		f := func(version) error { return nil }
 		go h.Use(t.Context(), 1, false, f)
 		synctest.Wait()
@@ -242,7 +242,7 @@ func TestUse_AllGiveUpTogether(t *testing.T) {
 				time.Sleep(time.Second)
 				cancel()
 				return v, ctx.Err()
-			}, func(version) {}, nil, version.before)
+			}, func(version) {}, nil, version.before, version.same)
 			var wg sync.WaitGroup
 			for range 4 {
 				wg.Go(func() {
@@ -262,7 +262,7 @@ func TestUse_ClosePanics(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := New(func(_ context.Context, v version) (version, error) { return v, nil },
-					func(version) { panic("broken") }, nil, version.before)
+					func(version) { panic("broken") }, nil, version.before, version.same)
 				ctx, cancel := t.Context(), func() {}
 				if limit > 0 {
 					ctx, cancel = context.WithTimeout(ctx, limit)
@@ -285,7 +285,7 @@ func TestUse_ClosePanics(t *testing.T) {
 func TestUse_SlowCloseKeepsReserve(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := New(func(_ context.Context, v version) (version, error) { return v, nil },
-			func(version) { time.Sleep(time.Minute) }, nil, version.before)
+			func(version) { time.Sleep(time.Minute) }, nil, version.before, version.same)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		f := func(version) error { return nil }
@@ -306,7 +306,7 @@ func TestUse_ClosesItselfWithoutDeadline(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := false
 		h := New(func(_ context.Context, v version) (version, error) { return v, nil },
-			func(version) { time.Sleep(time.Second); ended = true }, nil, version.before)
+			func(version) { time.Sleep(time.Second); ended = true }, nil, version.before, version.same)
 		if _, err := h.Use(ctx, 1, false, func(version) error { h.Close(); cancel(); return nil }); err != nil {
 			t.Error(err)
 		}
@@ -325,7 +325,7 @@ func TestUse_TimeOfBuild(t *testing.T) {
 			end, _ := ctx.Deadline()
 			has = time.Until(end)
 			return v, nil
-		}, func(version) {}, nil, version.before)
+		}, func(version) {}, nil, version.before, version.same)
 		for v, want := range map[version]time.Duration{1: time.Second, 2: time.Second - deadline.Reserve} {
 			if v == 2 {
 				h.Use(t.Context(), 1, false, func(version) error { return nil })
@@ -345,7 +345,7 @@ func TestUse_TimeOfBuild(t *testing.T) {
 func TestClose_LaterUseBuildsAnew(t *testing.T) {
 	builds, open := 0, 0
 	h := New(func(_ context.Context, v version) (version, error) { builds++; open++; return v, nil },
-		func(version) { open-- }, nil, version.before)
+		func(version) { open-- }, nil, version.before, version.same)
 	for n := 1; n <= 2; n++ {
 		_, err := h.Use(t.Context(), 1, false, func(version) error { return nil })
 		if err != nil || builds != n || open != 1 {
@@ -369,7 +369,7 @@ func TestUse_TimeOutOfBuilderIsItsOwn(t *testing.T) {
 				return 0, errors.New("the server did not answer")
 			}
 			return v, nil
-		}, func(version) {}, nil, version.before)
+		}, func(version) {}, nil, version.before, version.same)
 		short, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		f := func(version) error { return nil }
@@ -396,7 +396,7 @@ func TestUse_WaitsForSeveralBuilds(t *testing.T) {
 			time.Sleep(250 * time.Millisecond)
 			count(&built)
 			return v, nil
-		}, func(version) { count(&ended) }, nil, version.before)
+		}, func(version) { count(&ended) }, nil, version.before, version.same)
 		var wg sync.WaitGroup
 		late := 0
 		for v := range version(20) {
@@ -425,7 +425,7 @@ func TestUse_WaitsForSeveralBuilds(t *testing.T) {
 func TestUse_ClosedByLastUser(t *testing.T) {
 	closed := 0
 	h := New(func(_ context.Context, v version) (version, error) { return v, nil },
-		func(version) { closed++ }, nil, version.before)
+		func(version) { closed++ }, nil, version.before, version.same)
 	use := func(v version, need bool, f func()) {
 		t.Helper()
 		if _, err := h.Use(t.Context(), v, need, func(version) error { f(); return nil }); err != nil {

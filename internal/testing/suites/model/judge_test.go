@@ -151,7 +151,7 @@ func (v *verdict) value(o *outcome, name string, got seen) {
 func (v *verdict) troubled(s *source, q *question, o *outcome) bool {
 	bad := v.of(s, func(p *question) bool {
 		later := p != q && p.asked.at >= q.asked.at && p.asked.at <= o.end.at
-		late := p.ended.at > o.end.at || p.ended.at-p.asked.at > patience/2
+		late := p.ended.at >= o.end.at || p.ended.at-p.asked.at > patience/2
 		return later && (!p.ok() || !p.sure() || late)
 	})
 	return len(bad) > 0 || o.budget() < 200*time.Millisecond || o.op.cancel > 0
@@ -339,7 +339,8 @@ func (v *verdict) remembered(o *outcome, s *source, value *question) {
 		known := q.ended.at < o.began.at-slack && o.began.since(q.ended) < 700*time.Millisecond
 		// A warm and who reads afresh go on trying, and open no window by each try.
 		excused := v.during(q.asked.at, q.ended.at, func(p *outcome) bool { return p.several() })
-		if !known || excused || v.cured(q, o.began) || v.nextStep(q, o) || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
+		excused = excused || v.cured(q, o.began) || v.nextStep(q, o)
+		if !known || excused || v.inHand(s, q.asked, o.end) == nil || v.jumped(q.asked.at, o.end.at, false) {
 			continue
 		}
 		v.fail(o, 6, "it waited %v, %v after question %d had failed, with a value in hand",
@@ -358,8 +359,8 @@ func (v *verdict) cured(q *question, now moment) bool {
 	})
 }
 
-// nextStep reports whether o itself asks anew after the failure of q, in a search for a bad name: q failed together with
-// a neighbour, and its source had made trouble before, for which it was asked alone.
+// nextStep reports whether o itself asks anew after the failure of q, in a search for a bad name: q failed together
+// with a neighbour, and its source had made trouble before, for which it was asked alone.
 func (v *verdict) nextStep(q *question, o *outcome) bool {
 	asks := v.of(q.source, func(p *question) bool { return p.asked.at == o.began.at })
 	trouble := v.of(q.source, func(p *question) bool { return p.asked.at < q.asked.at && !p.ok() })
