@@ -21,6 +21,9 @@ const (
 	// quickAgain is how many quick handshakes in a row it takes after a slow one. A small share
 	// comes in slices, and one or the other handshake fits into a slice.
 	quickAgain = 4
+	// rest is how long after a slow handshake the next one begins, in times of what it took.
+	// Meanwhile the calls on the connections that are there have the processor, and free them.
+	rest = 2
 )
 
 // handshakes makes the TLS connections of one transport. A round of calls opens a connection
@@ -147,9 +150,10 @@ func (t *turns) enter(ctx context.Context, most time.Duration) (leave func(), er
 	}
 	select {
 	case t.slot <- struct{}{}:
+		began := time.Now()
 		leave := sync.OnceFunc(func() { <-t.slot })
-		hung := time.AfterFunc(most, leave)
-		return func() { hung.Stop(); leave() }, nil
+		time.AfterFunc(most, leave)
+		return func() { time.AfterFunc(rest*time.Since(began), leave) }, nil
 	case <-served:
 		return nil, errNotNeeded
 	case <-ctx.Done():

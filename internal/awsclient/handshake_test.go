@@ -166,7 +166,7 @@ func TestHandshakes_SlowOnes(t *testing.T) {
 	if n := s.together(t, c, 25); n > 0 {
 		t.Errorf("%d calls failed", n)
 	}
-	if n := s.connections.Load() - before; n > 20 {
+	if n := s.connections.Load() - before; n > 9 { // 12 without a rest between the handshakes
 		t.Errorf("%d connections for 25 calls", n)
 	}
 }
