@@ -133,6 +133,7 @@ type entry struct {
 	suspect  int           // how far the search for a name that fails whole calls is
 	asked    clock.Moment  // when it last left, or a probe that it waited for
 	probed   uint64        // seq of the last round that asked it alone for its group
+	cut      bool          // the last such try was given up too soon to tell anything
 	probes   int           // of single names that failed since its last value
 	noticed  bool          // it was logged that callers wait for it
 	warned   string        // the last warning that was logged

@@ -924,8 +924,14 @@ func (e *entry) shortestLeft(now time.Time) time.Duration {
 // releaseHeldLocked tells the entries that waited for a probe its result: they may
 // leave together if it was answered, and share its failure if not.
 func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
-	if t.cutShort(o) {
-		t.entry.probed = 0 // it is its turn again
+	if len(t.held) == 0 {
+		return
+	}
+	cut := t.cutShort(o)
+	if cut && !t.entry.cut {
+		t.entry.probed = 0 // it is its turn once more
+	}
+	if t.entry.cut = cut; cut {
 		for _, e := range t.held {
 			c.wakeLocked(e, false)
 		}
@@ -940,7 +946,7 @@ func (c *Cache) releaseHeldLocked(t *try, o outcome, now clock.Moment) {
 		// An answered probe says nothing of those that waited for it: each is asked now.
 		c.wakeLocked(e, !answered && !o.givenUp)
 	}
-	if len(t.held) > 0 && !answered {
+	if !answered {
 		t.entry.outageProbed(o)
 	}
 }

@@ -3007,3 +3007,35 @@ func (e *ownCancellation) Is(target error) bool {
 	e.ask()
 	return target == context.Canceled
 }
+
+// A name whose probe is given up too soon gets its turn once more, and then another name gets one: readers with little
+// time would never give a slow one enough.
+func TestBatch_CutProbesTakeTurns(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := &script{}
+		answer := func(ctx context.Context, _ int, id string) (string, error) {
+			if id == "a" {
+				return "v", pause(ctx, 200*time.Millisecond)
+			}
+			return "v", nil
+		}
+		p.Set(0, answer)
+		env := p.Env(t, map[string]string{"A": "sm://a", "B": "sm://b"}, secrets.WithTTL(time.Minute))
+		mustGet(t, env, "A")
+		mustGet(t, env, "B")
+		p.Hang()
+		for range 20 { // 375 ms each, where a may need 400
+			time.Sleep(30 * time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+			<-read(ctx, env, "B")
+			cancel()
+		}
+		for n := p.Count() - 8; n <= p.Count(); n++ {
+			if strings.Contains(p.Asked(n), "b") {
+				return
+			}
+		}
+		t.Errorf("calls for %s, and b is never asked for in the end", calls(p))
+	})
+}
