@@ -231,6 +231,7 @@ func (v *verdict) failure(o *outcome, s *source, err error) {
 func (v *verdict) reason(o *outcome, s *source, last []*question) *question {
 	for _, q := range slices.Backward(last) {
 		switch {
+		case q.ok() && q.ended.at == o.end.at: // it may be booked a moment later
 		case q.ok() && q.sure() && s.bound() > q.ended.at-q.asked.at:
 			return nil
 		case q.err != nil && (!q.abandoned || permanent(q.err)) && o.end.since(q.ended) <= window:
