@@ -394,6 +394,9 @@ func (v *verdict) healthy(o *outcome, s *source) {
 			return // it failed lately, or it answers a question of its bad days
 		}
 	}
+	if v.held(s, o.began) {
+		return
+	}
 	if o.took() > need {
 		v.fail(o, 4, "it waited %v for a source that answers in %v", o.took(), s.latency)
 	}
@@ -405,6 +408,20 @@ func (v *verdict) healthy(o *outcome, s *source) {
 			v.fail(o, 4, "it is served a stale value, and the source is well")
 		}
 	}
+}
+
+// held reports whether s may wait for probes of its neighbours: its own last question was in vain, however long ago,
+// and one of theirs was lately.
+func (v *verdict) held(s *source, now moment) bool {
+	asked := v.of(s, func(q *question) bool { return q.asked.at < now.at })
+	if len(asked) == 0 || asked[len(asked)-1].ok() {
+		return false
+	}
+	return slices.ContainsFunc(v.world.questions, func(q *question) bool {
+		neighbour := q.source.scheme == s.scheme && q.source.region == s.region
+		lately := q.asked.at < now.at && (q.running || q.ended.at > now.at-2*window)
+		return neighbour && lately && !(q.ok() && q.sure())
+	})
 }
 
 // together: what one read brings of one source is of one generation.
