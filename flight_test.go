@@ -3039,3 +3039,32 @@ func TestBatch_CutProbesTakeTurns(t *testing.T) {
 		t.Errorf("calls for %s, and b is never asked for in the end", calls(p))
 	})
 }
+
+// A provider that says of its own accord that it was cancelled is not cut short: two such probes are an outage.
+func TestBatch_ProbesCancelledByProvider(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		batches := 0
+		env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a", "B": "sm://b", "C": "sm://c"}),
+			secrets.WithLogger(quiet()), secrets.WithProvider(
+				batch(func(_ context.Context, refs []secrets.Ref) []secrets.Result {
+					mu.Lock()
+					defer mu.Unlock()
+					if len(refs) > 1 {
+						batches++
+						return same(refs, secrets.OddRefusal(refs[0]))
+					}
+					return same(refs, context.Canceled)
+				})))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 9*time.Second)
+		defer cancel()
+		env.Snapshot(ctx)
+		if batches < 2 {
+			t.Errorf("%d calls for all, want more after two probes", batches)
+		}
+	})
+}

@@ -1229,6 +1229,7 @@ func pendingBesideCurrent(t *testing.T, pending func(context.Context) error, lim
 	current = "new"
 	for i := range 30 {
 		ctx, cancel := context.WithTimeout(t.Context(), limit)
+		began := time.Now()
 		err := env.Do(ctx, "A", func(v secrets.Value) error {
 			if v.Reveal() != "new" {
 				return secrets.Rejected(errors.New("refused"))
@@ -1239,9 +1240,87 @@ func pendingBesideCurrent(t *testing.T, pending func(context.Context) error, lim
 		if err != nil {
 			t.Errorf("Do %d: %v", i+1, err)
 		}
+		if took := time.Since(began); took > 1100*time.Millisecond {
+			t.Errorf("Do %d took %v, want a second for the pending version at most", i+1, took)
+		}
 		time.Sleep(5 * time.Second)
 	}
 	if n := calls.Load(); n > 30 {
 		t.Errorf("%d calls in the search", n)
+	}
+}
+
+// What the pending version answered decides how the search goes on.
+func TestDo_PendingDecidesOnSearch(t *testing.T) {
+	t.Parallel()
+	const slow = 1500 * time.Millisecond
+	for name, test := range map[string]struct {
+		pending error // in the first three seconds if throttled, then it has the password; nil: it has a wrong one
+		current string
+		takes   time.Duration
+		first   bool // the first Do finds the password
+		second  bool // the one five seconds after it
+		most    int  // calls in the minute after that
+	}{
+		"throttled":              {errThrottled, "old", 0, false, true, 0},
+		"refused, too":           {nil, "new", 0, false, true, 0}, // the current one is throttled
+		"absent":                 {secrets.ErrNotFound, "old", 0, false, false, 16},
+		"absent, current slowly": {secrets.ErrNotFound, "new", slow, true, true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				began, calls, changed := time.Now(), 0, false
+				p := secrets.ProviderFunc(func(ctx context.Context, ref secrets.Ref) (secrets.Value, error) {
+					calls++
+					over := time.Since(began) > 3*time.Second
+					switch {
+					case ref.Stage() != "" && test.pending == nil:
+						return secrets.NewValue("bad", ""), nil
+					case test.pending == nil && changed && !over:
+						return secrets.Value{}, errThrottled
+					case ref.Stage() != "" && (!over || test.pending != errThrottled):
+						return secrets.Value{}, test.pending
+					case ref.Stage() != "":
+						return secrets.NewValue("new", ""), nil
+					case !changed:
+						return secrets.NewValue("old", ""), nil
+					}
+					return secrets.NewValue(test.current, ""), pause(ctx, test.takes)
+				})
+				env, err := secrets.New(secrets.WithEnviron(map[string]string{"A": "sm://a"}), secrets.WithProvider(p),
+					secrets.WithLogger(quiet()), secrets.WithTTL(time.Hour))
+				if err != nil {
+					t.Fatal(err)
+				}
+				mustGet(t, env, "A")
+				changed = true
+				do := func() bool {
+					ctx, cancel := context.WithTimeout(t.Context(), 2500*time.Millisecond)
+					defer cancel()
+					return env.Do(ctx, "A", func(v secrets.Value) error {
+						if v.Reveal() != "new" {
+							return secrets.Rejected(errors.New("refused"))
+						}
+						return nil
+					}) == nil
+				}
+				if got := do(); got != test.first {
+					t.Errorf("the first Do: %t, want %t", got, test.first)
+				}
+				time.Sleep(5 * time.Second)
+				if got := do(); got != test.second {
+					t.Errorf("the second Do: %t, want %t", got, test.second)
+				}
+				before := calls
+				for range 60 {
+					do()
+					time.Sleep(time.Second)
+				}
+				if n := calls - before; n > test.most {
+					t.Errorf("%d calls in a minute, want %d at most", n, test.most)
+				}
+			})
+		})
 	}
 }
