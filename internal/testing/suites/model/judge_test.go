@@ -258,7 +258,7 @@ func (v *verdict) probed(o *outcome, s *source) bool {
 func (v *verdict) silence(s *source, o *outcome) (longest time.Duration) {
 	for _, p := range v.outcomes { // whose wait may have spanned several tries
 		vain := p.done && p != o && p.end.at <= o.end.at && o.end.since(p.end) <= window
-		if vain && p.fails(s) {
+		if vain && (p.fails(s) || p.old(s)) {
 			longest = max(longest, p.took())
 		}
 	}

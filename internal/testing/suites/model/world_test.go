@@ -335,6 +335,16 @@ func (o *outcome) fails(s *source) bool {
 	return o.err != nil && o.several()
 }
 
+// old reports whether o was served an old value of s.
+func (o *outcome) old(s *source) bool {
+	for name, got := range o.values {
+		if got.stale && (name == s.name || strings.HasPrefix(name, s.name+"_")) {
+			return true
+		}
+	}
+	return false
+}
+
 // reserve is what is left of a caller's deadline.
 func reserve(left time.Duration) time.Duration { return min(250*time.Millisecond, left/4) }
 
