@@ -264,15 +264,16 @@ type request struct {
 	deliver func(*want) // gets each want once it is settled, or nil
 	settled []*want     // for it; only the request's own goroutine settles
 
+	// How ctx ended, see end. Only the request's own goroutine reads and writes them.
+	ended     error
+	cancelled bool
+
 	// The rest is under Cache.mu.
 	arrived uint64    // number of the newest window when it came
 	ready   []*want   // something was booked for them
 	open    int       // wants that are not settled
 	own     int       // the same, without what was taken along
 	nextAt  time.Time // no want has anything to do before
-	ended   error     // of ctx
-
-	cancelled bool // so ended says
 }
 
 // A want is one source that a request wants, and later its result.
@@ -490,8 +491,7 @@ func (c *Cache) arriveLocked(w *want, now clock.Moment) {
 }
 
 // end notes how the context has ended, if it has. It may be the caller's own, and so may its
-// error: both are asked without the lock, and only the request's own goroutine reads what
-// they said.
+// error: both are asked without the lock.
 func (r *request) end(err error) {
 	r.ended, r.cancelled = err, errors.Is(err, context.Canceled)
 }

@@ -1156,11 +1156,7 @@ func TestGet_LongestSilenceCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &script{Delay: time.Hour}
 		env := p.One(t)
-		within := func(d time.Duration) <-chan got {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			t.Cleanup(cancel)
-			return read(ctx, env, "A")
-		}
+		within := func(d time.Duration) <-chan got { return withTime(t, env, d) }
 		longer, shorter := within(2250*time.Millisecond), within(1750*time.Millisecond)
 		<-shorter
 		if g := <-longer; !strings.Contains(secrets.Detail(g.Err), "no answer within 1.95s") {
@@ -1186,11 +1182,7 @@ func TestGet_ShorterSilenceChangesNothing(t *testing.T) {
 		p := &script{}
 		p.Hang()
 		env := p.One(t)
-		within := func(d time.Duration) <-chan got {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			t.Cleanup(cancel)
-			return read(ctx, env, "A")
-		}
+		within := func(d time.Duration) <-chan got { return withTime(t, env, d) }
 		longer := within(2250 * time.Millisecond)
 		time.Sleep(600 * time.Millisecond)
 		shorter := within(1750 * time.Millisecond)
@@ -1213,11 +1205,7 @@ func TestBackoff_OverlappingCallersDoNotProlong(t *testing.T) {
 		p := &script{}
 		p.Fail(errThrottled)
 		env := p.One(t)
-		within := func(d time.Duration) <-chan got {
-			ctx, cancel := context.WithTimeout(t.Context(), d)
-			t.Cleanup(cancel)
-			return read(ctx, env, "A")
-		}
+		within := func(d time.Duration) <-chan got { return withTime(t, env, d) }
 		first, second := within(time.Second), within(1500*time.Millisecond)
 		<-first
 		<-second // half a second later

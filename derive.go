@@ -54,7 +54,7 @@ func (d *Derived[T]) Do(ctx context.Context, f func(T) error) error {
 	return d.env.do(ctx, d.name, func(v Value, again bool) (Value, int, error) {
 		used, err := d.holder.Use(ctx, v, again, f)
 		older := used.before(v) && !used.holds(v.d.plain())
-		if open := older && ctx.Err() == nil; open && d.env.config.isRejected(err) {
+		if mayRetry := older && ctx.Err() == nil; mayRetry && d.env.config.isRejected(err) {
 			used, err = d.holder.Use(ctx, v, true, f)
 			return used, 2, err
 		}
