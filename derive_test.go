@@ -413,24 +413,28 @@ func TestDerive_ContextMayClose(t *testing.T) {
 	for _, panics := range []bool{false, true} {
 		t.Run(map[bool]string{false: "closes", true: "panics"}[panics], func(t *testing.T) {
 			t.Parallel()
-			for n := range 6 { // of the calls of Err
-				synctest.Test(t, func(t *testing.T) { contextInTheWay(t, n, panics) })
+			for n := range 12 { // of the calls of Err
+				synctest.Test(t, func(t *testing.T) { contextInTheWay(t, n, panics, false) })
+				synctest.Test(t, func(t *testing.T) { contextInTheWay(t, n, panics, true) })
 			}
 		})
 	}
 }
 
-// contextInTheWay rebuilds under a context whose Err closes the Derived or panics, the nth time that it is called.
-func contextInTheWay(t *testing.T, n int, panics bool) {
+// contextInTheWay rebuilds, or builds first, under a context whose Err closes the Derived or panics, the nth time that
+// it is called.
+func contextInTheWay(t *testing.T, n int, panics, cold bool) {
 	env := (&script{}).One(t, secrets.WithTTL(ttl))
 	d := secrets.Derive(env, "A", func(_ context.Context, v secrets.Value) (string, error) {
 		return v.Reveal(), nil
 	}, nil)
-	do := func(ctx context.Context) {
+	do := func(ctx context.Context) (err error) {
 		defer func() { _ = recover() }()
-		d.Do(ctx, func(string) error { return nil })
+		return d.Do(ctx, func(string) error { return nil })
 	}
-	do(t.Context())
+	if !cold {
+		do(t.Context())
+	}
 	time.Sleep(ttl)
 	calls := 0
 	do(ownContext{t.Context(), func() error {
@@ -441,7 +445,10 @@ func contextInTheWay(t *testing.T, n int, panics bool) {
 		}
 		return t.Context().Err()
 	}})
-	do(t.Context())
+	began := time.Now()
+	if err := do(t.Context()); err != nil || time.Since(began) > 0 {
+		t.Errorf("the next Do, after call %d of Err: %v after %v", n+1, err, time.Since(began))
+	}
 	d.Close()
 }
 

@@ -232,7 +232,7 @@ func (h *Holder[V, T]) isNews(running *building[V, T]) bool {
 // nobody uses.
 func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *built[V, T],
 	err error) (replaced *built[V, T]) {
-	ended := ctx.Err()
+	ended := endOf(ctx)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -255,6 +255,17 @@ func (h *Holder[V, T]) finish(ctx context.Context, running *building[V, T], b *b
 	h.running = nil
 	close(running.done)
 	return replaced
+}
+
+// endOf returns ctx.Err(). If that panics, as code of the caller's own may, the build counts
+// as given up: it has to come to its end, because others may wait for it.
+func endOf(ctx context.Context) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = context.Canceled
+		}
+	}()
+	return ctx.Err()
 }
 
 // retire leaves b, which may be nil, to its last user, or returns it if there is
